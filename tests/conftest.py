@@ -1,0 +1,15 @@
+"""Strict JAX for every test: no silent promotion, eight virtual devices, warnings are errors."""
+
+import os
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
+    " --xla_force_host_platform_device_count=8"
+)
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+from jaxtyping import install_import_hook
+
+install_import_hook("vae_jax", "beartype.beartype")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")

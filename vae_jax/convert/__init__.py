@@ -1,0 +1,1 @@
+"""Checkpoints in and out: readers, writers, and the mapping between names."""
