@@ -1,1 +1,24 @@
-""""""
+"""Data: a source named by a string becomes arrays of pixels, and arrays become batches.
+
+NumPy alone lives here; what turns pixels into a model's range, and labels into one-hot rows,
+is the training's business.
+"""
+
+from vae_jax.data.batches import (
+    epoch_order,
+    first_of_each_class,
+    iterate_batches,
+    num_batches,
+)
+from vae_jax.data.dataset import Dataset, Split
+from vae_jax.data.sources import open_dataset
+
+__all__ = [
+    "Dataset",
+    "Split",
+    "epoch_order",
+    "first_of_each_class",
+    "iterate_batches",
+    "num_batches",
+    "open_dataset",
+]

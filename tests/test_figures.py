@@ -1,0 +1,197 @@
+"""The pictures: torchvision's grid worked out by hand, the tutorials' sizes, safe writing."""
+
+import subprocess
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from vae_jax.figures import (
+    loss_curve,
+    make_grid,
+    reconstruction_grid,
+    reconstruction_rows,
+    sample_grid,
+    save_figure,
+)
+
+
+def flat(values, height=1, width=1, channels=3):
+    """Images of one value each."""
+    array = np.array(values, np.float32).reshape(-1, 1, 1, 1)
+    return np.broadcast_to(array, (len(array), height, width, channels)).copy()
+
+
+def test_a_grid_of_one_pixel_images_is_the_one_worked_out_by_hand():
+    grid = make_grid(flat([1, 2, 3, 4, 5]), 3, padding=1, pad_value=9.0)
+    expected = [
+        [9, 9, 9, 9, 9, 9, 9],
+        [9, 1, 9, 2, 9, 3, 9],
+        [9, 9, 9, 9, 9, 9, 9],
+        [9, 4, 9, 5, 9, 9, 9],
+        [9, 9, 9, 9, 9, 9, 9],
+    ]
+    assert grid.shape == (5, 7, 3)
+    for channel in range(3):
+        np.testing.assert_array_equal(grid[..., channel], expected)
+
+
+def test_a_grid_keeps_each_images_rows_and_columns():
+    images = np.arange(12, dtype=np.uint8).reshape(2, 2, 3, 1)
+    grid = make_grid(images, 8, padding=2)
+    expected = [
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 1, 2, 0, 0, 6, 7, 8, 0, 0],
+        [0, 0, 3, 4, 5, 0, 0, 9, 10, 11, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    ]
+    assert grid.dtype == np.uint8
+    assert grid.shape == (6, 12, 3)  # one channel becomes three
+    np.testing.assert_array_equal(grid, np.repeat(np.array(expected)[..., None], 3, axis=2))
+
+
+def test_one_image_alone_gets_no_padding():
+    assert make_grid(flat([1], 4, 5), 6, padding=3).shape == (4, 5, 3)
+    assert make_grid(flat([1], 4, 5, channels=1), 6, padding=3).shape == (4, 5, 3)
+
+
+def test_a_grid_without_padding_has_no_seams():
+    np.testing.assert_array_equal(
+        make_grid(flat([1, 2, 3]), 2, padding=0)[..., 0], [[1, 2], [3, 0]]
+    )
+
+
+@pytest.mark.parametrize(("num_images", "columns"), [(0, 3), (2, 0)])
+def test_an_empty_grid_is_refused(num_images, columns):
+    with pytest.raises(ValueError, match="a grid of"):
+        make_grid(np.zeros((num_images, 2, 2, 3), np.float32), columns)
+
+
+def size_of(figure, path):
+    with PIL.Image.open(save_figure(figure, path)) as image:
+        return image.size
+
+
+def test_the_figures_have_the_tutorials_sizes(tmp_path):
+    digits = np.random.default_rng(0).random((10, 28, 28, 1), np.float32)
+    faces = np.random.default_rng(0).random((18, 8, 8, 3), np.float32)
+    assert size_of(reconstruction_rows(digits, digits), tmp_path / "a.png") == (500, 100)
+    assert size_of(sample_grid(faces), tmp_path / "b.png") == (600, 300)
+    assert size_of(reconstruction_grid(faces[:16], faces[:16]), tmp_path / "c.png") == (800, 400)
+    assert size_of(loss_curve([1, 2], [3.0, 2.0], label="loss"), tmp_path / "d.png") == (600, 400)
+
+
+def shown(figure, place=0):
+    return figure.axes[place].images[0]
+
+
+def test_originals_stand_above_their_reconstructions():
+    originals = flat(np.linspace(0.1, 0.4, 4), 3, 3, 1)
+    originals[:, 0, 0] = 1
+    figure = reconstruction_rows(originals, 1 - originals)
+    assert len(figure.axes) == 8
+    for index in range(4):
+        np.testing.assert_allclose(shown(figure, index).get_array(), originals[index, ..., 0])
+        np.testing.assert_allclose(
+            shown(figure, 4 + index).get_array(), 1 - originals[index, ..., 0]
+        )
+        above, below = (figure.axes[i].get_position() for i in (index, 4 + index))
+        assert above.y0 > below.y1
+        assert above.x0 == below.x0
+    assert shown(figure).get_cmap().name == "binary"
+    assert all(len(axes.get_xticks()) == len(axes.get_yticks()) == 0 for axes in figure.axes)
+
+
+def test_rows_of_eight_originals_alternate_with_their_reconstructions():
+    values = np.arange(1, 17) / 100
+    figure = reconstruction_grid(flat(values), flat(values + 0.5))
+    grid = np.asarray(shown(figure).get_array())[..., 0]
+    assert grid.shape == (4 * 5 + 4, 8 * 5 + 4)
+    cells = grid[4::5, 4::5]
+    expected = [values[:8], values[:8] + 0.5, values[8:], values[8:] + 0.5]
+    np.testing.assert_allclose(cells, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 11])
+def test_a_short_grid_keeps_each_reconstruction_below_its_original(count):
+    values = np.arange(1, count + 1) / 100
+    grid = np.asarray(shown(reconstruction_grid(flat(values), flat(values + 0.5))).get_array())
+    cells = grid[4::5, 4::5, 0]
+    np.testing.assert_allclose(cells[0::2].ravel()[:count], values, rtol=1e-6)
+    np.testing.assert_allclose(cells[1::2].ravel()[:count], values + 0.5, rtol=1e-6)
+    assert not cells[0::2].ravel()[count:].any()
+
+
+def test_bytes_and_floats_draw_the_same_picture(tmp_path):
+    bytes_ = np.random.default_rng(0).integers(0, 256, (18, 6, 6, 3), dtype=np.uint8)
+    first = save_figure(sample_grid(bytes_), tmp_path / "a.png").read_bytes()
+    floats = bytes_.astype(np.float32) / 255
+    assert save_figure(sample_grid(floats), tmp_path / "b.png").read_bytes() == first
+
+
+def test_grey_samples_are_drawn_dark_on_white_with_a_fixed_range():
+    image = shown(sample_grid(flat([0.2, 0.4], 5, 5, 1)))
+    assert image.get_cmap().name == "binary"
+    assert image.get_clim() == (0, 1)
+
+
+def test_what_a_diverged_model_gives_is_drawn_and_does_not_fail(tmp_path, recwarn):
+    images = flat([np.nan, np.inf, -np.inf, 7.0, -3.0, 0.5], 4, 4)
+    save_figure(sample_grid(images), tmp_path / "a.png")
+    drawn = np.asarray(shown(sample_grid(images)).get_array())
+    assert drawn.min() >= 0
+    assert drawn.max() <= 1
+    assert not recwarn.list
+
+
+def test_other_counts_of_reconstructions_are_refused():
+    originals = np.zeros((3, 4, 4, 1), np.uint8)
+    for draw in (reconstruction_rows, reconstruction_grid):
+        with pytest.raises(ValueError, match="must be as many"):
+            draw(originals, np.zeros((2, 4, 4, 1), np.float32))
+
+
+def test_a_loss_curve_shows_its_points_and_names():
+    axes = loss_curve(range(3), [3.0, 2.0, 1.0], label="nats", x_label="step").axes[0]
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[0, 3], [1, 2], [2, 1]])
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("step", "nats")
+
+
+def test_saving_makes_the_folders_and_replaces_the_file_whole(tmp_path):
+    path = tmp_path / "Bilder für später" / "图" / "a.png"
+    path.parent.mkdir(parents=True)
+    path.write_text("old")
+    assert save_figure(loss_curve([1], [1.0], label="x"), path) == path
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.png"]
+
+
+def test_a_failed_saving_leaves_the_old_picture_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    path.write_text("old")
+    figure = loss_curve([1], [1.0], label="x")
+
+    def fail(file, **_):
+        file.write_text("half")
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(figure, "savefig", fail)
+    with pytest.raises(OSError, match="the disk is full"):
+        save_figure(figure, path)
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_drawing_leaves_pyplot_alone():
+    code = (
+        "import sys, numpy as np\n"
+        "from vae_jax import figures\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "figures.sample_grid(np.zeros((18, 4, 4, 3), np.uint8))\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,160 @@
+"""Pictures decoded once: a folder with the pixels as one .npy file and an index beside it.
+
+An entry is written under another name and renamed when complete, so half an entry is never
+seen, however a run ends and however many run at once. It is checked against its own hash
+whenever it is opened. The whole cache can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import glob
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from vae_jax.data.dataset import Split, describe_shape, fingerprint
+from vae_jax.errors import DataError
+
+# Raised whenever decoding, resizing or the layout of an entry changes.
+VERSION = 1
+# What an interrupted run left behind is swept away by a later one, after a day.
+STALE_SECONDS = 24 * 3600
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Content:
+    """What an entry holds, and what it was made of.
+
+    Attributes:
+      name: a readable beginning for the entry's name.
+      where: names the place of the source: an entry replaces the older one of the same place.
+      what: everything whose change makes the entry worthless.
+      class_names: the classes.
+      labels: int32 [N].
+      image_shape: (height, width, channels) of the images.
+    """
+
+    name: str
+    where: Any
+    what: Any
+    class_names: tuple[str, ...]
+    labels: np.ndarray
+    image_shape: tuple[int, int, int]
+
+
+def cache_folder() -> pathlib.Path:
+    """`$VAE_JAX_CACHE`, or `vae_jax` in `$XDG_CACHE_HOME`, or `~/.cache/vae_jax`."""
+    if own := os.environ.get("VAE_JAX_CACHE"):
+        return pathlib.Path(own).expanduser().absolute()
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vae_jax"
+
+
+def open_cached(
+    source: str, content: Content, decode: Callable[[], Iterable[np.ndarray]]
+) -> tuple[np.ndarray, str]:
+    """Returns the images from the cache, decoding them first where it has none or a damaged one.
+
+    Args:
+      source: the source as the user gave it, for the messages.
+      content: what the entry is to hold.
+      decode: yields the images in order, uint8 [H, W, C].
+
+    Returns:
+      The images, uint8 [N, H, W, C], mapped read-only, and their fingerprint.
+
+    Raises:
+      DataError: if the cache cannot be written; and whatever `decode` raises.
+    """
+    root = cache_folder()
+    place = f"{content.name[:40]}-{describe_shape(content.image_shape)}-{_hash(content.where)[:8]}"
+    entry = root / f"{place}-{_hash([VERSION, content.where, content.what])[:20]}"
+    if (cached := _read(entry, content)) is not None:
+        return cached
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        _sweep(root)
+        partial = pathlib.Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
+        try:
+            _write(partial, content, decode())
+            _publish(partial, entry, content)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        cached = _read(entry, content)
+    except OSError as error:
+        raise DataError(
+            f"{source}: cannot write the cache of resized pictures in {root} ({error}):"
+            " make room, or set VAE_JAX_CACHE to a folder on another disk"
+        ) from error
+    if cached is None:
+        raise DataError(f"{source}: the cache entry {entry} changed under our eyes: try again")
+    for other in root.glob(f"{glob.escape(place)}-*"):
+        if other != entry:
+            shutil.rmtree(other, ignore_errors=True)  # of an older state of the same folder
+    return cached
+
+
+def _read(entry: pathlib.Path, content: Content) -> tuple[np.ndarray, str] | None:
+    """Reads an entry, or returns None where it is missing or not what it should be."""
+    try:
+        stored = json.loads((entry / "index.json").read_text())["fingerprint"]
+        images = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return None
+    if images.dtype != np.uint8 or images.shape != (len(content.labels), *content.image_shape):
+        return None
+    found = fingerprint(Split(images, content.labels), None, content.class_names)
+    return (images, found) if found == stored else None
+
+
+def _write(partial: pathlib.Path, content: Content, images: Iterable[np.ndarray]) -> None:
+    shape = (len(content.labels), *content.image_shape)
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    # Written as a stream, not through a memory map: on a full disk a stream raises an error
+    # and a map kills the process.
+    with (partial / "images.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for image in images:
+            file.write(np.ascontiguousarray(image, np.uint8).data)
+        file.flush()
+        os.fsync(file.fileno())  # the rename must not reach the disk before the pixels
+    written = np.load(partial / "images.npy", mmap_mode="r", allow_pickle=False)
+    index = {
+        "fingerprint": fingerprint(Split(written, content.labels), None, content.class_names),
+        "source": content.where,
+        "class_names": content.class_names,
+        "num_images": shape[0],
+        "image_shape": content.image_shape,
+    }
+    (partial / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+
+
+def _publish(partial: pathlib.Path, entry: pathlib.Path, content: Content) -> None:
+    try:
+        partial.rename(entry)
+    except OSError:
+        # There is an entry already: one of a run that was faster, or the damaged one.
+        if _read(entry, content) is not None:
+            return
+        shutil.rmtree(entry, ignore_errors=True)
+        partial.rename(entry)
+
+
+def _sweep(root: pathlib.Path) -> None:
+    for partial in root.glob(".partial-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - partial.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(partial, ignore_errors=True)
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()

@@ -1,0 +1,163 @@
+"""Pictures in a folder, one subfolder a class: torchvision's `ImageFolder` and `T.Resize`.
+
+The face tutorial (002, section 7.4.1) reads its data with `ImageFolder` and `T.Resize(256)`.
+The order of the examples and every pixel are what torchvision gives: listing 7.7 picks faces by
+their place in that order. Resizing a folder takes minutes, so it is done once (`cache.py`).
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import pathlib
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from vae_jax.data import cache
+from vae_jax.data.dataset import Dataset, Split
+from vae_jax.data.resize import read_image
+from vae_jax.errors import DataError
+
+# torchvision.datasets.folder.IMG_EXTENSIONS
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+CHUNK = 64
+# Fewer pictures than this are there before anybody would read a progress bar.
+MANY = 500
+
+
+class Picture(NamedTuple):
+    """A file of the folder: its path relative to it, its class, and what tells that it changed."""
+
+    name: str
+    label: int
+    size: int
+    mtime_ns: int
+
+
+def open_folder(source: str, place: str, image_shape: tuple[int, int, int]) -> Dataset:
+    """Opens a folder of pictures, resized to the model; `test` is None.
+
+    Args:
+      source: the source as the user gave it, for the messages.
+      place: the folder.
+      image_shape: the model's (height, width, channels): 3 channels are RGB, 1 is grey.
+
+    Returns:
+      The examples sorted by class name, then by subfolder, then by file name; the images are a
+      read-only memory map of the cache.
+
+    Raises:
+      DataError: if there are no class folders, a class has no pictures, a picture cannot be
+        read, or the cache cannot be written.
+    """
+    if image_shape[2] not in (1, 3):
+        raise DataError(f"{source}: pictures have 1 or 3 channels, the model {image_shape[2]}")
+    folder = pathlib.Path(os.path.abspath(pathlib.Path(place).expanduser()))
+    class_names, pictures = list_pictures(source, folder)
+    content = cache.Content(
+        name=folder.name,
+        where=(str(folder), image_shape),
+        what=(class_names, pictures),
+        class_names=class_names,
+        labels=np.array([picture.label for picture in pictures], np.int32),
+        image_shape=image_shape,
+    )
+    images, fingerprint = cache.open_cached(
+        source, content, lambda: _decode_all(source, folder, pictures, image_shape)
+    )
+    return Dataset(source, Split(images, content.labels), None, class_names, fingerprint)
+
+
+def list_pictures(source: str, folder: pathlib.Path) -> tuple[tuple[str, ...], tuple[Picture, ...]]:
+    """Lists the classes and the pictures in `ImageFolder`'s order.
+
+    Raises:
+      DataError: as `open_folder`.
+    """
+    try:
+        if not folder.is_dir():
+            raise DataError(f"{source}: there is no folder {str(folder)!r}")
+        names = tuple(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()))
+        if not names:
+            raise DataError(
+                f"{source}: {str(folder)!r} has no subfolders: expected one a class, such as"
+                " DIR/glasses/1.jpg and DIR/no_glasses/2.jpg"
+            )
+        pictures: list[Picture] = []
+        for label, name in enumerate(names):
+            # The folders are sorted as whole strings, as torchvision's sorted(os.walk()) does:
+            # "a-b" comes before "a/b".
+            found = sorted(_walk(str(folder / name), ancestors=()))
+            before = len(pictures)
+            for parent, files in found:
+                for file in sorted(files):
+                    path = os.path.join(parent, file)
+                    status = os.stat(path)
+                    relative = os.path.relpath(path, folder)
+                    pictures.append(Picture(relative, label, status.st_size, status.st_mtime_ns))
+            if len(pictures) == before:
+                raise DataError(
+                    f"{source}: the class folder {name!r} holds no pictures"
+                    f" ({' '.join(EXTENSIONS)}): fill it or take it away"
+                )
+    except OSError as error:
+        raise DataError(f"{source}: cannot be listed: {error}") from error
+    return names, tuple(pictures)
+
+
+def _walk(folder: str, ancestors: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, list[str]]]:
+    """Yields each folder with the names of its pictures, following links as `ImageFolder` does.
+
+    A link back to a folder that it lies in is left out, where os.walk would go round until the
+    path is too long.
+    """
+    status = os.stat(folder)
+    identity = (status.st_dev, status.st_ino)
+    if identity in ancestors:
+        return
+    files = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _walk(entry.path, (*ancestors, identity))
+            elif entry.name.lower().endswith(EXTENSIONS):
+                files.append(entry.name)
+    yield folder, files
+
+
+def _decode_all(
+    source: str,
+    folder: pathlib.Path,
+    pictures: tuple[Picture, ...],
+    image_shape: tuple[int, int, int],
+) -> Iterator[np.ndarray]:
+    """Yields the pictures in order, uint8 [H, W, C]; a few at a time are in memory."""
+    import tqdm
+
+    def read(picture: Picture) -> np.ndarray:
+        try:
+            return read_image(folder / picture.name, image_shape)
+        except Exception as error:  # a damaged file can make a decoder raise anything
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise DataError(
+                f"{source}: cannot read the picture {str(folder / picture.name)!r} ({reason}):"
+                " repair it or take it away"
+            ) from error
+
+    num_threads = min(8, os.cpu_count() or 1)  # Pillow gives up the GIL while it decodes
+    disable = True if len(pictures) < MANY else None  # None: silent unless on a terminal
+    with (
+        # Pillow's warnings are of no use without the file's name: the one of a decompression
+        # bomb is an error in read_image, those about metadata do not touch the pixels.
+        warnings.catch_warnings(),
+        concurrent.futures.ThreadPoolExecutor(num_threads) as pool,
+        tqdm.tqdm(total=len(pictures), desc="resizing", unit="picture", disable=disable) as bar,
+    ):
+        warnings.simplefilter("ignore")
+        for start in range(0, len(pictures), CHUNK):
+            for image in pool.map(read, pictures[start : start + CHUNK]):
+                yield image
+                bar.update()

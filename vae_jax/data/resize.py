@@ -1,0 +1,74 @@
+"""One picture from its file to the model's size, pixel for pixel as torchvision does with PIL.
+
+`ImageFolder`'s loader is `Image.open(f).convert("RGB")`; `T.Resize(size)` is `Image.resize` to
+`size` on the shorter side and int(size * long / short) on the longer, bilinear and antialiased;
+`T.CenterCrop` starts at int(round((height - size) / 2)). As in torchvision, the orientation that
+a camera wrote into the EXIF data is not applied.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+
+def read_image(path: str | os.PathLike[str], image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Reads a picture, resizes it to cover the model's image, and crops what stands over.
+
+    The tutorial's pictures are square and are resized alone. A batch needs one shape, so
+    others lose the ends of their longer side, equally.
+
+    Args:
+      path: the file.
+      image_shape: (height, width, channels): with 3 channels the picture is converted to RGB,
+        with 1 to grey ("L"), from whatever mode it has.
+
+    Returns:
+      uint8, of `image_shape`.
+
+    Raises:
+      Exception: whatever Pillow's decoders raise on a damaged file, and its
+        DecompressionBombError already where Pillow alone would warn.
+    """
+    import PIL.Image
+
+    height, width, channels = image_shape
+    with open(path, "rb") as file, PIL.Image.open(file) as opened:
+        _refuse_bomb(opened.size)
+        image = opened.convert("RGB" if channels == 3 else "L")
+    size = covering_size((image.height, image.width), (height, width))
+    _refuse_bomb(size)  # a sliver, 1 pixel high and thousands wide, grows enormous
+    if size != (image.height, image.width):
+        image = image.resize((size[1], size[0]), PIL.Image.Resampling.BILINEAR)
+    # Python rounds halves to even here, and so does torchvision.
+    top, left = round((size[0] - height) / 2.0), round((size[1] - width) / 2.0)
+    if size != (height, width):
+        image = image.crop((left, top, left + width, top + height))
+    return np.asarray(image).reshape(image_shape)
+
+
+def covering_size(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
+    """Scales (height, width) to cover `target`, touching it on one side.
+
+    For a square target this is `T.Resize`: the shorter side becomes the target's.
+
+    >>> covering_size((218, 178), (256, 256))
+    (313, 256)
+    >>> covering_size((100, 100), (64, 96))
+    (96, 96)
+    """
+    (height, width), (target_height, target_width) = size, target
+    if width * target_height <= height * target_width:
+        return int(target_width * height / width), target_width
+    return target_height, int(target_height * width / height)
+
+
+def _refuse_bomb(size: tuple[int, int]) -> None:
+    import PIL.Image
+
+    limit = PIL.Image.MAX_IMAGE_PIXELS
+    if limit is not None and size[0] * size[1] > limit:
+        raise PIL.Image.DecompressionBombError(
+            f"{size[0]} times {size[1]} pixels are more than Pillow's limit of {limit}"
+        )
