@@ -11,6 +11,7 @@ from vae_jax.data.batches import (
     num_batches,
 )
 from vae_jax.data.dataset import Dataset, Split
+from vae_jax.data.resize import open_picture
 from vae_jax.data.sources import open_dataset
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "iterate_batches",
     "num_batches",
     "open_dataset",
+    "open_picture",
 ]

@@ -18,7 +18,7 @@ import numpy as np
 
 from vae_jax.data import cache
 from vae_jax.data.dataset import Dataset, Split
-from vae_jax.data.resize import read_image
+from vae_jax.data.resize import open_picture
 from vae_jax.errors import DataError
 
 # torchvision.datasets.folder.IMG_EXTENSIONS
@@ -138,14 +138,7 @@ def _decode_all(
     import tqdm
 
     def read(picture: Picture) -> np.ndarray:
-        try:
-            return read_image(folder / picture.name, image_shape)
-        except Exception as error:  # a damaged file can make a decoder raise anything
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise DataError(
-                f"{source}: cannot read the picture {str(folder / picture.name)!r} ({reason}):"
-                " repair it or take it away"
-            ) from error
+        return open_picture(source, folder / picture.name, image_shape)
 
     num_threads = min(8, os.cpu_count() or 1)  # Pillow gives up the GIL while it decodes
     disable = True if len(pictures) < MANY else None  # None: silent unless on a terminal

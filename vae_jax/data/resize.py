@@ -12,6 +12,8 @@ import os
 
 import numpy as np
 
+from vae_jax.errors import DataError
+
 
 def read_image(path: str | os.PathLike[str], image_shape: tuple[int, int, int]) -> np.ndarray:
     """Reads a picture, resizes it to cover the model's image, and crops what stands over.
@@ -46,6 +48,23 @@ def read_image(path: str | os.PathLike[str], image_shape: tuple[int, int, int]) 
     if size != (height, width):
         image = image.crop((left, top, left + width, top + height))
     return np.asarray(image).reshape(image_shape)
+
+
+def open_picture(
+    source: str, path: str | os.PathLike[str], image_shape: tuple[int, int, int]
+) -> np.ndarray:
+    """Reads a picture as `read_image`; one that cannot be read is named.
+
+    Raises:
+      DataError: whatever is wrong with it, begun with `source`.
+    """
+    try:
+        return read_image(path, image_shape)
+    except Exception as error:  # a damaged file can make a decoder raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DataError(
+            f"{source}: cannot read the picture {str(path)!r} ({reason}): repair it or take it away"
+        ) from error
 
 
 def covering_size(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:

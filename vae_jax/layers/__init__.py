@@ -1,1 +1,7 @@
-""""""
+"""Layers that compute exactly what PyTorch's do, channels last."""
+
+from vae_jax.layers.batch_norm import BatchNorm
+from vae_jax.layers.conv import Conv, ConvTranspose
+from vae_jax.layers.dense import Dense
+
+__all__ = ["BatchNorm", "Conv", "ConvTranspose", "Dense"]

@@ -1,1 +1,1 @@
-""""""
+"""Proof that the ports compute what the originals compute."""

@@ -1,1 +1,1 @@
-""""""
+"""Training: state, the pure step, how it is compiled, the loop, and what a run writes."""

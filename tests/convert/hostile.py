@@ -1,0 +1,65 @@
+"""Hostile pickles put into each container, and the error that a hostile file must end in."""
+
+import io
+import pickle
+import struct
+import time
+import tracemalloc
+import zipfile
+
+import pytest
+
+from vae_jax.convert import torch_legacy
+from vae_jax.convert.read import read_checkpoint
+from vae_jax.errors import CheckpointError
+
+
+def refusal(tmp_path, content):
+    """The error for a file of this content, which must be quick and one line."""
+    path = tmp_path / "hostile.pth"
+    path.write_bytes(content)
+    begin = time.perf_counter()
+    with pytest.raises(CheckpointError) as error:
+        read_checkpoint(path)
+    assert time.perf_counter() - begin < 5
+    message = str(error.value)
+    assert message.startswith(f"{path}: ")
+    assert message.isprintable()
+    assert len(message) <= 1500
+    return message
+
+
+@pytest.fixture
+def little_memory():
+    """Fails a test that has allocated over 100 MB at any one time."""
+    tracemalloc.start()
+    yield
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6
+
+
+def in_zip(content, **more):
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
+        archive.writestr("archive/data.pkl", content)
+        archive.writestr("archive/version", b"3\n")
+        for name, record in more.items():
+            archive.writestr(f"archive/{name}", record)
+    return buffer.getvalue()
+
+
+def in_torchscript(content):
+    return in_zip(content, **{"constants.pkl": b"\x80\x02)."})
+
+
+def in_legacy(content, keys=(), blocks=b""):
+    facts = {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}
+    parts = [pickle.dumps(part, 2) for part in (torch_legacy.MAGIC, 1001, facts)]
+    return b"".join([*parts, content, pickle.dumps(list(keys), 2), blocks])
+
+
+CONTAINERS = {"zip": in_zip, "legacy": in_legacy, "torchscript": in_torchscript}
+
+
+def text(value):
+    return b"X" + struct.pack("<I", len(value)) + value.encode()

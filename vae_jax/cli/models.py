@@ -1,0 +1,41 @@
+"""``vae-jax models``: the table of models."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import click
+
+from vae_jax.cli.options import json_option
+
+
+@click.command()
+@json_option
+def models(as_json: bool) -> None:
+    """List the models, and what each takes."""
+    from vae_jax.models import MODELS
+
+    if as_json:
+        click.echo(json.dumps({name: _describe(spec) for name, spec in MODELS.items()}, indent=2))
+        return
+    for name, spec in MODELS.items():
+        recipe, ref = spec.recipe, spec.reference
+        hyper = ", ".join(f"{k}={v}" for k, v in spec.hyperparameters().items())
+        click.echo(f"{name}  {spec.summary}")
+        click.echo(f"  original      {ref.framework}, tutorial {ref.tutorial}; {ref.checkpoint}")
+        click.echo(f"  hyperparameters {hyper}")
+        click.echo(
+            f"  recipe        {recipe.epochs} epochs, batch {recipe.batch_size}, learning rate "
+            f"{recipe.learning_rate:g}, weight decay {recipe.weight_decay:g}, data {recipe.data}"
+        )
+
+
+def _describe(spec) -> dict:
+    return {
+        "summary": spec.summary,
+        "image_shape": spec.module.image_shape,
+        "hyperparameters": spec.hyperparameters(),
+        "reference": dataclasses.asdict(spec.reference),
+        "recipe": dataclasses.asdict(spec.recipe),
+    }

@@ -1,0 +1,95 @@
+"""Options that several commands share, made from the data that they set."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vae_jax.errors import UserError
+from vae_jax.spec import Recipe
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print figures as JSON.")
+model_option = click.option(
+    "--model", help="Model of a reference checkpoint file; found out where the file tells."
+)
+key_option = click.option(
+    "--key", help="Dotted path of the weights inside a file that holds several sets."
+)
+hyper_option = click.option(
+    "--hyper",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=lambda _ctx, _param, values: dict(_hyper(v) for v in values),
+    help="A hyperparameter that differs from the reference's, such as latent_size=25.",
+)
+
+
+def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """An option for every field of Recipe; None where the user leaves the recipe's value."""
+    types = typing.get_type_hints(Recipe)
+    for field in reversed(dataclasses.fields(Recipe)):
+        flag, kind = field.name.replace("_", "-"), types[field.name]
+        settings: dict[str, Any] = {"default": None, "help": field.metadata["help"]}
+        if kind is bool:
+            names = [f"--{flag}/--keep-{flag.removeprefix('drop-')}"]
+        else:
+            names = [f"--{flag}"]
+            choices = typing.get_args(kind)
+            settings["type"] = click.Choice(choices) if choices else kind
+            settings["show_default"] = "the recipe's"
+        command = click.option(*names, field.name, **settings)(command)
+    return command
+
+
+def set_fields(values: dict[str, Any]) -> dict[str, Any]:
+    """The recipe fields that the user set."""
+    names = [field.name for field in dataclasses.fields(Recipe)]
+    return {n: values[n] for n in names if values.get(n) is not None}
+
+
+def setup_jax(*, x64: bool = False) -> None:
+    """Settings of every command that computes: precision, and XLA's cache on disk."""
+    import jax
+
+    from vae_jax.data.cache import cache_folder
+
+    jax.config.update("jax_enable_x64", x64)
+    folder = cache_folder() / "xla"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # a read-only home only costs the compile time again
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR") is None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def existing_path(text: str) -> Path:
+    """A path that is there.
+
+    Raises:
+        UserError: it is not.
+    """
+    path = Path(text)
+    if not path.exists():
+        raise UserError(
+            f"{text} does not exist; expected a run folder, a Flax checkpoint folder or a "
+            "reference checkpoint file"
+        )
+    return path
+
+
+def _hyper(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, int(value)
+    except ValueError:
+        return name, value

@@ -1,0 +1,79 @@
+"""``vae-jax parity``: a port against its original, in one table."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from vae_jax.cli.options import json_option, key_option, setup_jax
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("--all", "every", is_flag=True, help="All models.")
+@click.option("--checkpoint", help="Weights to start from; default: the original's own.")
+@key_option
+@click.option(
+    "--precision",
+    type=click.Choice(["float64", "float32"]),
+    default="float64",
+    help="Of both sides.",
+)
+@click.option("--steps", default=20, type=click.IntRange(0), help="Training steps to compare.")
+@click.option("--batch-size", default=4, type=click.IntRange(2), help="Images a step.")
+@click.option("--seed", default=0, type=click.IntRange(0), help="Of weights, images and noise.")
+@json_option
+def parity(
+    model: str | None,
+    every: bool,
+    checkpoint: str | None,
+    key: str | None,
+    precision: str,
+    steps: int,
+    batch_size: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Compare MODEL with its original, which must be installed.
+
+    Both start from the same weights and see the same images, noise and batch order: outputs,
+    loss terms, every gradient, and weights, moments and statistics after some training steps.
+    Errors are relative to the largest magnitude of each tensor. The exit status is 1 when a
+    budget is broken.
+    """
+    setup_jax(x64=precision == "float64")
+    import jax
+
+    import vae_jax
+    from vae_jax.errors import UserError
+    from vae_jax.models import MODELS, get_spec
+    from vae_jax.parity.check import check_model
+
+    if every == (model is not None) or (every and checkpoint):
+        raise UserError("name one model, or give --all (without --checkpoint)")
+    jax.config.update("jax_default_matmul_precision", "highest")  # no TF32 on either side
+    names = list(MODELS) if every else [get_spec(str(model)).name]
+    tensors = None
+    if checkpoint:
+        tensors = vae_jax.read_checkpoint(checkpoint, key=key)
+        # The whole import, so that a file of another model is told before anything runs.
+        variables = vae_jax.import_weights(names[0], tensors)
+        tensors = vae_jax.export_weights(names[0], variables)
+    reports = []
+    for name in names:
+        report = check_model(
+            name,
+            precision=precision,
+            steps=steps,
+            batch_size=batch_size,
+            seed=seed,
+            tensors=tensors,
+        )
+        reports.append(report)
+        if not as_json:
+            click.echo(report.table())
+    if as_json:
+        click.echo(json.dumps([report.as_dict() for report in reports], indent=2))
+    sys.exit(0 if all(report.passed for report in reports) else 1)

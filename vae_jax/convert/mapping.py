@@ -1,0 +1,172 @@
+"""Between a reference's tensors and a Flax variable tree, with every tensor accounted for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.convert.names import strip_wrappers
+from vae_jax.errors import CheckpointError, UserError
+from vae_jax.models import MODELS, create_model, get_spec
+from vae_jax.spec import Rule
+from vae_jax.typing import Tensors, Variables
+
+Path = tuple[str, ...]
+
+
+def import_weights(name: str, tensors: Mapping[str, Any], **hyper: Any) -> Variables:
+    """The Flax variables that hold a reference checkpoint's weights.
+
+    Args:
+        name: one of ``vae_jax.MODELS``.
+        tensors: the reference's names and arrays, as ``read_checkpoint`` returns them.
+        **hyper: the model's hyperparameters where they differ from the reference's.
+
+    Returns:
+        ``{"params": ..., "batch_stats": ...}`` of NumPy arrays that own their memory: float32 and
+        float64 as they are, half precisions as float32 (exact). A model without statistics has
+        no ``batch_stats``.
+
+    Raises:
+        CheckpointError: a tensor is missing, unexpected, misshapen or of a type that weights do
+            not have; one message lists them all.
+        UserError: an unknown model or hyperparameter.
+    """
+    rules, shapes = _rules_and_shapes(name, **hyper)
+    found = {new: np.asarray(tensors[old]) for old, new in strip_wrappers(tensors).items()}
+    problems = _problems(rules, shapes, found)
+    if problems:
+        raise CheckpointError(_explain(name, problems, found))
+    leaves = {
+        rule.target: _leaf(rule.to_target(found[rule.source]))
+        if rule.source in found
+        else np.asarray(rule.default, np.int64)
+        for rule in rules
+    }
+    return flax.traverse_util.unflatten_dict(leaves)
+
+
+def export_weights(name: str, variables: Variables, **hyper: Any) -> Tensors:
+    """The reference's tensors of Flax variables: the exact inverse of ``import_weights``.
+
+    Raises:
+        CheckpointError: a leaf is missing, unexpected or misshapen.
+        UserError: an unknown model or hyperparameter.
+    """
+    rules, shapes = _rules_and_shapes(name, **hyper)
+    leaves = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, dict(variables)))
+    wrong = [f"missing {'/'.join(p)}" for p in shapes if p not in leaves]
+    wrong += [f"unexpected {'/'.join(p)}" for p in leaves if p not in shapes]
+    wrong += [
+        f"{'/'.join(p)} is {leaves[p].shape}, expected {shape}"
+        for p, shape in shapes.items()
+        if p in leaves and leaves[p].shape != shape
+    ]
+    if wrong:
+        raise CheckpointError(f"these variables are not {name}'s: {_few(wrong)}")
+    return export_leaves(rules, leaves)
+
+
+def export_leaves(rules: tuple[Rule, ...], leaves: Mapping[Path, np.ndarray]) -> Tensors:
+    """The reference's names and layouts of any leaves that the rules know (gradients, moments)."""
+    tensors = {}
+    for rule in rules:
+        if rule.target in leaves:
+            array = leaves[rule.target]
+            if rule.default is not None:  # a counter, int64 in PyTorch whatever JAX holds it in
+                array = array.astype(np.int64)
+            tensors[rule.source] = np.ascontiguousarray(rule.to_source(array)).reshape(
+                rule.to_source(array).shape
+            )
+    return tensors
+
+
+def rules_of(name: str, **hyper: Any) -> tuple[Rule, ...]:
+    """The rules of a model, one a tensor of its reference."""
+    return get_spec(name).rules(create_model(name, **hyper))
+
+
+def _rules_and_shapes(name: str, **hyper: Any) -> tuple[tuple[Rule, ...], dict[Path, tuple]]:
+    """The rules, and the shape of every leaf as Flax itself would create it."""
+    model = create_model(name, **hyper)
+    image = jax.ShapeDtypeStruct((1, *model.image_shape), jnp.float32)
+    noise = jax.ShapeDtypeStruct((1, model.latent_size), jnp.float32)
+    tree = jax.eval_shape(
+        lambda x, e: model.init(jax.random.key(0), x, noise=e), image, noise
+    )
+    shapes = {p: v.shape for p, v in flax.traverse_util.flatten_dict(tree).items()}
+    rules = get_spec(name).rules(model)
+    targets = [rule.target for rule in rules]
+    if sorted(targets) != sorted(shapes):  # a bug of the model's file, found by its first test
+        raise AssertionError(f"{name}'s rules and its variables differ: {set(targets) ^ set(shapes)}")
+    return rules, shapes
+
+
+def _problems(rules, shapes, found: Tensors) -> list[str]:
+    expected = {rule.source: rule for rule in rules}
+    absent = [r.source for r in rules if r.source not in found and r.default is None]
+    extra = [name for name in found if name not in expected]
+    problems = []
+    for name in absent:
+        near = difflib.get_close_matches(name, extra, 1)
+        problems.append(f"missing {name}" + (f" (the file has {near[0]})" if near else ""))
+    problems += [f"unexpected {name} {found[name].shape}" for name in extra]
+    for name, rule in expected.items():
+        if name not in found:
+            continue
+        array, shape = found[name], _source_shape(rule, shapes[rule.target])
+        if array.shape != shape:
+            problems.append(f"{name} is {array.shape}, expected {shape}")
+        elif not _fits(rule, array.dtype):
+            kind = "an integer" if rule.default is not None else "floating point"
+            problems.append(f"{name} is {array.dtype}, expected {kind}")
+    return problems
+
+
+def _source_shape(rule: Rule, shape: tuple) -> tuple:
+    return tuple(rule.to_source(np.broadcast_to(np.int8(0), shape)).shape)
+
+
+def _fits(rule: Rule, dtype: np.dtype) -> bool:
+    wanted = jnp.integer if rule.default is not None else jnp.floating
+    return jnp.issubdtype(dtype, wanted)
+
+
+def _leaf(array: np.ndarray) -> np.ndarray:
+    """A copy with its own memory, half and quarter precisions widened."""
+    dtype = array.dtype
+    if jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4:
+        dtype = np.dtype(np.float32)
+    return np.array(array, dtype=dtype.newbyteorder("="), order="C")
+
+
+def _explain(name: str, problems: list[str], found: Tensors) -> str:
+    """One line: what is wrong, and whose file this is if we know it."""
+    for other in MODELS:
+        if other == name:
+            continue
+        try:
+            rules, shapes = _rules_and_shapes(other)
+        except UserError:
+            continue
+        if found and not _problems(rules, shapes, found):
+            return (
+                f"these are the weights of {other}, not of {name} "
+                f"({len(found)} tensors, all of {other}'s names and shapes): use {other}"
+            )
+    matched = len(found) - sum(p.startswith("unexpected") for p in problems)
+    return (
+        f"this is not a {name} checkpoint: {matched} of its {len(found)} tensors have {name}'s "
+        f"names; {_few(problems)}"
+    )
+
+
+def _few(problems: list[str], limit: int = 40) -> str:
+    text = "; ".join(problems[:limit])
+    return text if len(problems) <= limit else f"{text}; and {len(problems) - limit} more"

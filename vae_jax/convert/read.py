@@ -1,0 +1,171 @@
+"""Read a checkpoint file of any supported format into NumPy arrays, safely and without PyTorch.
+
+The format is told by the content, never by the name. The file is mapped, not read: the arrays are
+views of it where its layout allows, so that no size in a file makes us allocate. A further format
+is one more row in `_FORMATS`: how its first bytes look, and a function from the file's bytes to
+containers with `Tensor` leaves.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from vae_jax.convert.names import strip_wrappers
+from vae_jax.convert.safetensors import read_safetensors
+from vae_jax.convert.state_dicts import choose_state_dict
+from vae_jax.convert.torch_legacy import MAGIC_BYTES, read_torch_legacy
+from vae_jax.convert.torch_zip import read_torch_zip
+from vae_jax.errors import CheckpointError
+
+MAX_MESSAGE = 1500
+_HEAD = 512
+
+
+def read_checkpoint(
+    path: str | os.PathLike[str], *, key: str | None = None
+) -> dict[str, np.ndarray]:
+    """Read a PyTorch state dict, TorchScript archive or safetensors file.
+
+    Nothing in the file is run, and PyTorch is not needed. Prefixes that ``torch.compile`` and
+    ``DataParallel`` put before the names are removed.
+
+    Args:
+        path: the file.
+        key: the dotted path of the state dict inside a training checkpoint that holds several.
+
+    Returns:
+        The file's own tensor names and read-only arrays of the file's own dtypes and shapes
+        (bfloat16 and float8 from ml_dtypes), views of the mapped file where possible.
+
+    Raises:
+        CheckpointError: one line that says what was found, what was expected and what to try.
+    """
+    try:
+        tensors = read_as_named(path, key=key)
+        return {bare: tensors[name] for name, bare in strip_wrappers(tensors).items()}
+    except CheckpointError as error:
+        raise CheckpointError(one_line(path, str(error))) from error
+
+
+def read_as_named(path: str | os.PathLike[str], *, key: str | None = None) -> dict[str, np.ndarray]:
+    """`read_checkpoint` with the names exactly as the file has them.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`, without the path.
+    """
+    try:
+        data = _map_file(path)
+        root = _find_reader(data)(data)
+        return {name: tensor.array() for name, tensor in choose_state_dict(root, key).items()}
+    except CheckpointError:
+        raise
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot be read ({error.strerror or error}): check the path and its permissions"
+        ) from error
+    except Exception as error:  # the content is anybody's: no other error may reach the user
+        raise CheckpointError(
+            f"is damaged or of an unknown kind ({type(error).__name__}: {error}): expected a "
+            "PyTorch or safetensors file; fetch or save the file again"
+        ) from error
+
+
+def _map_file(path: str | os.PathLike[str]) -> memoryview:
+    """The file's bytes, mapped; every slice and array made of them keeps the mapping alive."""
+    # Opening a FIFO waits for a writer, for ever.
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise CheckpointError("is a folder: expected a checkpoint file; name the file inside it")
+    if not stat.S_ISREG(mode):
+        raise CheckpointError("is no regular file: expected a checkpoint file")
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise CheckpointError("is empty (0 bytes): fetch or save the file again")
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _is_torch_legacy(head: bytes) -> bool:
+    return head[:1] == b"\x80" and MAGIC_BYTES in head[:32]
+
+
+_FORMATS: list[tuple[Callable[[bytes], bool], Callable[[memoryview], Any]]] = [
+    (lambda head: head[:4] in (b"PK\x03\x04", b"PK\x05\x06"), read_torch_zip),
+    (_is_torch_legacy, read_torch_legacy),
+    (lambda head: head[8:9] == b"{" and not _is_text(head), read_safetensors),
+]
+
+_STRANGERS: list[tuple[Callable[[bytes], bool], str]] = [
+    (
+        lambda head: head.startswith(b"version https://git-lfs"),
+        "is a git-lfs pointer, not the file itself: run `git lfs pull`",
+    ),
+    (
+        lambda head: head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")),
+        "is a web page, not a checkpoint: the download failed; fetch the file itself "
+        "(a 'raw' or 'resolve' address, or after signing in)",
+    ),
+    (lambda head: head.startswith(b"\x1f\x8b"), "is a gzip archive: unpack it first"),
+    (lambda head: head.startswith(b"BZh"), "is a bzip2 archive: unpack it first"),
+    (lambda head: head.startswith(b"\xfd7zXZ"), "is an xz archive: unpack it first"),
+    (lambda head: head.startswith(b"\x28\xb5\x2f\xfd"), "is a zstd archive: unpack it first"),
+    (lambda head: head[257:262] == b"ustar", "is a tar archive: unpack it first"),
+    (
+        lambda head: head.startswith(b"\x89HDF\r\n"),
+        "is an HDF5 file (Keras?): expected PyTorch or safetensors",
+    ),
+    (lambda head: head.startswith(b"\x93NUMPY"), "is a NumPy array, expected a state dict"),
+    (lambda head: head.startswith(b"GGUF"), "is a GGUF file: expected PyTorch or safetensors"),
+    (
+        lambda head: head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a"),
+        "looks like an ONNX model: expected PyTorch or safetensors",
+    ),
+    (
+        lambda head: head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"),
+        "is a plain pickle, not written by torch.save (PaddlePaddle's .pdparams, or joblib?): "
+        "expected a PyTorch or safetensors file",
+    ),
+]
+
+
+def _find_reader(data: memoryview) -> Callable[[memoryview], Any]:
+    head = bytes(data[:_HEAD])
+    for matches, reader in _FORMATS:
+        if matches(head):
+            return reader
+    for matches, message in _STRANGERS:
+        if matches(head):
+            raise CheckpointError(message)
+    if _is_text(head):
+        raise CheckpointError(
+            f"is text, beginning {head[:40].decode('utf-8', 'replace')!r}: expected a PyTorch or "
+            "safetensors file; if it was downloaded, the download failed"
+        )
+    raise CheckpointError(
+        f"has {len(data)} bytes beginning {head[:8].hex(' ')}, which no supported format does: "
+        "expected a PyTorch file (zip, legacy, TorchScript) or safetensors"
+    )
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < _HEAD - 4:  # else the head ends inside a character
+            return False
+        text = head[: error.start].decode("utf-8")
+    return all(letter.isprintable() or letter in "\r\n\t" for letter in text)
+
+
+def one_line(path: str | os.PathLike[str], message: str) -> str:
+    """The path and the message, without what would break a line or a terminal."""
+    text = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
+        for letter in f"{os.fspath(path)!s:.500}: {message}"[: MAX_MESSAGE + 500]
+    )
+    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 3] + "..."

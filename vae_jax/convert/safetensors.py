@@ -1,0 +1,169 @@
+"""The safetensors format, read and written without its library.
+
+Eight bytes with the header's length, a JSON header (name -> dtype, shape, offsets), then the
+values, little-endian and packed. The header is believed only where it accounts for every byte.
+Nothing in the format checks the values: a flipped bit stays unseen.
+
+Source: https://github.com/huggingface/safetensors, the section "Format" of its README.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from vae_jax.convert.torch_tensors import (
+    DTYPES,
+    MAX_AXES,
+    Storage,
+    StorageView,
+    Tensor,
+    make_tensor,
+)
+from vae_jax.errors import CheckpointError
+
+MAX_HEADER = 4 << 20  # parsed JSON takes some twenty times its bytes; 10,000 tensors need 1 MB
+ALIGNMENT = 64
+
+CODES: dict[str, np.dtype] = {
+    code: DTYPES[name]
+    for code, name in {
+        "F64": "float64",
+        "F32": "float32",
+        "F16": "float16",
+        "BF16": "bfloat16",
+        "F8_E4M3": "float8_e4m3fn",
+        "F8_E4M3FNUZ": "float8_e4m3fnuz",
+        "F8_E5M2": "float8_e5m2",
+        "F8_E5M2FNUZ": "float8_e5m2fnuz",
+        "F8_E8M0": "float8_e8m0fnu",
+        "I64": "int64",
+        "I32": "int32",
+        "I16": "int16",
+        "I8": "int8",
+        "U64": "uint64",
+        "U32": "uint32",
+        "U16": "uint16",
+        "U8": "uint8",
+        "BOOL": "bool",
+        "C64": "complex64",
+    }.items()
+}
+"""The format's name of a dtype, and NumPy's dtype."""
+
+
+def read_safetensors(data: memoryview) -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Args:
+        data: the file's bytes.
+
+    Raises:
+        CheckpointError: if the header does not account for every byte of the file.
+    """
+    length = int.from_bytes(data[:8], "little")
+    if not 2 <= length <= len(data) - 8:
+        raise _damaged(f"its header declares {length} bytes, {max(len(data) - 8, 0)} follow")
+    if length > MAX_HEADER:
+        raise _damaged(f"its header has {length} bytes, {MAX_HEADER} at most are read")
+    try:
+        text = str(data[8 : 8 + length], "utf-8")
+        header = json.loads(text, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(f"its header is no JSON: {error}") from error
+    if type(header) is not dict:
+        raise _damaged("its header is no JSON object")
+    notes = header.pop("__metadata__", {})
+    if type(notes) is not dict or not all(type(note) is str for note in notes.values()):
+        raise _damaged("its __metadata__ maps not only strings to strings")
+
+    values = data[8 + length :]
+    spans = {name: _parse(name, entry) for name, entry in header.items()}
+    end = 0
+    for name, (start, stop, *_) in sorted(spans.items(), key=lambda item: item[1][:2]):
+        if start != end:
+            raise _damaged(f"tensor {name[:80]!r} starts at byte {start}, expected {end}")
+        end = stop
+    if end != len(values):
+        raise _damaged(f"its tensors end at byte {end}, its values at {len(values)}")
+    return {name: _tensor(values, *span) for name, span in spans.items()}
+
+
+def encode_safetensors(tensors: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
+    """The file's pieces, in order, for C-contiguous little-endian arrays.
+
+    Raises:
+        CheckpointError: for a dtype or a name that the format does not have.
+    """
+    codes = {dtype: code for code, dtype in CODES.items()}
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    # The widest items first, so that each tensor is aligned without gaps.
+    order = sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize)
+    offset = 0
+    for name, array in order:
+        if array.dtype not in codes or name == "__metadata__":
+            raise CheckpointError(
+                f"tensor {name!r} of dtype {array.dtype} cannot be stored in safetensors: "
+                f"expected one of {', '.join(map(str, codes))}; convert it, or write a .pth file"
+            )
+        span = [offset, offset + array.nbytes]
+        header[name] = {
+            "dtype": codes[array.dtype],
+            "shape": list(array.shape),
+            "data_offsets": span,
+        }
+        offset = span[1]
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
+    if len(text) > MAX_HEADER:
+        raise CheckpointError(f"the names take {len(text)} bytes, {MAX_HEADER} at most are written")
+    yield len(text).to_bytes(8, "little")
+    yield text
+    for _, array in order:
+        yield array.reshape(-1).view(np.uint8).data if array.size else b""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name occurs twice")
+    "".join(found).encode("utf-8")  # an escaped lone surrogate is JSON, but no name
+    return found
+
+
+def _parse(name: str, entry: Any) -> tuple[int, int, np.dtype, tuple[int, ...]]:
+    """Check one tensor's entry: (start, stop, dtype, shape)."""
+    match entry:
+        case {"dtype": str(code), "shape": list(shape), "data_offsets": [int(start), int(stop)]}:
+            pass
+        case _:
+            raise _damaged(f"tensor {name[:80]!r} has no dtype, shape and data_offsets")
+    sizes = (start, stop, *shape)
+    if len(entry) != 3 or not all(type(n) is int and 0 <= n < 1 << 62 for n in sizes):
+        raise _damaged(f"tensor {name[:80]!r} has a shape or offsets that are no sizes")
+    if code not in CODES:
+        raise _damaged(f"tensor {name[:80]!r} has the unknown dtype {code[:20]!r}")
+    size = math.prod(shape[:MAX_AXES]) * CODES[code].itemsize
+    if stop - start != size:
+        raise _damaged(
+            f"tensor {name[:80]!r} spans {stop - start} bytes, and its shape needs {size}"
+        )
+    return start, stop, CODES[code], tuple(shape)
+
+
+def _tensor(
+    values: memoryview, start: int, stop: int, dtype: np.dtype, shape: tuple[int, ...]
+) -> Tensor:
+    strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+    storage = Storage(lambda: values[start:stop])
+    return make_tensor(StorageView(storage, dtype, 0, stop - start), dtype, 0, shape, strides)
+
+
+def _damaged(found: str) -> CheckpointError:
+    return CheckpointError(
+        f"is a damaged safetensors file ({found[:300]}); fetch or save the file again"
+    )

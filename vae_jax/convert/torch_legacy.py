@@ -1,0 +1,113 @@
+"""The file format of ``torch.save`` before PyTorch 1.6, still written on request.
+
+Five pickles in a row (a magic number, the protocol, facts about the machine, the saved object,
+the storages' keys in order), then every storage as its number of elements in eight bytes and the
+elements, little-endian. Nothing in the format checks the elements: a flipped bit stays unseen.
+
+Source: ``torch/serialization.py`` (``_legacy_save``), read for the layout.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vae_jax.convert.torch_globals import find_global, parse_storage_id
+from vae_jax.convert.torch_tensors import Storage, StorageView
+from vae_jax.convert.unpickle import load_pickle
+from vae_jax.errors import CheckpointError
+
+MAGIC = 0x1950A86A20F9469CFC6C
+MAGIC_BYTES = b"\x8a\x0a" + MAGIC.to_bytes(10, "little")
+PROTOCOL = 1001
+
+
+class _Block:
+    """A storage of which the place is known only after the main pickle."""
+
+    def __init__(self, item: int, size: int):
+        self.item = item
+        self.size = size
+        self.content: memoryview | None = None
+        self.storage = Storage(self._fetch)
+
+    def _fetch(self) -> memoryview:
+        if self.content is None:
+            raise _damaged("a storage that its tensors use is missing")
+        return self.content
+
+
+def read_torch_legacy(data: memoryview) -> Any:
+    """Read a file of the older format.
+
+    Args:
+        data: the file's bytes.
+
+    Returns:
+        What was saved: plain containers with `Tensor` leaves.
+
+    Raises:
+        CheckpointError: if the file is damaged or hostile.
+    """
+    blocks: dict[str, _Block] = {}
+
+    def find_persistent(identifier: Any) -> StorageView:
+        dtype, key, size, view = parse_storage_id(identifier)
+        item = 1 if dtype is None else dtype.itemsize
+        block = blocks.setdefault(key, _Block(item, size))
+        if (block.item, block.size) != (item, size):
+            raise _damaged(f"storage {key[:40]!r} is described in two ways")
+        start, stop = 0, size
+        if view is not None:
+            match view:
+                case (str(), int(first), int(count)) if first >= 0 and count >= 0:
+                    start, stop = first * item, (first + count) * item
+                case _:
+                    raise _damaged("a view of a storage is described in an unknown way")
+        if stop > size:
+            raise _damaged(f"a view reaches byte {stop} of a storage of {size} bytes")
+        return StorageView(block.storage, dtype, start, stop - start)
+
+    magic, at = load_pickle(data, 0, find_global, _no_persistent)
+    protocol, at = load_pickle(data, at, find_global, _no_persistent)
+    machine, at = load_pickle(data, at, find_global, _no_persistent)
+    if magic != MAGIC or protocol != PROTOCOL:
+        raise _damaged(f"protocol {protocol!r:.40} instead of {PROTOCOL}")
+    if type(machine) is not dict or machine.get("little_endian") is not True:
+        raise _damaged("it does not say that it was written on a little-endian machine")
+    root, at = load_pickle(data, at, find_global, find_persistent)
+    keys, at = load_pickle(data, at, find_global, _no_persistent)
+    if type(keys) is not list or not all(type(key) is str for key in keys):
+        raise _damaged("its list of storages is none")
+    if sorted(keys) != sorted(blocks):
+        raise _damaged(f"it lists {len(keys)} storages, and its tensors use {len(blocks)} others")
+    for key in keys:
+        at = _place(data, at, key, blocks[key])
+    if at != len(data):
+        raise _damaged(f"{len(data) - at} bytes follow the last storage")
+    return root
+
+
+def _place(data: memoryview, at: int, key: str, block: _Block) -> int:
+    """Find a storage's elements at a position; return the position after them."""
+    count = int.from_bytes(data[at : at + 8], "little")
+    start, stop = at + 8, at + 8 + block.size
+    if start > len(data) or count * block.item != block.size:
+        raise _damaged(
+            f"storage {key[:40]!r} declares {count} elements where its tensors need "
+            f"{block.size // block.item}"
+        )
+    if stop > len(data):
+        raise _damaged(f"storage {key[:40]!r} ends at byte {stop} of {len(data)}")
+    block.content = data[start:stop]
+    return stop
+
+
+def _no_persistent(_: Any) -> Any:
+    raise _damaged("a storage is mentioned outside the saved object")
+
+
+def _damaged(found: str) -> CheckpointError:
+    return CheckpointError(
+        f"is a damaged PyTorch file ({found}): expected the format before PyTorch 1.6; "
+        "fetch or save the file again"
+    )

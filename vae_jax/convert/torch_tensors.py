@@ -1,0 +1,168 @@
+"""Tensors as PyTorch keeps them, without PyTorch: a layout on a storage of bytes in the file.
+
+A checkpoint says how a tensor lies in a storage (offset, shape, strides, in elements); the bytes
+are elsewhere in the file. Here the layout is checked against the storage and kept; `Tensor.array`
+then makes a read-only NumPy view of the file, without a copy where the bytes allow it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from vae_jax.errors import CheckpointError
+
+MAX_AXES = 64
+MAX_REPEATED = 1 << 31  # elements of a tensor that is larger than its storage (stride 0)
+
+DTYPES: dict[str, np.dtype] = {
+    name: np.dtype(kind)
+    for name, kind in {
+        "float64": np.float64,
+        "float32": np.float32,
+        "float16": np.float16,
+        "bfloat16": ml_dtypes.bfloat16,
+        "float8_e4m3fn": ml_dtypes.float8_e4m3fn,
+        "float8_e4m3fnuz": ml_dtypes.float8_e4m3fnuz,
+        "float8_e5m2": ml_dtypes.float8_e5m2,
+        "float8_e5m2fnuz": ml_dtypes.float8_e5m2fnuz,
+        "float8_e8m0fnu": ml_dtypes.float8_e8m0fnu,
+        "int64": np.int64,
+        "int32": np.int32,
+        "int16": np.int16,
+        "int8": np.int8,
+        "uint64": np.uint64,
+        "uint32": np.uint32,
+        "uint16": np.uint16,
+        "uint8": np.uint8,
+        "bool": np.bool_,
+        "complex128": np.complex128,
+        "complex64": np.complex64,
+    }.items()
+}
+"""PyTorch's name of a dtype, and NumPy's dtype."""
+
+
+class Storage:
+    """The bytes that tensors share, fetched when they are needed."""
+
+    def __init__(self, fetch: Callable[[], memoryview], big_endian: bool = False):
+        self._fetch = fetch
+        self._big_endian = big_endian
+        self._ready: dict[tuple[np.dtype, bool, bool], np.ndarray] = {}
+
+    def elements(self, dtype: np.dtype, conj: bool, neg: bool) -> np.ndarray:
+        """All elements as a read-only array, a view of the file where possible."""
+        wanted = (dtype, conj, neg)
+        if wanted not in self._ready:  # kept, so that views of one storage share one copy
+            raw = np.frombuffer(self._fetch(), np.uint8)
+            if raw.__array_interface__["data"][0] % dtype.alignment:
+                raw = raw.copy()
+            values = raw[: len(raw) - len(raw) % dtype.itemsize].view(dtype)
+            if self._big_endian:
+                word = dtype.itemsize // (2 if dtype.kind == "c" else 1)
+                values = values.view(f"u{word}").byteswap().view(dtype)
+            if conj:
+                values = np.conj(values)
+            if neg:
+                values = np.negative(values)
+            values.flags.writeable = False
+            self._ready[wanted] = values
+        return self._ready[wanted]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class StorageView:
+    """A part of a storage, in bytes, and the dtype of its elements (None: untyped)."""
+
+    storage: Storage
+    dtype: np.dtype | None
+    start: int
+    size: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Tensor:
+    """A checked layout on a storage; all counts in elements."""
+
+    storage: Storage
+    dtype: np.dtype
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    conj: bool = False
+    neg: bool = False
+
+    def array(self) -> np.ndarray:
+        """The values, read-only; the file stays mapped as long as they are referred to."""
+        item = self.dtype.itemsize
+        if 0 in self.shape:
+            empty = np.empty(self.shape, self.dtype)
+            empty.flags.writeable = False
+            return empty
+        strides = (
+            step * item if count > 1 else item
+            for count, step in zip(self.shape, self.strides, strict=True)
+        )
+        # ndarray checks the bounds once more by itself, which as_strided does not.
+        return np.ndarray(
+            self.shape,
+            self.dtype,
+            self.storage.elements(self.dtype, self.conj, self.neg),
+            self.offset * item,
+            tuple(strides),
+        )
+
+
+def make_tensor(
+    view: StorageView,
+    dtype: np.dtype,
+    offset: Any,
+    shape: Any,
+    strides: Any,
+    *,
+    conj: bool = False,
+    neg: bool = False,
+) -> Tensor:
+    """Check a layout from a file against its storage.
+
+    Args:
+        view: the storage, or the part of it that the tensor may touch.
+        dtype: of the elements.
+        offset: of the first element, from the start of the view.
+        shape: sizes, as the file gives them.
+        strides: elements between neighbours along each axis, as the file gives them.
+        conj: the file holds the complex conjugate of the values.
+        neg: the file holds the values negated.
+
+    Raises:
+        CheckpointError: for anything that is not a layout inside the view.
+    """
+    if type(shape) is not tuple or type(strides) is not tuple or len(shape) != len(strides):
+        raise CheckpointError("a tensor's shape and strides do not match: the file is damaged")
+    if len(shape) > MAX_AXES:
+        raise CheckpointError(f"a tensor has {len(shape)} axes, expected at most {MAX_AXES}")
+    if not all(type(n) is int and 0 <= n < 1 << 62 for n in (offset, *shape, *strides)):
+        raise CheckpointError(
+            f"a tensor has offset {offset}, shape {shape} and strides {strides}: expected "
+            "integers of at least 0; the file is damaged"
+        )
+    reach = offset
+    if 0 not in shape:
+        reach += 1 + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+    room = view.size // dtype.itemsize
+    if reach > room or view.start % dtype.itemsize:
+        raise CheckpointError(
+            f"a tensor of shape {shape} with strides {strides} at offset {offset} needs {reach} "
+            f"elements of its storage, which holds {room}: the file is damaged"
+        )
+    if math.prod(max(n, 1) for n in shape) > max(room, MAX_REPEATED):
+        raise CheckpointError(f"a tensor repeats {room} elements to the shape {shape}: too large")
+    return Tensor(
+        view.storage, dtype, view.start // dtype.itemsize + offset, shape, strides, conj, neg
+    )

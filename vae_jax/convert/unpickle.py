@@ -1,0 +1,249 @@
+"""A pickle reader that cannot run anything: a small machine over plain data.
+
+``pickle.Unpickler`` with a guarded ``find_class`` still imports, calls, sets state, grows its memo
+to any index a file names, and hashes nested tuples in exponential time. So the few dozen opcodes
+that ``torch.save`` and TorchScript write are interpreted here, on containers of our own making:
+a global is looked up in an explicit table of stand-ins, and whatever is not in the table is
+refused. No name from a file is ever imported.
+
+Source: the opcodes' definitions in CPython's ``pickletools``.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any, no_type_check
+
+from vae_jax.convert.pickle_values import Construct, Record, RecordType, check_key
+from vae_jax.errors import CheckpointError
+
+MAX_BYTES = 64 << 20  # a state dict of 10,000 tensors takes 1 MB, 320,000 steps, 70,000 containers
+MAX_OPCODES = 1_500_000  # about half a second
+MAX_CONTAINERS = 250_000  # an empty set costs one byte in the file and 216 in memory
+MAX_NAME = 1024  # of a global
+_WEIGHTS = {str: 1, list: 100, tuple: 100, dict: 100, set: 100}  # bytes an item, about
+
+
+def load_pickle(
+    data: memoryview,
+    start: int,
+    find_global: Callable[[str, str], Any],
+    find_persistent: Callable[[Any], Any],
+) -> tuple[Any, int]:
+    """Read one pickle of a file.
+
+    Args:
+        data: the file's bytes.
+        start: where the pickle begins.
+        find_global: the stand-in for a (module, name); raises CheckpointError to refuse.
+        find_persistent: the object for a persistent id.
+
+    Returns:
+        The object, and the position after the pickle.
+
+    Raises:
+        CheckpointError: for anything but plain data and the globals that were allowed.
+    """
+    machine = _Machine(data, start, find_global, find_persistent)
+    try:
+        return machine.run(), machine.position
+    except CheckpointError:
+        raise
+    except (ArithmeticError, LookupError, TypeError, ValueError, struct.error) as error:
+        # What a stand-in or a container says to arguments that no torch.save would write.
+        raise CheckpointError(
+            f"its pickle is damaged near byte {machine.position} ({error}): expected what "
+            "torch.save writes; fetch or save the file again"
+        ) from error
+
+
+@no_type_check  # the tests' run-time checks would cost 30 times the steps they watch
+class _Machine:
+    """The stack, the marks, the memo, and a position in the bytes."""
+
+    def __init__(self, data: memoryview, start: int, find_global, find_persistent):
+        self.bytes = data
+        self.position = start
+        self.end = min(len(self.bytes), start + MAX_BYTES)
+        self.find_global = find_global
+        self.find_persistent = find_persistent
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+        self.containers = 0
+        self.copied = 0
+
+    def run(self) -> Any:
+        for _ in range(MAX_OPCODES):
+            opcode = self.take(1)[0]
+            if opcode == _STOP:
+                return self.stack.pop()
+            step = _STEPS.get(opcode)
+            if step is None:
+                raise CheckpointError(
+                    f"its pickle holds opcode {opcode:#04x} at byte {self.position - 1}, which "
+                    "torch.save never writes: refused, nothing was run"
+                )
+            step(self)
+        raise CheckpointError(
+            f"its pickle takes more than {MAX_OPCODES} steps: refused; save the state dict alone"
+        )
+
+    # Bytes, none of them past the end.
+    def take(self, count: int) -> memoryview:
+        start, stop = self.position, self.position + count
+        if stop > self.end:
+            raise CheckpointError(
+                f"its pickle ends early: {count} bytes expected at byte {start}, "
+                f"{self.end - start} there (truncated, or over {MAX_BYTES >> 20} MiB); "
+                "fetch or save the file again"
+            )
+        self.position = stop
+        return self.bytes[start:stop]
+
+    def number(self, form: str) -> Any:
+        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
+
+    def line(self) -> str:
+        ahead = bytes(self.bytes[self.position : min(self.end, self.position + MAX_NAME)])
+        return str(self.take(ahead.index(b"\n") + 1)[:-1], "utf-8")
+
+    # The stack.
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def push_container(self, value: Any) -> None:
+        self.containers += 1
+        if self.containers > MAX_CONTAINERS:
+            raise CheckpointError(
+                f"its pickle holds more than {MAX_CONTAINERS} containers: refused; "
+                "save the state dict alone"
+            )
+        self.stack.append(value)
+
+    def since_mark(self) -> list[Any]:
+        mark = self.marks.pop()
+        items = self.stack[mark:]
+        del self.stack[mark:]
+        return items
+
+    def last(self, count: int) -> list[Any]:
+        items = self.stack[-count:]
+        if len(items) < count:
+            raise ValueError("the stack is empty")
+        del self.stack[-count:]
+        return items
+
+    def top(self, kind: type) -> Any:
+        if type(self.stack[-1]) is not kind:
+            raise ValueError(f"a {type(self.stack[-1]).__name__} is filled like a {kind.__name__}")
+        return self.stack[-1]
+
+    def put(self, index: int) -> None:
+        if index > MAX_BYTES:
+            raise ValueError(f"memo index {index}")
+        self.memo[index] = self.stack[-1]
+
+    # What the opcodes do.
+    def set_items(self, items: list[Any]) -> None:
+        target = self.top(dict)
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            target[check_key(key)] = value
+
+    def extend(self, items: list[Any]) -> None:
+        self.top(list).extend(items)
+
+    def add_items(self, items: list[Any]) -> None:
+        self.top(set).update(map(check_key, items))
+
+    def reduce(self) -> None:
+        function, arguments = self.last(2)
+        if type(arguments) is not tuple:
+            raise ValueError("the arguments of a call are no tuple")
+        # A stand-in may copy what it is given, and a few bytes can give it the same list again.
+        self.copied += sum(len(a) * _WEIGHTS[type(a)] for a in arguments if type(a) in _WEIGHTS)
+        if self.copied > MAX_BYTES:
+            raise CheckpointError("its pickle makes too many copies: refused")
+        if type(function) is Construct:
+            self.push_container(function.build(*arguments))
+        elif type(function) is RecordType:
+            self.push_container(Record(function.name))
+        else:
+            raise ValueError(f"a {type(function).__name__} is called")
+
+    def build(self) -> None:
+        state = self.stack.pop()
+        target = self.stack[-1]
+        if type(target) is Record:
+            if type(state) is dict:
+                target.attributes = state
+        elif type(target) is not dict:  # a state dict's _metadata: not needed
+            raise ValueError(f"a {type(target).__name__} is given a state")
+
+    def persistent(self) -> None:
+        self.push_container(self.find_persistent(self.stack.pop()))
+
+    def stack_global(self) -> None:
+        module, name = self.last(2)
+        if type(module) is not str or type(name) is not str:
+            raise ValueError("the name of a global is no string")
+        if len(module) + len(name) > MAX_NAME:
+            raise ValueError("the name of a global is too long")
+        self.push(self.find_global(module, name))
+
+
+_STOP = ord(".")
+_STEPS: Mapping[int, Callable[[_Machine], Any]] = {
+    ord(opcode): step
+    for opcode, step in {
+        # framing, marks and the memo
+        "\x80": lambda m: m.take(1),
+        "\x95": lambda m: m.take(8),  # a frame's length is a hint, and not needed
+        "(": lambda m: m.marks.append(len(m.stack)),
+        "0": lambda m: m.stack.pop(),
+        "1": lambda m: m.since_mark(),
+        "q": lambda m: m.put(m.take(1)[0]),
+        "r": lambda m: m.put(m.number("<I")),
+        "\x94": lambda m: m.put(len(m.memo)),
+        "h": lambda m: m.push(m.memo[m.take(1)[0]]),
+        "j": lambda m: m.push(m.memo[m.number("<I")]),
+        # scalars and strings
+        "N": lambda m: m.push(None),
+        "\x88": lambda m: m.push(True),
+        "\x89": lambda m: m.push(False),
+        "J": lambda m: m.push(m.number("<i")),
+        "K": lambda m: m.push(m.take(1)[0]),
+        "M": lambda m: m.push(m.number("<H")),
+        "\x8a": lambda m: m.push(int.from_bytes(m.take(m.take(1)[0]), "little", signed=True)),
+        "G": lambda m: m.push(m.number(">d")),
+        "X": lambda m: m.push(str(m.take(m.number("<I")), "utf-8")),
+        "\x8c": lambda m: m.push(str(m.take(m.take(1)[0]), "utf-8")),
+        "U": lambda m: m.push(str(m.take(m.take(1)[0]), "utf-8")),  # Python 2's str
+        "T": lambda m: m.push(str(m.take(m.number("<I")), "utf-8")),
+        "C": lambda m: m.push(bytes(m.take(m.take(1)[0]))),
+        "B": lambda m: m.push(bytes(m.take(m.number("<I")))),
+        # containers
+        "]": lambda m: m.push_container([]),
+        "a": lambda m: m.extend(m.last(1)),
+        "e": lambda m: m.extend(m.since_mark()),
+        ")": lambda m: m.push(()),
+        "t": lambda m: m.push_container(tuple(m.since_mark())),
+        "\x85": lambda m: m.push_container(tuple(m.last(1))),
+        "\x86": lambda m: m.push_container(tuple(m.last(2))),
+        "\x87": lambda m: m.push_container(tuple(m.last(3))),
+        "}": lambda m: m.push_container({}),
+        "s": lambda m: m.set_items(m.last(2)),
+        "u": lambda m: m.set_items(m.since_mark()),
+        "\x8f": lambda m: m.push_container(set()),
+        "\x90": lambda m: m.add_items(m.since_mark()),
+        "\x91": lambda m: m.push_container(frozenset(map(check_key, m.since_mark()))),
+        # globals and what is made of them
+        "c": lambda m: m.push(m.find_global(m.line(), m.line())),
+        "\x93": lambda m: m.stack_global(),
+        "R": lambda m: m.reduce(),
+        "\x81": lambda m: m.reduce(),  # cls.__new__: the table holds nothing that tells it apart
+        "b": lambda m: m.build(),
+        "Q": lambda m: m.persistent(),
+    }.items()
+}

@@ -1,0 +1,151 @@
+"""Write a checkpoint that other programs read, and never lose the file it replaces.
+
+The new file is written beside the old one, flushed to the disk, read back with this package's own
+reader and compared bit for bit; only then does it take the old one's place, in one step.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from vae_jax.convert.read import one_line, read_as_named
+from vae_jax.convert.safetensors import encode_safetensors
+from vae_jax.convert.torch_tensors import DTYPES
+from vae_jax.errors import CheckpointError, MissingExtraError
+
+_Write = Callable[[BinaryIO], None]
+
+
+def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Any]) -> None:
+    """Write named arrays as a checkpoint; the suffix decides the format.
+
+    ``.safetensors`` needs nothing else; ``.pth`` and ``.pt`` need PyTorch, and hold a plain state
+    dict that ``torch.load(weights_only=True)`` takes. Arrays keep their dtype and shape, NaN
+    payloads included; the byte order becomes little-endian and the memory contiguous.
+
+    Args:
+        path: the file to write or replace.
+        tensors: name to array (NumPy or JAX).
+
+    Raises:
+        CheckpointError: one line, if the arrays or the place cannot be written; a file that was
+            there before is left as it was.
+        MissingExtraError: if the format needs PyTorch and it is not installed.
+    """
+    try:
+        target = Path(os.path.realpath(path))  # a link stays a link
+        prepare = _FORMATS.get(target.suffix)
+        if prepare is None:
+            raise CheckpointError(
+                f"has the suffix {target.suffix!r}: expected one of {', '.join(_FORMATS)}"
+            )
+        arrays = {name: _plain(name, value) for name, value in tensors.items()}
+        if not arrays:
+            raise CheckpointError("would hold no tensors: nothing was written")
+        if target.is_dir():
+            raise CheckpointError("is a folder: expected the name of a file")
+        if not target.parent.is_dir():
+            raise CheckpointError(
+                f"cannot be written: there is no folder {str(target.parent)!r}; create it first"
+            )
+        _replace(target, prepare(arrays), arrays)
+    except MissingExtraError:
+        raise
+    except CheckpointError as error:
+        raise CheckpointError(one_line(path, str(error))) from error
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise CheckpointError(
+            one_line(path, f"cannot be written: {reason}; nothing was changed")
+        ) from error
+
+
+def _plain(name: Any, value: Any) -> np.ndarray:
+    """A contiguous array in the machine's byte order, of a dtype that checkpoints have."""
+    if type(name) is not str:
+        raise CheckpointError(f"has the name {name!r:.80}: expected a string")
+    array = np.asarray(value)
+    array = np.asarray(array, array.dtype.newbyteorder("="), order="C")
+    if array.dtype not in DTYPES.values():
+        raise CheckpointError(
+            f"tensor {name!r} has dtype {array.dtype}: expected one of {', '.join(DTYPES)}"
+        )
+    return array
+
+
+def _replace(target: Path, write: _Write, arrays: dict[str, np.ndarray]) -> None:
+    """Write beside the target, prove the copy, and put it in the target's place."""
+    # Not tempfile: its files are for their owner alone, and this one is to stay.
+    draft = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    try:
+        with open(draft, "xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        _compare(read_as_named(draft), arrays)
+        if target.exists():
+            os.chmod(draft, target.stat().st_mode & 0o777)
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _compare(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
+    if found.keys() != expected.keys():
+        raise CheckpointError("was read back with other names than were written: not replaced")
+    for name, array in expected.items():
+        copy = found[name]
+        same = copy.dtype == array.dtype and copy.shape == array.shape
+        if not same or not np.array_equal(_bytes(copy), _bytes(array)):
+            raise CheckpointError(
+                f"was read back with another value of {name!r} than was written: not replaced; "
+                "check the disk"
+            )
+
+
+def _bytes(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1).view(np.uint8)
+
+
+def _as_safetensors(arrays: dict[str, np.ndarray]) -> _Write:
+    def write(file: BinaryIO) -> None:
+        for piece in encode_safetensors(arrays):
+            file.write(piece)
+
+    return write
+
+
+def _as_torch(arrays: dict[str, np.ndarray]) -> _Write:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("torch", "torch", "writing a .pth file") from error
+
+    torch_dtypes = {dtype: getattr(torch, name) for name, dtype in DTYPES.items()}
+
+    def tensor(array: np.ndarray) -> torch.Tensor:
+        # A copy each: PyTorch warns of arrays it may not write to, and saves no two types that
+        # share memory. It knows no ml_dtypes either: those are copied as bits, and relabelled.
+        plain = array.copy()
+        if plain.dtype.type.__module__ != "numpy":
+            plain = plain.view(f"u{plain.dtype.itemsize}")
+        return torch.from_numpy(plain).view(torch_dtypes[array.dtype])
+
+    def write(file: BinaryIO) -> None:
+        torch.save(OrderedDict((name, tensor(array)) for name, array in arrays.items()), file)
+
+    return write
+
+
+_FORMATS: dict[str, Callable[[dict[str, np.ndarray]], _Write]] = {
+    ".safetensors": _as_safetensors,
+    ".pth": _as_torch,
+    ".pt": _as_torch,
+}

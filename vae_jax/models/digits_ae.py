@@ -1,0 +1,74 @@
+"""``digits_ae``: the MLP autoencoder of handwritten digits, 784-200-20-200-784.
+
+Source: tutorial 002, section 7.2 (listings 7.1 to 7.3). Its prose speaks of absolute and of mean
+squared error; its code, ported here, sums squares over batch and pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import flax.linen as nn
+
+from vae_jax.layers import Dense
+from vae_jax.models import pytorch_rules
+from vae_jax.spec import ModelSpec, Recipe, Reference
+from vae_jax.typing import Image, Latent, Mask, Noise
+
+
+class DigitsAE(nn.Module):
+    """The autoencoder; the reference's ``AE(784, latent_size, hidden_size)``."""
+
+    latent_size: int = 20
+    hidden_size: int = 200
+    image_shape: ClassVar[tuple[int, int, int]] = (28, 28, 1)
+
+    def setup(self):
+        """Submodules are named as the reference's."""
+        self.common = Dense(self.hidden_size)
+        self.encoded = Dense(self.latent_size)
+        self.l1 = Dense(self.hidden_size)
+        self.decode_layer = Dense(math.prod(self.image_shape), name="decode")
+
+    def encode(self, x: Image, *, train: bool = False, mask: Mask | None = None) -> Latent:
+        """The latent [B, L] itself, of images [B, 28, 28, 1] in [0, 1]."""
+        x = x.reshape(x.shape[0], -1)
+        return self.encoded(nn.relu(self.common(x)))
+
+    def decode(self, z: Latent, *, train: bool = False, mask: Mask | None = None) -> Image:
+        """Images [B, 28, 28, 1] in [0, 1] of latents [B, L]."""
+        x = nn.sigmoid(self.decode_layer(nn.relu(self.l1(z))))
+        return x.reshape(-1, *self.image_shape)
+
+    def __call__(
+        self,
+        x: Image,
+        *,
+        noise: Noise | None = None,
+        train: bool = False,
+        mask: Mask | None = None,
+    ) -> tuple[Image, Latent]:
+        """Reconstructions and latents, as the reference's ``forward``; nothing is random."""
+        z = self.encode(x, train=train, mask=mask)
+        return self.decode(z, train=train, mask=mask), z
+
+
+_LAYERS = ("common", "encoded", "l1", "decode")
+
+SPEC = ModelSpec(
+    name="digits_ae",
+    summary="MLP autoencoder, 28x28 digits, 20 latents",
+    module=DigitsAE,
+    reference=Reference(
+        framework="PyTorch",
+        tutorial="002, section 7.2",
+        checkpoint="AEdigits.pt (TorchScript)",
+    ),
+    recipe=Recipe(
+        data="digits", epochs=10, batch_size=32, learning_rate=2.5e-4, epoch_loss="mean"
+    ),
+    rules=lambda model: sum((pytorch_rules.linear(n, (n,)) for n in _LAYERS), ()),
+    variational=False,
+    epoch_figure="reconstructions",
+)

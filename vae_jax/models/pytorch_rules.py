@@ -1,0 +1,56 @@
+"""Rules for PyTorch's layers: the names and axis orders of ``torch.nn`` modules.
+
+The target path repeats the reference's, with the dots inside a ``Sequential`` made underscores:
+``decoder.decoder_conv.3`` is ``("decoder", "decoder_conv_3")``.
+"""
+
+from __future__ import annotations
+
+from vae_jax.spec import Rule
+
+
+def linear(
+    source: str,
+    target: tuple[str, ...],
+    *,
+    flat_input: tuple[int, int, int] | None = None,
+    flat_output: tuple[int, int, int] | None = None,
+) -> tuple[Rule, ...]:
+    """``torch.nn.Linear``: weight [O, I] to kernel [I, O], and the bias.
+
+    ``flat_input`` or ``flat_output`` is the (C, H, W) of the image that is flattened into, or
+    unflattened from, that side of the layer.
+    """
+    weight_block = bias_block = None
+    if flat_input is not None:
+        weight_block = (1, flat_input)
+    if flat_output is not None:
+        weight_block, bias_block = (0, flat_output), (0, flat_output)
+    return (
+        Rule(f"{source}.weight", ("params", *target, "kernel"), (1, 0), weight_block),
+        Rule(f"{source}.bias", ("params", *target, "bias"), None, bias_block),
+    )
+
+
+def conv(source: str, target: tuple[str, ...]) -> tuple[Rule, ...]:
+    """``torch.nn.Conv2d`` [O, I, k, k] to [k, k, I, O]; and ``ConvTranspose2d`` [I, O, k, k] to
+    [k, k, O, I]: the same permutation."""
+    return (
+        Rule(f"{source}.weight", ("params", *target, "kernel"), (2, 3, 1, 0)),
+        Rule(f"{source}.bias", ("params", *target, "bias")),
+    )
+
+
+def batch_norm(source: str, target: tuple[str, ...]) -> tuple[Rule, ...]:
+    """``torch.nn.BatchNorm2d``; files from before PyTorch 0.4.1 lack the batch counter."""
+    return (
+        Rule(f"{source}.weight", ("params", *target, "scale")),
+        Rule(f"{source}.bias", ("params", *target, "bias")),
+        Rule(f"{source}.running_mean", ("batch_stats", *target, "mean")),
+        Rule(f"{source}.running_var", ("batch_stats", *target, "var")),
+        Rule(
+            f"{source}.num_batches_tracked",
+            ("batch_stats", *target, "num_batches_tracked"),
+            default=0,
+        ),
+    )

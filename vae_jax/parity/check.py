@@ -1,0 +1,142 @@
+"""A port against its live reference: forward, loss terms, gradients, and a run of training steps.
+
+Both start from the same weights and see the same images, noise and batch order. Errors are
+relative to the largest magnitude of the reference's tensor.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from vae_jax.models import create_model, get_spec
+from vae_jax.parity.port import Port
+from vae_jax.parity.probes import Probe, make_probe
+from vae_jax.parity.report import Report, Row, compare
+from vae_jax.typing import Tensors
+
+
+@dataclasses.dataclass(frozen=True)
+class Budgets:
+    """The largest errors that pass.
+
+    ``trained`` is for weights, moments and statistics after the steps; ``noise_fed`` for the
+    tensors that the model's Reference names so. None: not judged.
+    """
+
+    forward: float
+    gradients: float
+    losses: float
+    trained: float | None
+    noise_fed: float | None
+
+
+BUDGETS = {
+    ("float64", "digits_ae"): Budgets(1e-13, 1e-12, 1e-12, 1e-11, None),
+    ("float64", "face_vae"): Budgets(1e-13, 1e-12, 1e-12, 1e-8, 1e-6),
+    # In float32 the weights of two correct runs part: Adam magnifies the rounding of tiny
+    # gradients by up to 1/epsilon. The losses are the test.
+    ("float32", "digits_ae"): Budgets(1e-5, 1e-5, 1e-5, None, None),
+    ("float32", "face_vae"): Budgets(1e-5, 1e-4, 1e-5, None, None),
+}
+
+_NOISE_NOTE = (
+    "the gradient of a bias in front of a batch norm is zero in exact arithmetic; such gradients "
+    "and moments are rounding noise and are measured on the scale of their layer's weight"
+)
+
+
+def check_model(
+    name: str,
+    *,
+    precision: str = "float64",
+    steps: int = 20,
+    batch_size: int = 4,
+    seed: int = 0,
+    tensors: Tensors | None = None,
+) -> Report:
+    """Compares a port with its live reference.
+
+    Args:
+        name: one of ``vae_jax.MODELS``.
+        precision: ``float64`` (needs ``jax_enable_x64``) or ``float32``, on both sides.
+        steps: training steps.
+        batch_size: images a batch, at least 2.
+        seed: of the reference's initial weights and of the probes.
+        tensors: weights to start from; default: the reference's initialisation.
+
+    Raises:
+        MissingExtraError: the reference's framework is not installed.
+    """
+    from vae_jax.parity.pytorch import TorchReference, versions
+
+    dtype, budgets = np.dtype(precision), BUDGETS[precision, name]
+    reference = TorchReference(name, dtype, tensors, seed)
+    start = reference.state_dict()
+    probes = _probes(name, batch_size, seed, steps + 1)
+    rows = check_gradients(name, reference, Port(name, dtype, start), next(probes), budgets)
+    # Afresh: the gradients above have moved the running statistics.
+    reference, port = TorchReference(name, dtype, start), Port(name, dtype, start)
+    rows += check_training(name, reference, port, list(probes), budgets)
+    title = (
+        f"{name}: the port against {versions()}, {precision}, batch {batch_size}, "
+        f"{steps} training steps"
+    )
+    noise_fed = get_spec(name).reference.noise_fed
+    return Report(title, tuple(rows), (_NOISE_NOTE,) if noise_fed else ())
+
+
+def check_gradients(
+    name: str, reference: Any, port: Port, probe: Probe, budgets: Budgets
+) -> list[Row]:
+    """Outputs in eval mode; loss terms and every gradient in train mode."""
+    rows = compare("forward", reference.forward(*probe), port.forward(*probe), budgets.forward)
+    terms, gradients = reference.backward(*probe)
+    port_terms, port_gradients = port.backward(*probe)
+    rows += compare("loss terms", terms, port_terms, budgets.losses)
+    scales = _noise_scales(name, gradients)
+    return rows + compare("gradients", gradients, port_gradients, budgets.gradients, scales)
+
+
+def check_training(
+    name: str, reference: Any, port: Port, probes: list[Probe], budgets: Budgets
+) -> list[Row]:
+    """A training step a probe on both sides: the losses on the way, the state at the end."""
+    recipe, noise_fed = get_spec(name).recipe, get_spec(name).reference.noise_fed
+    losses, port_losses = {}, {}
+    for number, probe in enumerate(probes, 1):
+        for side, into in ((reference, losses), (port, port_losses)):
+            terms = side.step(recipe, *probe)
+            into |= {f"{term} at step {number}": value for term, value in terms.items()}
+    rows = compare(f"losses, {len(probes)} steps", losses, port_losses, budgets.losses)
+    if budgets.trained is None or not probes:
+        return rows
+
+    def judge(stage: str, expected: Tensors, found: Tensors, scales: dict[str, float]) -> None:
+        for names, budget, label in (
+            ([n for n in expected if n not in noise_fed], budgets.trained, stage),
+            ([n for n in expected if n in noise_fed], budgets.noise_fed, f"{stage}, noise-fed"),
+        ):
+            if names and budget is not None:
+                parts = ({n: side[n] for n in names} for side in (expected, found))
+                rows.extend(compare(label, *parts, budget, scales))
+
+    judge("weights and statistics", reference.state_dict(), port.state_dict(), {})
+    for moment, expected in reference.moments().items():
+        judge(moment, expected, port.moments()[moment], _noise_scales(name, expected))
+    return rows
+
+
+def _noise_scales(name: str, tensors: Tensors) -> dict[str, float]:
+    """For each noise-fed bias, the magnitude of its layer's weight in the same collection."""
+    biases = [n for n in get_spec(name).reference.noise_fed if n.endswith(".bias")]
+    return {n: float(np.abs(tensors[n.removesuffix("bias") + "weight"]).max()) for n in biases}
+
+
+def _probes(name: str, batch_size: int, seed: int, count: int):
+    model = create_model(name)
+    latent_size = model.latent_size if get_spec(name).variational else None
+    for number in range(count):
+        yield make_probe(model.image_shape, latent_size, batch_size, seed * 100_003 + number)

@@ -1,0 +1,42 @@
+"""A port against outputs that its reference recorded, where the reference is not installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.distributions import central_latent
+from vae_jax.models import create_model
+from vae_jax.parity.port import heads
+from vae_jax.parity.report import Report, compare
+from vae_jax.typing import Tensors, Variables
+
+FORWARD_BUDGET = 1e-5
+
+
+def check_recorded(name: str, variables: Variables, recorded: Tensors, **hyper: Any) -> Report:
+    """Compares ``encode`` and ``decode`` in float32 with recorded ones, each head by itself.
+
+    Args:
+        name: one of ``vae_jax.MODELS``.
+        variables: the imported weights.
+        recorded: ``input`` (uint8 [B, H, W, C]) and the reference's outputs for it: ``latent`` or
+            ``mean`` and ``std``, and ``image`` decoded from the latent or the mean.
+        **hyper: the model's hyperparameters where they differ from the reference's.
+    """
+    model = create_model(name, **hyper)
+    x = jnp.asarray(recorded["input"], jnp.float32) / 255
+
+    @jax.jit
+    def run(variables, x):
+        encoded = model.apply(variables, x, method="encode")
+        image = model.apply(variables, central_latent(encoded), method="decode")
+        return {**heads(encoded), "image": image}
+
+    found = {k: np.asarray(v) for k, v in run(variables, x).items()}
+    expected = {k: v for k, v in recorded.items() if k != "input"}
+    rows = compare("forward", expected, found, FORWARD_BUDGET)
+    return Report(f"{name}: the port against its reference's recorded outputs, float32", tuple(rows))

@@ -1,0 +1,139 @@
+"""Checkpoints of a run, through Orbax: parameters, statistics, optimiser state and step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from vae_jax.errors import CheckpointError, RunError, UserError
+from vae_jax.models import create_model, get_spec
+from vae_jax.training.run import write_atomically
+from vae_jax.training.state import TrainState, init_variables, variables_of
+from vae_jax.typing import Variables
+
+
+class Checkpoints:
+    """The states that a run keeps, the last ``keep`` of them; writing goes on in the background.
+
+    Args:
+        folder: of the run's checkpoints.
+        keep: how many.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2):
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+
+    @property
+    def latest_step(self) -> int | None:
+        """The last step that was saved whole, or None."""
+        return self._manager.latest_step()
+
+    def save(self, state: TrainState) -> None:
+        """Starts to write a state, from a copy: the next step reuses the state's own memory."""
+        step = int(state.step)
+        if step != self.latest_step:
+            copy = jax.tree.map(np.array, state._asdict())
+            self._manager.save(step, args=ocp.args.StandardSave(copy))
+
+    def restore(self, like: TrainState) -> TrainState:
+        """The last state, with the shapes and types of ``like``.
+
+        Raises:
+            RunError: there is none, or it cannot be read.
+        """
+        step = self.latest_step
+        if step is None:
+            raise RunError(f"{self._manager.directory} holds no checkpoint to resume from")
+        target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like._asdict())
+        try:
+            tree = self._manager.restore(step, args=ocp.args.StandardRestore(target))
+        except Exception as error:
+            raise RunError(
+                f"checkpoint {step} in {self._manager.directory} cannot be restored: "
+                f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            ) from error
+        return TrainState(**tree)
+
+    def close(self) -> None:
+        """Waits until everything is written."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+
+def load_run_variables(folder: Path) -> Variables:
+    """Parameters and statistics of a run's last checkpoint, as NumPy arrays.
+
+    Raises:
+        RunError: there is no checkpoint.
+    """
+    with ocp.CheckpointManager(folder.absolute()) as manager:
+        step = manager.latest_step()
+        if step is None:
+            raise RunError(f"{folder} holds no checkpoint yet; expected a run that has saved one")
+        tree = _restore_numpy(folder.absolute() / str(step) / "default")
+    return variables_of(tree["params"], tree["batch_stats"])
+
+
+def save_variables(folder: Path, model: str, hyper: dict[str, Any], variables: Variables) -> None:
+    """Writes a Flax checkpoint folder: ``model.json`` and the variables, read back and compared.
+
+    Raises:
+        CheckpointError: the folder exists and is not empty, or what was written differs.
+    """
+    folder = folder.absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"{folder} exists already; choose a new folder")
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(folder / "variables", variables)
+    same = jax.tree.map(
+        lambda a, b: a.dtype == b.dtype and a.tobytes() == b.tobytes(),
+        variables,
+        _restore_numpy(folder / "variables"),
+    )
+    if not jax.tree.all(same):
+        raise CheckpointError(f"{folder}: what was read back differs from what was written")
+    description = {"model": model, "hyper": hyper}
+    write_atomically(folder / "model.json", json.dumps(description, indent=2) + "\n")
+
+
+def is_flax_checkpoint(folder: Path) -> bool:
+    """Whether ``save_variables`` wrote the folder, to its end."""
+    return (folder / "model.json").is_file()
+
+
+def load_variables(folder: Path) -> tuple[str, dict[str, Any], Variables]:
+    """Model name, hyperparameters and variables of a Flax checkpoint folder.
+
+    Raises:
+        CheckpointError: the folder cannot be read or holds another tree than the model's.
+    """
+    try:
+        description = json.loads((folder / "model.json").read_text())
+        name, hyper = get_spec(description["model"]).name, dict(description["hyper"])
+        variables = _restore_numpy(folder.absolute() / "variables")
+        model = create_model(name, **hyper)
+    except UserError:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{folder} is not a readable Flax checkpoint: {reason}") from error
+    expected = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
+    shapes, found = (jax.tree.map(lambda a: a.shape, tree) for tree in (expected, variables))
+    if shapes != found:
+        raise CheckpointError(f"{folder} does not hold the variables of {name}")
+    return name, hyper, variables
+
+
+def _restore_numpy(folder: Path) -> Any:
+    """Any tree that Orbax wrote, as NumPy arrays, whatever devices it was written on."""
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        metadata = checkpointer.metadata(folder).item_metadata
+        tree = metadata.tree if hasattr(metadata, "tree") else metadata
+        types = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+        return checkpointer.restore(folder, restore_args=types)

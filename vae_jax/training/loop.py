@@ -1,0 +1,173 @@
+"""The loop: epochs of batches through the compiled step, with a checkpoint and a figure after each.
+
+Source: the tutorials' loops (listing 7.3 and section 7.4.2 of tutorial 002).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from vae_jax.data import Dataset, iterate_batches, num_batches
+from vae_jax.errors import RunError
+from vae_jax.models import create_model, get_spec
+from vae_jax.objectives import make_loss
+from vae_jax.optim import optimizer_of
+from vae_jax.training import run as run_folder
+from vae_jax.training.checkpoint import Checkpoints
+from vae_jax.training.parallel import compile_step
+from vae_jax.training.progress import Progress
+from vae_jax.training.run import Run
+from vae_jax.training.state import TrainState, create_state
+from vae_jax.training.step import make_train_step
+from vae_jax.typing import Variables
+
+OnEpoch = Callable[[int, Variables], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a run ends with: its last state and its epochs' records, as in ``metrics.jsonl``."""
+
+    state: TrainState
+    epochs: list[dict[str, Any]]
+
+
+def train(
+    run: Run,
+    dataset: Dataset,
+    *,
+    resume: bool = False,
+    variables: Variables | None = None,
+    checkpoint_every: int | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Result:
+    """Trains a model as its recipe says.
+
+    Args:
+        run: folder, model and recipe.
+        dataset: images of the model's shape.
+        resume: continue the run that the folder holds, exactly where its last checkpoint was.
+        variables: weights to start from; default: the reference's initial distributions.
+        checkpoint_every: steps between checkpoints; default: one after each epoch.
+        on_epoch: called with the epoch's number (0 before training) and the variables.
+
+    Raises:
+        RunError: the folder holds a run and ``resume`` is off, or holds none and it is on, or
+            the recipe differs; or the loss is no longer finite.
+    """
+    spec, recipe = get_spec(run.model), run.recipe
+    model = create_model(run.model, **run.hyper)
+    optimizer = optimizer_of(recipe)
+    train_step = compile_step(
+        make_train_step(
+            make_loss(run.model, recipe=recipe, **run.hyper),
+            optimizer,
+            latent_size=model.latent_size if spec.variational else None,
+            pixel_range=spec.pixel_range,
+        )
+    )
+    init_key, noise_key = jax.random.split(jax.random.key(recipe.seed))
+    num_steps = num_batches(len(dataset.train), recipe.batch_size, recipe.drop_remainder)
+    _prepare_folder(run, dataset, resume)
+    state = create_state(model, optimizer, init_key, variables)
+    checkpoints = Checkpoints(run.checkpoints)
+    try:
+        if resume and checkpoints.latest_step is not None:
+            state = checkpoints.restore(state)
+        records = _kept_records(run, int(state.step), num_steps)
+        if int(state.step) % num_steps == 0 and on_epoch is not None:
+            # Before training; and again after a resume, lest a kill came before the figure.
+            on_epoch(int(state.step) // num_steps, state.variables)
+        for epoch in range(int(state.step) // num_steps + 1, recipe.epochs + 1):
+            # A run stopped within an epoch keeps the sums of its first part beside the state.
+            start = int(state.step) - (epoch - 1) * num_steps
+            totals = dict(records.pop()["totals"]) if start else {}
+            started, progress = time.perf_counter(), Progress(epoch, num_steps, start)
+            batches = iterate_batches(
+                dataset.train,
+                batch_size=recipe.batch_size,
+                seed=recipe.seed,
+                epoch=epoch,
+                drop_remainder=recipe.drop_remainder,
+                start=start,
+            )
+            pending = []
+            for index, batch in enumerate(batches, start + 1):
+                batch.pop("label")
+                state, metrics = train_step(state, batch, noise_key)
+                pending.append(metrics)
+                due = checkpoint_every and index % checkpoint_every == 0 and index < num_steps
+                if due or index == num_steps or progress.wants_loss():
+                    _add(totals, pending, run, int(state.step))
+                    progress.update(index, totals["loss"] / index)
+                if due:  # the sums first: a checkpoint never lacks its record
+                    run_folder.append_metrics(run, {"step": int(state.step), "totals": totals})
+                    checkpoints.save(state)
+            progress.close()
+            record = _record(epoch, state, totals, num_steps, recipe.epoch_loss)
+            record["seconds"] = round(time.perf_counter() - started, 3)
+            records.append(record)
+            run_folder.append_metrics(run, record)
+            checkpoints.save(state)
+            progress.report(record)
+            if on_epoch is not None:
+                on_epoch(epoch, state.variables)
+    finally:
+        checkpoints.close()
+    return Result(state, [r for r in records if "epoch" in r])
+
+
+def _prepare_folder(run: Run, dataset: Dataset, resume: bool) -> None:
+    data = {
+        "source": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "train_examples": len(dataset.train),
+        "test_examples": 0 if dataset.test is None else len(dataset.test),
+    }
+    if not resume:
+        run_folder.create_run(run, data)
+    elif run_folder.is_run(run.path):
+        run_folder.check_resume(run_folder.open_run(run.path), run, data)
+        run_folder.extend_run(run)
+    else:
+        raise RunError(f"{run.path} holds no run to resume; leave out --resume to start one")
+
+
+def _kept_records(run: Run, step: int, num_steps: int) -> list[dict[str, Any]]:
+    """The records up to a step, the file cut back to them: whole epochs, and within an epoch the
+    sums so far as the last one."""
+    kept = [
+        r
+        for r in run_folder.read_metrics(run)
+        if r["step"] <= step and ("epoch" in r or r["step"] == step)
+    ]
+    if step % num_steps == 0:
+        kept = [r for r in kept if "epoch" in r]
+    run_folder.rewrite_metrics(run, kept)
+    return kept
+
+
+def _add(totals: dict[str, float], pending: list[dict[str, jax.Array]], run: Run, step: int):
+    """Adds the batches' metrics to the epoch's sums; the one place where the host waits."""
+    fetched = jax.device_get(pending)
+    pending.clear()
+    for metrics in fetched:
+        for name, value in metrics.items():
+            totals[name] = totals.get(name, 0.0) + float(value)
+    if not np.isfinite(totals["loss"]):
+        raise RunError(
+            f"the loss is no longer finite by step {step} of {run.path}; the last checkpoint is "
+            "kept; try a lower --learning-rate"
+        )
+
+
+def _record(epoch, state, totals, num_steps, epoch_loss) -> dict[str, Any]:
+    scale = num_steps if epoch_loss == "mean" else 1
+    figures = {name: total / scale for name, total in totals.items()}
+    return {"epoch": epoch, "step": int(state.step), **figures}

@@ -1,0 +1,61 @@
+"""What a person sees while a model trains: a bar on a terminal, one line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from tqdm import tqdm
+
+_SECONDS_BETWEEN_LOSSES = 0.5
+
+
+class Progress:
+    """The progress of one epoch.
+
+    Args:
+        epoch: its number.
+        num_steps: its steps.
+        start: how many of them an earlier run took.
+    """
+
+    def __init__(self, epoch: int, num_steps: int, start: int):
+        self._num_steps = num_steps
+        self._last = time.monotonic()
+        self._bar = tqdm(
+            total=num_steps,
+            initial=start,
+            desc=f"epoch {epoch}",
+            unit="step",
+            leave=False,
+            disable=not sys.stderr.isatty(),
+        )
+
+    def wants_loss(self) -> bool:
+        """Whether it is time to show the loss, which makes the host wait for the device."""
+        return not self._bar.disable and time.monotonic() - self._last > _SECONDS_BETWEEN_LOSSES
+
+    def update(self, index: int, mean_loss: float) -> None:
+        """Shows that ``index`` steps are done, with the mean loss of their batches."""
+        self._last = time.monotonic()
+        self._bar.set_postfix(loss=f"{mean_loss:.2f}", refresh=False)
+        self._bar.update(index - self._bar.n)
+
+    def close(self) -> None:
+        """Removes the bar."""
+        self._bar.close()
+
+    def report(self, record: dict[str, Any]) -> None:
+        """One line for the epoch, on standard error."""
+        terms = ", ".join(
+            f"{name.replace('_', ' ')} {record[name]:.4f}"
+            for name in ("loss", "reconstruction", "kl_divergence")
+            if name in record and (name == "loss" or "kl_divergence" in record)
+        )
+        rate = self._num_steps / record["seconds"] if record["seconds"] else 0.0
+        print(
+            f"epoch {record['epoch']}: {terms} ({record['seconds']:.1f} s, {rate:.1f} steps/s)",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -1,0 +1,189 @@
+"""A run folder explains itself: ``run.json``, ``metrics.jsonl``, ``checkpoints/``, ``figures/``."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from vae_jax.errors import RunError
+from vae_jax.models import get_spec
+from vae_jax.spec import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run: where it lies, what it trains and how.
+
+    Attributes:
+        path: its folder.
+        model: one of ``vae_jax.MODELS``.
+        hyper: hyperparameters that differ from the reference's.
+        recipe: every number of the training.
+    """
+
+    path: Path
+    model: str
+    hyper: dict[str, Any]
+    recipe: Recipe
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where Orbax keeps the states."""
+        return self.path / "checkpoints"
+
+    @property
+    def figures(self) -> Path:
+        """Where the pictures go."""
+        return self.path / "figures"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run's."""
+    return (path / "run.json").is_file()
+
+
+def open_run(path: Path) -> Run:
+    """Reads a run's description.
+
+    Raises:
+        RunError: the folder is not a run's, or its description cannot be read.
+    """
+    file = path / "run.json"
+    try:
+        text = json.loads(file.read_text())
+        spec = get_spec(text["model"])
+        return Run(path.absolute(), spec.name, dict(text["hyper"]), Recipe(**text["recipe"]))
+    except FileNotFoundError:
+        raise RunError(f"{path} holds no run.json; expected the folder of a run") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{file} cannot be read as a run's description: {error}") from error
+
+
+def create_run(run: Run, data: dict[str, Any]) -> None:
+    """Makes the folder and writes ``run.json``.
+
+    Raises:
+        RunError: the folder holds a run already, or cannot be written.
+    """
+    if is_run(run.path):
+        raise RunError(
+            f"{run.path} already holds a run; add --resume to continue it, or choose another --out"
+        )
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        description = {
+            "model": run.model,
+            "hyper": run.hyper,
+            "recipe": dataclasses.asdict(run.recipe),
+            "data": data,
+            "environment": environment(),
+            "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+        write_atomically(run.path / "run.json", json.dumps(description, indent=2) + "\n")
+    except OSError as error:
+        raise RunError(f"cannot write the run folder {run.path}: {error}") from error
+
+
+def check_resume(old: Run, new: Run, data: dict[str, Any]) -> None:
+    """Whether ``new`` may continue ``old``: all but the number of epochs must agree.
+
+    Raises:
+        RunError: lists the fields that differ.
+    """
+    before, after = dataclasses.asdict(old.recipe), dataclasses.asdict(new.recipe)
+    before["model"], after["model"] = old.model, new.model
+    before["hyper"], after["hyper"] = old.hyper, new.hyper
+    described = json.loads((old.path / "run.json").read_text()).get("data", {})
+    before["fingerprint"] = described.get("fingerprint")
+    after["fingerprint"] = data.get("fingerprint")
+    differ = [k for k in before if before[k] != after[k] and k not in ("epochs", "data")]
+    if differ:
+        listed = "; ".join(f"{k} was {before[k]!r}, now {after[k]!r}" for k in differ)
+        raise RunError(f"{old.path} cannot be resumed with another recipe: {listed}")
+
+
+def extend_run(run: Run) -> None:
+    """Writes a resumed run's new number of epochs into its ``run.json``."""
+    file = run.path / "run.json"
+    description = json.loads(file.read_text())
+    description["recipe"]["epochs"] = run.recipe.epochs
+    write_atomically(file, json.dumps(description, indent=2) + "\n")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, devices and settings that a figure depends on."""
+    import flax
+    import jax
+    import numpy as np
+    import optax
+
+    import vae_jax
+
+    return {
+        "versions": {
+            "vae_jax": vae_jax.__version__,
+            "jax": jax.__version__,
+            "flax": flax.__version__,
+            "optax": optax.__version__,
+            "numpy": np.__version__,
+        },
+        "devices": [d.device_kind for d in jax.devices()],
+        "backend": jax.default_backend(),
+        "x64": bool(jax.config.jax_enable_x64),
+        "matmul_precision": jax.config.jax_default_matmul_precision,
+        "prng": jax.config.jax_default_prng_impl,
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "git_revision": _git_revision(),
+    }
+
+
+def append_metrics(run: Run, record: dict[str, Any]) -> None:
+    """Adds a line to ``metrics.jsonl``, flushed to the file at once."""
+    with run.metrics.open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def read_metrics(run: Run) -> list[dict[str, Any]]:
+    """The lines of ``metrics.jsonl``; a last line cut short by a crash is left out."""
+    records = []
+    if run.metrics.exists():
+        for line in run.metrics.read_text().splitlines():
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                continue
+    return records
+
+
+def rewrite_metrics(run: Run, records: Iterable[dict[str, Any]]) -> None:
+    """Replaces ``metrics.jsonl`` whole; a resume drops the lines that it will write again."""
+    write_atomically(run.metrics, "".join(json.dumps(r) + "\n" for r in records))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file so that a crash leaves the old one or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def _git_revision() -> str | None:
+    """The revision of the package's source, if it lies in a git checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=5
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

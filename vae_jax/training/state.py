@@ -1,0 +1,59 @@
+"""All that changes while a model trains."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from vae_jax.typing import Key, Variables
+
+
+class TrainState(NamedTuple):
+    """The state of a run; with the recipe's seed it determines everything that follows.
+
+    Attributes:
+        step: training steps taken, int32 [].
+        params: the parameters.
+        batch_stats: the running statistics, ``{}`` for a model without any.
+        opt_state: the optimiser's state.
+    """
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+
+    @property
+    def variables(self) -> Variables:
+        """Parameters and statistics as ``model.apply`` takes them."""
+        return variables_of(self.params, self.batch_stats)
+
+
+def variables_of(params: Any, batch_stats: Any) -> Variables:
+    """The variable tree of its parts, without an empty collection."""
+    return {"params": params} | ({"batch_stats": batch_stats} if batch_stats else {})
+
+
+def create_state(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    key: Key,
+    variables: Variables | None = None,
+) -> TrainState:
+    """A state at step 0: initialised from the key, or with the given variables."""
+    if variables is None:
+        variables = jax.jit(lambda key: init_variables(model, key))(key)
+    # Copies, because the step is given the state's memory and the caller keeps the variables.
+    params = jax.tree.map(jnp.array, variables["params"])
+    batch_stats = jax.tree.map(jnp.array, variables.get("batch_stats", {}))
+    return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params))
+
+
+def init_variables(model: Any, key: Key) -> Variables:
+    """The reference framework's initial distributions, drawn from one key."""
+    image = jnp.zeros((1, *model.image_shape))
+    return model.init(key, image, noise=jnp.zeros((1, model.latent_size)))

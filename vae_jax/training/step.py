@@ -1,0 +1,71 @@
+"""The training step, pure and not compiled; ``training/parallel.py`` compiles it.
+
+The noise of a step comes from one key an example, ``split(fold_in(key, step), batch)``: a resumed
+run needs no saved key, and sharding the batch over more devices changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vae_jax.objectives import Batch, Loss
+from vae_jax.training.state import TrainState
+from vae_jax.typing import Image, Key, Noise
+
+Metrics = dict[str, jax.Array]
+TrainStep = Callable[[TrainState, Batch, Key], tuple[TrainState, Metrics]]
+
+
+def scale_pixels(image: jax.Array, pixel_range: tuple[float, float]) -> Image:
+    """Stored pixels 0 to 255 as float32 in a model's range; ``ToTensor`` for (0, 1)."""
+    low, high = pixel_range
+    unit = image.astype(jnp.float32) / 255
+    return unit if pixel_range == (0.0, 1.0) else unit * (high - low) + low
+
+
+def example_noise(key: Key, batch_size: int, latent_size: int) -> Noise:
+    """Standard normal noise, [batch_size, latent_size], from one key an example."""
+    keys = jax.random.split(key, batch_size)
+    return jax.vmap(lambda k: jax.random.normal(k, (latent_size,)))(keys)
+
+
+def make_train_step(
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    *,
+    latent_size: int | None,
+    pixel_range: tuple[float, float] = (0.0, 1.0),
+) -> TrainStep:
+    """The step ``(state, batch, key) -> (state, metrics)``.
+
+    Args:
+        loss: of ``vae_jax.make_loss``.
+        optimizer: of ``vae_jax.make_optimizer``.
+        latent_size: width of the noise; None for a model that takes none.
+        pixel_range: the model's values of black and white.
+
+    Returns:
+        A function of the state, a batch of stored images (``image`` uint8 [B, H, W, C] and
+        perhaps ``mask`` [B]) and the run's key, the same for every step.
+    """
+    gradient = jax.value_and_grad(loss, has_aux=True)
+
+    def train_step(state: TrainState, batch: Batch, key: Key) -> tuple[TrainState, Metrics]:
+        noise = None
+        if latent_size is not None:
+            step_key = jax.random.fold_in(key, state.step)
+            noise = example_noise(step_key, batch["image"].shape[0], latent_size)
+        inputs: dict[str, Any] = {**batch, "image": scale_pixels(batch["image"], pixel_range)}
+        (_, (metrics, batch_stats)), grads = gradient(
+            state.params, state.batch_stats, inputs, noise
+        )
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
+
+    return train_step
