@@ -28,12 +28,14 @@ def main() -> None:
     assert digits.test is not None
     torch.manual_seed(0)
     images = torch.tensor(digits.train.images.reshape(-1, 784), dtype=torch.float32) / 255
-    loader = torch.utils.data.DataLoader(images, batch_size=recipe.batch_size, shuffle=True)
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(images), batch_size=recipe.batch_size, shuffle=True
+    )
     model = DigitsAE()
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
     for epoch in range(EPOCHS):
         total = 0.0
-        for batch in loader:
+        for (batch,) in loader:
             out, _ = model(batch)
             loss = ((out - batch) ** 2).sum()
             optimizer.zero_grad()

@@ -53,9 +53,9 @@ def scale_by_adam(beta1: float, beta2: float, epsilon: float) -> optax.GradientT
         mu, nu = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))  # donated apart
         return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), mu, nu)
 
-    def update(grads, state, params=None):
+    def update(updates, state, params=None):
         del params
-        count = optax.safe_increment(state.count)
+        grads, count = updates, jnp.asarray(optax.safe_increment(state.count))
         mu = jax.tree.map(lambda m, g: beta1 * m + (1 - beta1) * g, state.mu, grads)
         nu = jax.tree.map(lambda v, g: beta2 * v + (1 - beta2) * g * g, state.nu, grads)
         correction1 = _bias_correction(beta1, count)
@@ -67,7 +67,7 @@ def scale_by_adam(beta1: float, beta2: float, epsilon: float) -> optax.GradientT
 
         return jax.tree.map(direction, mu, nu), optax.ScaleByAdamState(count, mu, nu)
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
 
 
 def _bias_correction(beta: float, count: jax.Array) -> jax.Array:

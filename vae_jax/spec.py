@@ -80,7 +80,9 @@ class Recipe:
         known = [field.name for field in dataclasses.fields(self)]
         for name in changes:
             if name not in known:
-                raise UserError(f"a recipe has no field {name!r}; its fields are {', '.join(known)}")
+                raise UserError(
+                    f"a recipe has no field {name!r}; its fields are {', '.join(known)}"
+                )
         return dataclasses.replace(self, **changes)
 
 

@@ -29,13 +29,13 @@ def pictures(tmp_path):
 def decoded(monkeypatch):
     """The pictures that were decoded."""
     names = []
-    read = folder.read_image
+    read = folder.open_picture
 
-    def spy(path, image_shape):
+    def spy(source, path, image_shape):
         names.append(path.name)
-        return read(path, image_shape)
+        return read(source, path, image_shape)
 
-    monkeypatch.setattr(folder, "read_image", spy)
+    monkeypatch.setattr(folder, "open_picture", spy)
     return names
 
 
@@ -138,15 +138,15 @@ def test_a_damaged_entry_is_noticed_and_built_again(pictures, decoded, cache, da
 
 
 def test_an_interrupted_run_leaves_nothing_that_is_used(pictures, monkeypatch, cache, decoded):
-    read = folder.read_image
+    read = folder.open_picture
 
-    def interrupt(path, image_shape):
+    def interrupt(source, path, image_shape):
         if path.name == "3.png":
             raise KeyboardInterrupt
-        return read(path, image_shape)
+        return read(source, path, image_shape)
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "read_image", interrupt)
+        patch.setattr(folder, "open_picture", interrupt)
         with pytest.raises(KeyboardInterrupt):
             open_dataset(f"folder:{pictures}", SHAPE)
     assert entries(cache) == []

@@ -26,9 +26,7 @@ from vae_jax.cli.options import (
 )
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
 @click.option("--init", default=None, help="Start from these weights: a run, folder or file.")
-@click.option(
-    "--checkpoint-every", type=click.IntRange(1), help="Also save every so many steps."
-)
+@click.option("--checkpoint-every", type=click.IntRange(1), help="Also save every so many steps.")
 @json_option
 def train(
     model: str,

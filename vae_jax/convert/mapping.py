@@ -60,7 +60,7 @@ def export_weights(name: str, variables: Variables, **hyper: Any) -> Tensors:
         UserError: an unknown model or hyperparameter.
     """
     rules, shapes = _rules_and_shapes(name, **hyper)
-    leaves = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, dict(variables)))
+    leaves = flat_leaves(variables)
     wrong = [f"missing {'/'.join(p)}" for p in shapes if p not in leaves]
     wrong += [f"unexpected {'/'.join(p)}" for p in leaves if p not in shapes]
     wrong += [
@@ -87,6 +87,12 @@ def export_leaves(rules: tuple[Rule, ...], leaves: Mapping[Path, np.ndarray]) ->
     return tensors
 
 
+def flat_leaves(tree: Mapping[str, Any]) -> dict[Path, np.ndarray]:
+    """The leaves of a variable tree by path, as NumPy arrays."""
+    flat: Any = flax.traverse_util.flatten_dict(dict(tree))
+    return {path: np.asarray(leaf) for path, leaf in flat.items()}
+
+
 def rules_of(name: str, **hyper: Any) -> tuple[Rule, ...]:
     """The rules of a model, one a tensor of its reference."""
     return get_spec(name).rules(create_model(name, **hyper))
@@ -97,14 +103,15 @@ def _rules_and_shapes(name: str, **hyper: Any) -> tuple[tuple[Rule, ...], dict[P
     model = create_model(name, **hyper)
     image = jax.ShapeDtypeStruct((1, *model.image_shape), jnp.float32)
     noise = jax.ShapeDtypeStruct((1, model.latent_size), jnp.float32)
-    tree = jax.eval_shape(
-        lambda x, e: model.init(jax.random.key(0), x, noise=e), image, noise
-    )
-    shapes = {p: v.shape for p, v in flax.traverse_util.flatten_dict(tree).items()}
+    tree = jax.eval_shape(lambda x, e: model.init(jax.random.key(0), x, noise=e), image, noise)
+    flat: Any = flax.traverse_util.flatten_dict(tree)
+    shapes = {path: leaf.shape for path, leaf in flat.items()}
     rules = get_spec(name).rules(model)
     targets = [rule.target for rule in rules]
     if sorted(targets) != sorted(shapes):  # a bug of the model's file, found by its first test
-        raise AssertionError(f"{name}'s rules and its variables differ: {set(targets) ^ set(shapes)}")
+        raise AssertionError(
+            f"{name}'s rules and its variables differ: {set(targets) ^ set(shapes)}"
+        )
     return rules, shapes
 
 

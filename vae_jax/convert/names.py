@@ -15,10 +15,10 @@ def strip_wrappers(names: Iterable[str]) -> dict[str, str]:
     Raises:
         CheckpointError: two names would become one.
     """
-    stripped = {name: name.replace("_orig_mod.", "") for name in names}
-    while stripped and all(name.startswith("module.") for name in stripped.values()):
-        stripped = {old: new.removeprefix("module.") for old, new in stripped.items()}
-        stripped = {old: new.replace("_orig_mod.", "") for old, new in stripped.items()}
+    parts = {name: [p for p in name.split(".") if p != "_orig_mod"] for name in names}
+    while parts and all(len(p) > 1 and p[0] == "module" for p in parts.values()):
+        parts = {name: p[1:] for name, p in parts.items()}
+    stripped = {name: ".".join(p) for name, p in parts.items()}
     seen: dict[str, str] = {}
     for old, new in stripped.items():
         if new in seen:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
-from vae_jax.typing import Mask
+from vae_jax.typing import AnyArray, Mask
 
 
 class BatchNorm(nn.Module):
@@ -26,9 +26,7 @@ class BatchNorm(nn.Module):
     epsilon: float = 1e-5
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, *, train: bool = False, mask: Mask | None = None
-    ) -> jax.Array:
+    def __call__(self, x: AnyArray, *, train: bool = False, mask: Mask | None = None) -> jax.Array:
         """Maps [B, H, W, C] to the same shape.
 
         Args:

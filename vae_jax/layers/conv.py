@@ -12,11 +12,12 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
 from vae_jax.layers.initializers import torch_uniform
+from vae_jax.typing import AnyArray
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 
 
-def conv2d(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
+def conv2d(x: AnyArray, kernel: AnyArray, stride: int, padding: int) -> jax.Array:
     """Cross-correlates [B, H, W, I] with [k, k, I, O]; ``padding`` zeros on every side."""
     return jax.lax.conv_general_dilated(
         x, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=_NHWC
@@ -24,7 +25,7 @@ def conv2d(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Ar
 
 
 def conv2d_transpose(
-    x: jax.Array, kernel: jax.Array, stride: int, padding: int, output_padding: int
+    x: AnyArray, kernel: AnyArray, stride: int, padding: int, output_padding: int
 ) -> jax.Array:
     """The gradient of ``conv2d`` towards its input: [B, H, W, I] with [k, k, O, I].
 
@@ -48,7 +49,7 @@ class Conv(nn.Module):
     padding: int = 0
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: AnyArray) -> jax.Array:
         """Maps [B, H, W, I] to [B, H', W', O]."""
         k, channels = self.kernel_size, x.shape[-1]
         init = torch_uniform(channels * k * k)
@@ -68,7 +69,7 @@ class ConvTranspose(nn.Module):
     output_padding: int = 0
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: AnyArray) -> jax.Array:
         """Maps [B, H, W, I] to [B, H', W', O]."""
         if not 0 <= self.output_padding < max(self.stride, 1):
             raise ValueError(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
 from vae_jax.layers.initializers import torch_uniform
+from vae_jax.typing import AnyArray
 
 
 class Dense(nn.Module):
@@ -16,7 +17,7 @@ class Dense(nn.Module):
     features: int
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: AnyArray) -> jax.Array:
         """Applies the layer to the last axis."""
         fan_in = x.shape[-1]
         init = torch_uniform(fan_in)

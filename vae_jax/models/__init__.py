@@ -48,7 +48,7 @@ def create_model(name: str, **hyper: Any) -> nn.Module:
             raise UserError(
                 f"{name} has no hyperparameter {key!r}; it has {', '.join(known) or 'none'}"
             )
-        if not isinstance(value, type(known[key])) or isinstance(value, int) and value < 1:
+        if not isinstance(value, type(known[key])) or (isinstance(value, int) and value < 1):
             raise UserError(
                 f"{name}'s {key} is {value!r}; expected a value like its default {known[key]!r}"
             )

@@ -65,9 +65,7 @@ SPEC = ModelSpec(
         tutorial="002, section 7.2",
         checkpoint="AEdigits.pt (TorchScript)",
     ),
-    recipe=Recipe(
-        data="digits", epochs=10, batch_size=32, learning_rate=2.5e-4, epoch_loss="mean"
-    ),
+    recipe=Recipe(data="digits", epochs=10, batch_size=32, learning_rate=2.5e-4, epoch_loss="mean"),
     rules=lambda model: sum((pytorch_rules.linear(n, (n,)) for n in _LAYERS), ()),
     variational=False,
     epoch_figure="reconstructions",

@@ -104,7 +104,11 @@ class FaceVAE(nn.Module):
 def _rules(model: FaceVAE) -> tuple[Rule, ...]:
     enc, dec = "encoder", "decoder"
     return (
-        *(r for n in ("conv1", "conv2", "conv3") for r in pytorch_rules.conv(f"{enc}.{n}", (enc, n))),
+        *(
+            r
+            for n in ("conv1", "conv2", "conv3")
+            for r in pytorch_rules.conv(f"{enc}.{n}", (enc, n))
+        ),
         *pytorch_rules.batch_norm("encoder.batch2", (enc, "batch2")),
         *pytorch_rules.linear("encoder.linear1", (enc, "linear1"), flat_input=_FLAT),
         *pytorch_rules.linear("encoder.linear2", (enc, "linear2")),

@@ -120,8 +120,8 @@ def check_training(
             ([n for n in expected if n in noise_fed], budgets.noise_fed, f"{stage}, noise-fed"),
         ):
             if names and budget is not None:
-                parts = ({n: side[n] for n in names} for side in (expected, found))
-                rows.extend(compare(label, *parts, budget, scales))
+                mine, theirs = ({n: side[n] for n in names} for side in (expected, found))
+                rows.extend(compare(label, mine, theirs, budget, scales))
 
     judge("weights and statistics", reference.state_dict(), port.state_dict(), {})
     for moment, expected in reference.moments().items():

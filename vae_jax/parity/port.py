@@ -1,20 +1,19 @@
-"""What the port computes on given arrays, through the public interface, under the reference's names.
+"""What the port computes on given arrays, under the reference's names.
 
-The mirror image of ``parity/pytorch.py``: the two are compared key by key.
+Through the public interface alone; the mirror image of ``parity/pytorch.py``, key by key.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 import vae_jax
-from vae_jax.convert.mapping import export_leaves, rules_of
+from vae_jax.convert.mapping import export_leaves, flat_leaves, rules_of
 from vae_jax.distributions import DiagonalGaussian
 from vae_jax.optim import optimizer_of
 from vae_jax.spec import Recipe
@@ -95,8 +94,7 @@ class Port:
         return {k: float(v) for k, v in metrics.items()}, gradients, batch_stats
 
     def _export(self, collection: str, tree) -> Tensors:
-        leaves = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, {collection: tree}))
-        return export_leaves(self.rules, leaves)
+        return export_leaves(self.rules, flat_leaves({collection: tree}))
 
     def _cast(self, tree):
         """Floating leaves to the precision under test; counters stay."""

@@ -27,7 +27,7 @@ def check_recorded(name: str, variables: Variables, recorded: Tensors, **hyper: 
             ``mean`` and ``std``, and ``image`` decoded from the latent or the mean.
         **hyper: the model's hyperparameters where they differ from the reference's.
     """
-    model = create_model(name, **hyper)
+    model: Any = create_model(name, **hyper)
     x = jnp.asarray(recorded["input"], jnp.float32) / 255
 
     @jax.jit
@@ -39,4 +39,6 @@ def check_recorded(name: str, variables: Variables, recorded: Tensors, **hyper: 
     found = {k: np.asarray(v) for k, v in run(variables, x).items()}
     expected = {k: v for k, v in recorded.items() if k != "input"}
     rows = compare("forward", expected, found, FORWARD_BUDGET)
-    return Report(f"{name}: the port against its reference's recorded outputs, float32", tuple(rows))
+    return Report(
+        f"{name}: the port against its reference's recorded outputs, float32", tuple(rows)
+    )

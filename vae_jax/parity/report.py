@@ -64,13 +64,14 @@ class Report:
         """The worst of each stage, a line each; a broken budget is marked."""
         lines = [
             self.title,
-            f"  {'stage':<28}{'tensors':>8}  {'worst error':>11}  {'budget':>8}         worst tensor",
+            f"  {'stage':<34}{'tensors':>8}  {'worst error':>11}  {'budget':>7}"
+            f"  {'':<6}  worst tensor",
         ]
         for row, count in self.worst():
             verdict = "ok" if row.passed else "BROKEN"
             lines.append(
-                f"  {row.stage:<28}{count:>8}  {row.error:>11.1e}  {row.budget:>8.0e}  "
-                f"{verdict:<6} {row.tensor}"
+                f"  {row.stage:<34}{count:>8}  {row.error:>11.1e}  {row.budget:>7.0e}"
+                f"  {verdict:<6}  {row.tensor}"
             )
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)

@@ -130,6 +130,7 @@ def environment() -> dict[str, Any]:
 
     import vae_jax
 
+    config: Any = jax.config
     return {
         "versions": {
             "vae_jax": vae_jax.__version__,
@@ -140,9 +141,9 @@ def environment() -> dict[str, Any]:
         },
         "devices": [d.device_kind for d in jax.devices()],
         "backend": jax.default_backend(),
-        "x64": bool(jax.config.jax_enable_x64),
-        "matmul_precision": jax.config.jax_default_matmul_precision,
-        "prng": jax.config.jax_default_prng_impl,
+        "x64": bool(config.jax_enable_x64),
+        "matmul_precision": config.jax_default_matmul_precision,
+        "prng": config.jax_default_prng_impl,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "git_revision": _git_revision(),
     }

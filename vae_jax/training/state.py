@@ -46,7 +46,8 @@ def create_state(
 ) -> TrainState:
     """A state at step 0: initialised from the key, or with the given variables."""
     if variables is None:
-        variables = jax.jit(lambda key: init_variables(model, key))(key)
+        variables = init_variables(model, key)
+    assert variables is not None
     # Copies, because the step is given the state's memory and the caller keeps the variables.
     params = jax.tree.map(jnp.array, variables["params"])
     batch_stats = jax.tree.map(jnp.array, variables.get("batch_stats", {}))
@@ -56,4 +57,5 @@ def create_state(
 def init_variables(model: Any, key: Key) -> Variables:
     """The reference framework's initial distributions, drawn from one key."""
     image = jnp.zeros((1, *model.image_shape))
-    return model.init(key, image, noise=jnp.zeros((1, model.latent_size)))
+    noise = jnp.zeros((1, model.latent_size))
+    return jax.jit(lambda key: model.init(key, image, noise=noise))(key)
