@@ -19,6 +19,7 @@ _NHWC = ("NHWC", "HWIO", "NHWC")
 
 def conv2d(x: AnyArray, kernel: AnyArray, stride: int, padding: int) -> jax.Array:
     """Cross-correlates [B, H, W, I] with [k, k, I, O]; ``padding`` zeros on every side."""
+    x, kernel = jnp.asarray(x), jnp.asarray(kernel)
     return jax.lax.conv_general_dilated(
         x, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=_NHWC
     )
@@ -35,6 +36,7 @@ def conv2d_transpose(
     the negative padding then crops, as PyTorch's does.
     """
     pads = [(k - 1 - padding, k - 1 - padding + output_padding) for k in kernel.shape[:2]]
+    x, kernel = jnp.asarray(x), jnp.asarray(kernel)
     return jax.lax.conv_transpose(
         x, kernel, (stride, stride), pads, dimension_numbers=_NHWC, transpose_kernel=True
     )

@@ -56,6 +56,6 @@ def create_state(
 
 def init_variables(model: Any, key: Key) -> Variables:
     """The reference framework's initial distributions, drawn from one key."""
-    image = jnp.zeros((1, *model.image_shape))
-    noise = jnp.zeros((1, model.latent_size))
+    image = jnp.zeros((1, *model.image_shape), jnp.float32)
+    noise = jnp.zeros((1, model.latent_size), jnp.float32)
     return jax.jit(lambda key: model.init(key, image, noise=noise))(key)
