@@ -11,10 +11,15 @@ from vae_jax.cli.options import json_option
 
 
 @click.command()
+@click.option("--markdown", is_flag=True, help="Print the README's table.")
 @json_option
-def models(as_json: bool) -> None:
+def models(markdown: bool, as_json: bool) -> None:
     """List the models, and what each takes."""
     from vae_jax.models import MODELS
+
+    if markdown:
+        click.echo("\n".join(markdown_table(MODELS)))
+        return
 
     if as_json:
         click.echo(json.dumps({name: _describe(spec) for name, spec in MODELS.items()}, indent=2))
@@ -23,12 +28,22 @@ def models(as_json: bool) -> None:
         recipe, ref = spec.recipe, spec.reference
         hyper = ", ".join(f"{k}={v}" for k, v in spec.hyperparameters().items())
         click.echo(f"{name}  {spec.summary}")
-        click.echo(f"  original      {ref.framework}, tutorial {ref.tutorial}; {ref.checkpoint}")
-        click.echo(f"  hyperparameters {hyper}")
+        click.echo(f"  original         {ref.framework}, tutorial {ref.tutorial}; {ref.checkpoint}")
+        click.echo(f"  hyperparameters  {hyper}")
         click.echo(
-            f"  recipe        {recipe.epochs} epochs, batch {recipe.batch_size}, learning rate "
+            f"  recipe           {recipe.epochs} epochs, batch {recipe.batch_size}, learning rate "
             f"{recipe.learning_rate:g}, weight decay {recipe.weight_decay:g}, data {recipe.data}"
         )
+
+
+def markdown_table(models: dict) -> list[str]:
+    """The table of the README, a string a line."""
+    lines = ["| model | what it is | original | its checkpoint |", "|---|---|---|---|"]
+    for name, spec in models.items():
+        ref = spec.reference
+        original = f"{ref.framework}, tutorial {ref.tutorial}"
+        lines.append(f"| `{name}` | {spec.summary} | {original} | {ref.checkpoint} |")
+    return lines
 
 
 def _describe(spec) -> dict:

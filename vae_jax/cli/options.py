@@ -55,10 +55,13 @@ def set_fields(values: dict[str, Any]) -> dict[str, Any]:
 
 def setup_jax(*, x64: bool = False) -> None:
     """Settings of every command that computes: precision, and XLA's cache on disk."""
+    import logging
+
     import jax
 
     from vae_jax.data.cache import cache_folder
 
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports its timings there
     jax.config.update("jax_enable_x64", x64)
     folder = cache_folder() / "xla"
     try:

@@ -113,7 +113,7 @@ def train(
             record = _record(epoch, state, totals, num_steps, recipe.epoch_loss)
             record["seconds"] = round(time.perf_counter() - started, 3)
             records.append(record)
-            run_folder.append_metrics(run, record)
+            run_folder.rewrite_metrics(run, records)
             checkpoints.save(state)
             progress.report(record)
             if on_epoch is not None:
@@ -169,5 +169,6 @@ def _add(totals: dict[str, float], pending: list[dict[str, jax.Array]], run: Run
 
 def _record(epoch, state, totals, num_steps, epoch_loss) -> dict[str, Any]:
     scale = num_steps if epoch_loss == "mean" else 1
-    figures = {name: total / scale for name, total in totals.items()}
+    names = ["loss", *(name for name in totals if name != "loss")]
+    figures = {name: totals[name] / scale for name in names}
     return {"epoch": epoch, "step": int(state.step), **figures}

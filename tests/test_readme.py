@@ -1,0 +1,50 @@
+"""What the README and the notebooks show is what the package does."""
+
+import json
+import pathlib
+import re
+
+import numpy as np
+import pytest
+
+import vae_jax
+from vae_jax.cli.models import markdown_table
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def test_the_readmes_table_is_the_table_of_models():
+    text = (ROOT / "README.md").read_text()
+    found = re.search(r"<!-- vae-jax models --markdown -->\n(.*?)\n<!-- end -->", text, re.S)
+    assert found
+    assert found[1].splitlines() == markdown_table(vae_jax.MODELS)
+
+
+def test_the_readmes_import_runs(tmp_path, monkeypatch):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    shapes = vae_jax.export_weights("digits_ae", _variables("digits_ae"))
+    vae_jax.write_checkpoint(tmp_path / "AE.safetensors", shapes)
+    monkeypatch.chdir(tmp_path)
+    code = blocks[0].replace("VAEglasses.pth", "AE.safetensors").replace("face_vae", "digits_ae")
+    # digits_ae's encode gives the latent itself.
+    code = code.replace("posterior.mean", "posterior")
+    names = {"images": np.zeros((2, 28, 28, 1), np.float32)}
+    exec(code, names)
+    assert names["pictures"].shape == (2, 28, 28, 1)
+    exec("import vae_jax\n" + blocks[1], names)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("notebooks/*.ipynb")), ids=lambda p: p.stem)
+def test_a_notebook_runs_from_top_to_bottom(path):
+    names: dict = {}
+    for cell in json.loads(path.read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+
+
+def _variables(name):
+    import jax
+
+    from vae_jax.training.state import init_variables
+
+    return init_variables(vae_jax.create_model(name), jax.random.key(0))
