@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -69,6 +70,7 @@ def demo(out: str) -> None:
     )
     figures.save_figure(curve, folder / "figures/loss.png")
 
+    program = "vae-jax" if shutil.which("vae-jax") else os.path.relpath(sys.argv[0])
     click.echo(
         f"\nDone in {time.perf_counter() - started:.0f} s. The figures: {folder / 'figures'}\n"
         "  imported.png   ten held-out digits above what the imported PyTorch model makes of them\n"
@@ -76,10 +78,10 @@ def demo(out: str) -> None:
         f"  after.png      and after {EPOCHS} epochs (each epoch's: {out}/digits_ae/figures)\n"
         "  loss.png       its loss, epoch by epoch\n"
         "Next:\n"
-        f"  vae-jax reconstruct {out}/digits_ae\n"
-        f"  vae-jax convert {out}/digits_ae --to AEdigits.safetensors\n"
-        "  vae-jax train digits_ae --data idx:DIR --out runs/mine   (MNIST's own files)\n"
-        "  vae-jax parity digits_ae   (against live PyTorch: pip install 'vae-jax[torch]')"
+        f"  {program} reconstruct {out}/digits_ae\n"
+        f"  {program} convert {out}/digits_ae --to AEdigits.safetensors\n"
+        f"  {program} train digits_ae --data idx:DIR --out runs/mine   (MNIST's own files)\n"
+        f"  {program} parity digits_ae   (against live PyTorch: pip install 'vae-jax[torch]')"
     )
 
 
