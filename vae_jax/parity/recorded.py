@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.distributions import central_latent
-from vae_jax.models import create_model
+from vae_jax.models import create_model, get_spec
 from vae_jax.parity.port import heads
 from vae_jax.parity.report import Report, compare
+from vae_jax.training.step import scale_pixels
 from vae_jax.typing import Tensors, Variables
 
 FORWARD_BUDGET = 1e-5
@@ -28,7 +28,7 @@ def check_recorded(name: str, variables: Variables, recorded: Tensors, **hyper: 
         **hyper: the model's hyperparameters where they differ from the reference's.
     """
     model: Any = create_model(name, **hyper)
-    x = jnp.asarray(recorded["input"], jnp.float32) / 255
+    x = scale_pixels(recorded["input"], get_spec(name).pixel_range)
 
     @jax.jit
     def run(variables, x):

@@ -56,7 +56,7 @@ class Checkpoints:
         except Exception as error:
             raise RunError(
                 f"checkpoint {step} in {self._manager.directory} cannot be restored: "
-                f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
+                f"{_first_line(error)}"
             ) from error
         return TrainState(**tree)
 
@@ -72,12 +72,17 @@ def load_run_variables(folder: Path) -> Variables:
     Raises:
         RunError: there is no checkpoint.
     """
-    with ocp.CheckpointManager(folder.absolute()) as manager:
-        step = manager.latest_step()
-        if step is None:
-            raise RunError(f"{folder} holds no checkpoint yet; expected a run that has saved one")
-        tree = _restore_numpy(folder.absolute() / str(step) / "default")
-    return variables_of(tree["params"], tree["batch_stats"])
+    folder = folder.absolute()
+    steps = ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
+    if not steps:
+        raise RunError(f"{folder} holds no checkpoint yet; expected a run that has saved one")
+    try:
+        tree = _restore_numpy(folder / str(max(steps)) / "default")
+        return variables_of(tree["params"], tree["batch_stats"])
+    except Exception as error:  # Orbax and TensorStore have errors of many kinds
+        raise RunError(
+            f"checkpoint {max(steps)} in {folder} cannot be read: {_first_line(error)}"
+        ) from error
 
 
 def save_variables(folder: Path, model: str, hyper: dict[str, Any], variables: Variables) -> None:
@@ -121,13 +126,18 @@ def load_variables(folder: Path) -> tuple[str, dict[str, Any], Variables]:
     except UserError:
         raise
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{folder} is not a readable Flax checkpoint: {reason}") from error
+        raise CheckpointError(
+            f"{folder} is not a readable Flax checkpoint: {_first_line(error)}"
+        ) from error
     expected = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
     shapes, found = (jax.tree.map(lambda a: a.shape, tree) for tree in (expected, variables))
     if shapes != found:
         raise CheckpointError(f"{folder} does not hold the variables of {name}")
     return name, hyper, variables
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:300] or type(error).__name__
 
 
 def _restore_numpy(folder: Path) -> Any:

@@ -80,6 +80,8 @@ def train(
     try:
         if resume and checkpoints.latest_step is not None:
             state = checkpoints.restore(state)
+        elif variables is not None:
+            checkpoints.save(state)  # lest a run stopped before its first one lose its weights
         records = _kept_records(run, int(state.step), num_steps)
         if int(state.step) % num_steps == 0 and on_epoch is not None:
             # Before training; and again after a resume, lest a kill came before the figure.
@@ -113,14 +115,15 @@ def train(
             record = _record(epoch, state, totals, num_steps, recipe.epoch_loss)
             record["seconds"] = round(time.perf_counter() - started, 3)
             records.append(record)
-            run_folder.rewrite_metrics(run, records)
+            run_folder.append_metrics(run, record)
             checkpoints.save(state)
             progress.report(record)
             if on_epoch is not None:
                 on_epoch(epoch, state.variables)
     finally:
         checkpoints.close()
-    return Result(state, [r for r in records if "epoch" in r])
+    run_folder.rewrite_metrics(run, records)  # without the sums within epochs
+    return Result(state, records)
 
 
 def _prepare_folder(run: Run, dataset: Dataset, resume: bool) -> None:
@@ -149,6 +152,12 @@ def _kept_records(run: Run, step: int, num_steps: int) -> list[dict[str, Any]]:
     ]
     if step % num_steps == 0:
         kept = [r for r in kept if "epoch" in r]
+    elif not kept or "totals" not in kept[-1]:
+        raise RunError(
+            f"{run.metrics} lacks the sums of epoch {step // num_steps + 1} up to step {step}, "
+            "where the last checkpoint stands; restore the file, or start another run from these "
+            f"weights: --init {run.path} --out ..."
+        )
     run_folder.rewrite_metrics(run, kept)
     return kept
 

@@ -80,6 +80,11 @@ def create_run(run: Run, data: dict[str, Any]) -> None:
         raise RunError(
             f"{run.path} already holds a run; add --resume to continue it, or choose another --out"
         )
+    if run.checkpoints.is_dir() and any(run.checkpoints.iterdir()):
+        raise RunError(
+            f"{run.checkpoints} holds checkpoints of a run without its run.json; choose another "
+            "--out, or move them away"
+        )
     try:
         run.path.mkdir(parents=True, exist_ok=True)
         description = {

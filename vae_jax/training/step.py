@@ -11,21 +11,25 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from vae_jax.objectives import Batch, Loss
 from vae_jax.training.state import TrainState
-from vae_jax.typing import Image, Key, Noise
+from vae_jax.typing import AnyArray, Image, Key, Noise
 
 Metrics = dict[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch, Key], tuple[TrainState, Metrics]]
 
 
-def scale_pixels(image: jax.Array, pixel_range: tuple[float, float]) -> Image:
-    """Stored pixels 0 to 255 as float32 in a model's range; ``ToTensor`` for (0, 1)."""
+def scale_pixels(image: AnyArray, pixel_range: tuple[float, float]) -> Image:
+    """Stored pixels 0 to 255 as float32 in a model's range; ``ToTensor``'s bits for (0, 1)."""
     low, high = pixel_range
-    unit = image.astype(jnp.float32) / 255
-    return unit if pixel_range == (0.0, 1.0) else unit * (high - low) + low
+    # A table of NumPy's quotients: XLA would multiply by the reciprocal of 255, which is another
+    # float for some pixels.
+    table = np.arange(256, dtype=np.float32) / np.float32(255)
+    table = table * np.float32(high - low) + np.float32(low)
+    return jnp.asarray(table)[jnp.asarray(image).astype(jnp.int32)]
 
 
 def example_noise(key: Key, batch_size: int, latent_size: int) -> Noise:

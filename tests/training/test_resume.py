@@ -1,0 +1,301 @@
+"""A run that was stopped anywhere ends with the bits of one that was not."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from vae_jax.errors import RunError
+from vae_jax.models import create_model
+from vae_jax.spec import Recipe
+from vae_jax.training import loop
+from vae_jax.training.checkpoint import Checkpoints
+from vae_jax.training.state import init_variables
+
+from . import tiny
+
+NUM_STEPS = 6  # of 22 images in batches of 4; the last one is padded
+
+
+class StoppedError(Exception):
+    """Stands for whatever ends a process."""
+
+
+def run_of(path, model="tiny_vae", **fields):
+    return tiny.run_of(path, model, **({"batch_size": 4} | fields))
+
+
+def dataset():
+    return tiny.dataset_of(22)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The whole runs; made once."""
+    results = {}
+
+    def get(model):
+        if model not in results:
+            run = run_of(tmp_path_factory.mktemp("whole") / "run", model)
+            results[model] = loop.train(run, dataset(), checkpoint_every=2), lines_of(run)
+        return results[model]
+
+    return get
+
+
+def lines_of(run):
+    lines = run.metrics.read_text().splitlines()
+    return tiny.without_seconds([json.loads(line) for line in lines])
+
+
+def stop_before(monkeypatch, num_batches):
+    """The process ends when the loop asks for its next batch after so many."""
+    left = [num_batches]
+
+    def batches(*args, **kwargs):
+        for batch in iterate(*args, **kwargs):
+            if left[0] == 0:
+                raise StoppedError
+            left[0] -= 1
+            yield batch
+
+    iterate = loop.iterate_batches
+    monkeypatch.setattr(loop, "iterate_batches", batches)
+
+
+def train_and_stop(run, num_batches, **arguments):
+    with pytest.MonkeyPatch.context() as patch:
+        stop_before(patch, num_batches)
+        with pytest.raises(StoppedError):
+            loop.train(run, dataset(), **arguments)
+
+
+def assert_same(result, run, whole):
+    expected, lines = whole
+    assert tiny.bits(result.state) == tiny.bits(expected.state)
+    assert tiny.without_seconds(result.epochs) == tiny.without_seconds(expected.epochs)
+    assert lines_of(run) == lines
+
+
+# Before the first checkpoint; within an epoch, just before a checkpoint and right after one; after
+# a whole epoch; in the last batch of all, the padded one.
+@pytest.mark.parametrize("stopped_at", [1, 9, 10, 12, 17])
+def test_a_run_stopped_at_any_step_resumes_to_the_same_bits(tmp_path, uninterrupted, stopped_at):
+    run = run_of(tmp_path / "run")
+    train_and_stop(run, stopped_at, checkpoint_every=2)
+    result = loop.train(run, dataset(), resume=True, checkpoint_every=2)
+    assert_same(result, run, uninterrupted("tiny_vae"))
+
+
+def test_how_often_it_saves_changes_nothing(tmp_path, uninterrupted):
+    run = run_of(tmp_path / "run")
+    train_and_stop(run, 11, checkpoint_every=5)
+    result = loop.train(run, dataset(), resume=True)
+    assert_same(result, run, uninterrupted("tiny_vae"))
+
+
+def test_a_run_stopped_twice_within_one_epoch_resumes_to_the_same_bits(tmp_path, uninterrupted):
+    run = run_of(tmp_path / "run", "digits_ae")
+    train_and_stop(run, 9, checkpoint_every=2)
+    train_and_stop(run, 3, checkpoint_every=2, resume=True)
+    result = loop.train(run, dataset(), resume=True, checkpoint_every=2)
+    assert_same(result, run, uninterrupted("digits_ae"))
+
+
+def test_more_epochs_continue_a_finished_run_and_are_written_down(tmp_path, uninterrupted):
+    short = run_of(tmp_path / "run", epochs=1)
+    loop.train(short, dataset())
+    before = json.loads((short.path / "run.json").read_text())
+    run = run_of(tmp_path / "run", epochs=3)
+    assert_same(loop.train(run, dataset(), resume=True), run, uninterrupted("tiny_vae"))
+    after = json.loads((run.path / "run.json").read_text())
+    assert after["recipe"]["epochs"] == 3
+    before["recipe"]["epochs"] = 3
+    assert after == before
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path, uninterrupted):
+    run = run_of(tmp_path / "run")
+    loop.train(run, dataset())
+    lines = run.metrics.read_text()
+    result = loop.train(run, dataset(), resume=True)
+    assert_same(result, run, uninterrupted("tiny_vae"))
+    assert run.metrics.read_text() == lines
+
+
+def test_a_resumed_run_draws_the_figure_that_a_kill_may_have_prevented(tmp_path):
+    loop.train(run_of(tmp_path / "run", epochs=1), dataset())
+    seen = []
+    loop.train(
+        run_of(tmp_path / "run", epochs=2),
+        dataset(),
+        resume=True,
+        on_epoch=lambda epoch, _: seen.append(epoch),
+    )
+    assert seen == [1, 2]
+
+
+def test_a_last_line_of_metrics_cut_short_by_a_crash_does_no_harm(tmp_path, uninterrupted):
+    run = run_of(tmp_path / "run")
+    train_and_stop(run, 7)
+    with run.metrics.open("a") as file:
+        file.write('{"epoch": 2, "st')
+    result = loop.train(run, dataset(), resume=True)
+    assert_same(result, run, uninterrupted("tiny_vae"))
+
+
+@pytest.mark.parametrize("every", [None, 2])
+def test_a_run_stopped_between_an_epochs_line_and_its_checkpoint_resumes(
+    tmp_path, uninterrupted, monkeypatch, every
+):
+    run, save = run_of(tmp_path / "run"), Checkpoints.save
+
+    def fail_at_the_end(self, state):
+        if int(state.step) == 2 * NUM_STEPS:
+            raise StoppedError
+        save(self, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", fail_at_the_end)
+        with pytest.raises(StoppedError):
+            loop.train(run, dataset(), checkpoint_every=every)
+    result = loop.train(run, dataset(), resume=True)
+    assert_same(result, run, uninterrupted("tiny_vae"))
+
+
+def test_lost_metrics_within_an_epoch_are_reported_in_one_line(tmp_path):
+    run = run_of(tmp_path / "run")
+    train_and_stop(run, 9, checkpoint_every=2)
+    run.metrics.unlink()
+    with pytest.raises(RunError, match=r"metrics\.jsonl") as caught:
+        loop.train(run, dataset(), resume=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_with_given_weights_stopped_before_a_checkpoint_never_resumes_from_others(tmp_path):
+    run = run_of(tmp_path / "run")
+    network = create_model(run.model)
+    variables = jax.tree.map(np.asarray, init_variables(network, jax.random.key(5)))
+    whole = run_of(tmp_path / "whole")
+    expected = loop.train(whole, dataset(), variables=variables)
+    train_and_stop(run, 2, variables=variables)
+    try:
+        result = loop.train(run, dataset(), resume=True)
+    except RunError:
+        return  # to refuse is right as well
+    assert tiny.bits(result.state) == tiny.bits(expected.state)
+
+
+OTHER = {
+    "batch_size": 5,
+    "learning_rate": 0.5,
+    "beta1": 0.5,
+    "beta2": 0.5,
+    "epsilon": 0.5,
+    "weight_decay": 0.5,
+    "beta": 2.0,
+    "reduction": "mean",
+    "epoch_loss": "mean",
+    "drop_remainder": True,
+    "seed": 3,
+}
+
+
+def contents(folder):
+    return {
+        path.relative_to(folder): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = tmp_path_factory.mktemp("finished") / "run"
+    loop.train(run_of(path, epochs=1), dataset())
+    return path
+
+
+def refusal(run, data, **arguments):
+    before = contents(run.path)
+    with pytest.raises(RunError) as caught:
+        loop.train(run, data, **arguments)
+    assert contents(run.path) == before
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_every_field_of_the_recipe_is_covered_below():
+    names = {field.name for field in dataclasses.fields(Recipe)}
+    assert names - OTHER.keys() == {"data", "epochs"}
+
+
+@pytest.mark.parametrize("field", OTHER)
+def test_a_run_is_not_resumed_with_another_recipe(finished, field):
+    message = refusal(run_of(finished, **{field: OTHER[field]}), dataset(), resume=True)
+    assert f"{field} was " in message
+    assert f"now {OTHER[field]!r}" in message
+    assert not any(f"{name} was" in message for name in OTHER if name != field)
+
+
+def test_all_that_differs_is_listed_at_once(finished):
+    message = refusal(run_of(finished, seed=3, beta=2.0), tiny.dataset_of(22, seed=9), resume=True)
+    for name in ("seed", "beta", "fingerprint"):
+        assert f"{name} was" in message
+
+
+def test_a_run_is_not_resumed_on_changed_data(finished):
+    message = refusal(run_of(finished), tiny.dataset_of(22, seed=9), resume=True)
+    assert tiny.dataset_of(22, seed=9).fingerprint in message
+    assert dataset().fingerprint in message
+
+
+def test_a_run_is_not_resumed_as_another_model(finished):
+    message = refusal(run_of(finished, "digits_ae"), dataset(), resume=True)
+    assert "model was 'tiny_vae', now 'digits_ae'" in message
+
+
+def test_a_run_is_not_resumed_with_other_hyperparameters(finished):
+    other = dataclasses.replace(run_of(finished), hyper={"latent_size": 5})
+    assert "latent_size" in refusal(other, dataset(), resume=True)
+
+
+def test_the_same_data_may_have_moved(finished, tmp_path):
+    moved = dataclasses.replace(dataset(), name="elsewhere")
+    run = run_of(finished, epochs=1, data="elsewhere")
+    assert len(loop.train(run, moved, resume=True).epochs) == 1
+
+
+def test_there_must_be_a_run_to_resume(tmp_path):
+    run = run_of(tmp_path / "nothing here")
+    with pytest.raises(RunError, match="holds no run to resume"):
+        loop.train(run, dataset(), resume=True)
+    assert not run.path.exists()
+
+
+def test_a_second_run_into_a_folder_is_refused_and_changes_nothing(finished):
+    assert "already holds a run" in refusal(run_of(finished), dataset())
+
+
+def test_a_new_run_is_not_mixed_with_the_remains_of_another(tmp_path):
+    run = run_of(tmp_path / "run", epochs=1)
+    loop.train(run, dataset())
+    (run.path / "run.json").unlink()
+    other = run_of(tmp_path / "run", epochs=1, seed=1)
+    try:
+        result = loop.train(other, dataset())
+    except RunError:
+        return  # to refuse is right as well
+    checkpoints = Checkpoints(other.checkpoints)
+    kept = checkpoints.restore(result.state)
+    checkpoints.close()
+    assert tiny.bits(kept) == tiny.bits(result.state)
+
+
+def test_a_file_in_the_place_of_the_run_folder_is_an_error_of_one_line(tmp_path):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(RunError, match="cannot write the run folder"):
+        loop.train(run_of(tmp_path / "run"), dataset())
+    assert (tmp_path / "run").read_text() == "mine"
