@@ -61,7 +61,8 @@ def setup_jax(*, x64: bool = False) -> None:
 
     from vae_jax.data.cache import cache_folder
 
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports its timings there
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports its timings there,
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # and tracebacks of damaged files here
     jax.config.update("jax_enable_x64", x64)
     folder = cache_folder() / "xla"
     try:

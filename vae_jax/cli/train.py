@@ -58,8 +58,9 @@ def train(
         if init:
             raise UserError("--resume continues a run's own weights; leave out --init")
         old = run_folder.open_run(path)
-        if old.model == model:
-            recipe, hyper = old.recipe, hyper or old.hyper
+        if old.model != model:
+            raise RunError(f"{path} is a run of {old.model}, not of {model}")
+        recipe, hyper = old.recipe, hyper or old.hyper
     elif run_folder.is_run(path):
         raise RunError(
             f"{path} already holds a run; add --resume to continue it, or choose another --out"

@@ -123,8 +123,8 @@ def load_variables(folder: Path) -> tuple[str, dict[str, Any], Variables]:
         name, hyper = get_spec(description["model"]).name, dict(description["hyper"])
         variables = _restore_numpy(folder.absolute() / "variables")
         model = create_model(name, **hyper)
-    except UserError:
-        raise
+    except UserError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
     except Exception as error:
         raise CheckpointError(
             f"{folder} is not a readable Flax checkpoint: {_first_line(error)}"

@@ -6,12 +6,12 @@ Source: the tutorials' loops (listing 7.3 and section 7.4.2 of tutorial 002).
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
-import numpy as np
 
 from vae_jax.data import Dataset, iterate_batches, num_batches
 from vae_jax.errors import RunError
@@ -61,17 +61,9 @@ def train(
         RunError: the folder holds a run and ``resume`` is off, or holds none and it is on, or
             the recipe differs; or the loss is no longer finite.
     """
-    spec, recipe = get_spec(run.model), run.recipe
+    recipe = run.recipe
     model = create_model(run.model, **run.hyper)
     optimizer = optimizer_of(recipe)
-    train_step = compile_step(
-        make_train_step(
-            make_loss(run.model, recipe=recipe, **run.hyper),
-            optimizer,
-            latent_size=model.latent_size if spec.variational else None,
-            pixel_range=spec.pixel_range,
-        )
-    )
     init_key, noise_key = jax.random.split(jax.random.key(recipe.seed))
     num_steps = num_batches(len(dataset.train), recipe.batch_size, recipe.drop_remainder)
     _prepare_folder(run, dataset, resume)
@@ -80,50 +72,101 @@ def train(
     try:
         if resume and checkpoints.latest_step is not None:
             state = checkpoints.restore(state)
-        elif variables is not None:
+        elif variables is not None or recipe.epochs == 0:
             checkpoints.save(state)  # lest a run stopped before its first one lose its weights
-        records = _kept_records(run, int(state.step), num_steps)
-        if int(state.step) % num_steps == 0 and on_epoch is not None:
-            # Before training; and again after a resume, lest a kill came before the figure.
-            on_epoch(int(state.step) // num_steps, state.variables)
-        for epoch in range(int(state.step) // num_steps + 1, recipe.epochs + 1):
-            # A run stopped within an epoch keeps the sums of its first part beside the state.
-            start = int(state.step) - (epoch - 1) * num_steps
-            totals = dict(records.pop()["totals"]) if start else {}
-            started, progress = time.perf_counter(), Progress(epoch, num_steps, start)
-            batches = iterate_batches(
-                dataset.train,
-                batch_size=recipe.batch_size,
-                seed=recipe.seed,
-                epoch=epoch,
-                drop_remainder=recipe.drop_remainder,
-                start=start,
+        done, start = divmod(int(state.step), num_steps)
+        if recipe.epochs < done:
+            raise RunError(
+                f"{run.path} has trained {done} epochs already; expected --epochs of at least "
+                "that to resume it"
             )
-            pending = []
-            for index, batch in enumerate(batches, start + 1):
-                batch.pop("label")
-                state, metrics = train_step(state, batch, noise_key)
-                pending.append(metrics)
-                due = checkpoint_every and index % checkpoint_every == 0 and index < num_steps
-                if due or index == num_steps or progress.wants_loss():
-                    _add(totals, pending, run, int(state.step))
-                    progress.update(index, totals["loss"] / index)
-                if due:  # the sums first: a checkpoint never lacks its record
-                    run_folder.append_metrics(run, {"step": int(state.step), "totals": totals})
-                    checkpoints.save(state)
-            progress.close()
-            record = _record(epoch, state, totals, num_steps, recipe.epoch_loss)
-            record["seconds"] = round(time.perf_counter() - started, 3)
+        run_folder.set_epochs(run)
+        records = _kept_records(run, int(state.step), num_steps)
+        if start == 0 and on_epoch is not None:
+            # Before training; and again after a resume, lest a kill came before the figure.
+            on_epoch(done, state.variables)
+        steps = _Steps(run, dataset, model, optimizer, noise_key, checkpoints, checkpoint_every)
+        for epoch in range(done + 1, recipe.epochs + 1):
+            # A run stopped within an epoch keeps the sums of its first part as the last record.
+            totals = records.pop()["totals"] if start else {}
+            state, record = steps.run_epoch(epoch, state, start, totals)
+            start = 0
             records.append(record)
-            run_folder.append_metrics(run, record)
+            run_folder.append_metrics(run, record)  # first: a checkpoint never lacks its record
             checkpoints.save(state)
-            progress.report(record)
             if on_epoch is not None:
                 on_epoch(epoch, state.variables)
     finally:
         checkpoints.close()
     run_folder.rewrite_metrics(run, records)  # without the sums within epochs
     return Result(state, records)
+
+
+class _Steps:
+    """The compiled step of a run, and an epoch of it."""
+
+    def __init__(self, run, dataset, model, optimizer, noise_key, checkpoints, checkpoint_every):
+        spec = get_spec(run.model)
+        self.run, self.dataset, self.noise_key = run, dataset, noise_key
+        self.checkpoints, self.checkpoint_every = checkpoints, checkpoint_every
+        self.train_step = compile_step(
+            make_train_step(
+                make_loss(run.model, recipe=run.recipe, **run.hyper),
+                optimizer,
+                latent_size=model.latent_size if spec.variational else None,
+                pixel_range=spec.pixel_range,
+            )
+        )
+
+    def run_epoch(
+        self, epoch: int, state: TrainState, start: int, totals: dict[str, float]
+    ) -> tuple[TrainState, dict[str, Any]]:
+        """The batches of an epoch from number ``start`` on; ``totals`` are the sums before it."""
+        recipe = self.run.recipe
+        num_steps = num_batches(len(self.dataset.train), recipe.batch_size, recipe.drop_remainder)
+        started, progress = time.perf_counter(), Progress(epoch, num_steps, start)
+        batches = iterate_batches(
+            self.dataset.train,
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            epoch=epoch,
+            drop_remainder=recipe.drop_remainder,
+            start=start,
+        )
+        pending: list[dict[str, jax.Array]] = []
+        for index, batch in enumerate(batches, start + 1):
+            batch.pop("label")
+            state, metrics = self.train_step(state, batch, self.noise_key)
+            pending.append(metrics)
+            every = self.checkpoint_every
+            due = every is not None and index % every == 0 and index < num_steps
+            if due or index == num_steps or progress.wants_loss():
+                self._add(totals, pending, int(state.step))
+                progress.update(index, totals["loss"] / index)
+            if due:
+                record = {"step": int(state.step), "totals": totals}
+                run_folder.append_metrics(self.run, record)  # first, as above
+                self.checkpoints.save(state)
+        progress.close()
+        scale = num_steps if recipe.epoch_loss == "mean" else 1
+        names = ["loss", *(name for name in totals if name != "loss")]
+        record = {"epoch": epoch, "step": int(state.step)}
+        record |= {name: totals[name] / scale for name in names}
+        record["seconds"] = round(time.perf_counter() - started, 3)
+        progress.report(record)
+        return state, record
+
+    def _add(self, totals: dict[str, float], pending: list[dict[str, jax.Array]], step: int):
+        """Adds the batches' metrics to the epoch's sums; the one place where the host waits."""
+        for metrics in jax.device_get(pending):
+            for name, value in metrics.items():
+                totals[name] = totals.get(name, 0.0) + float(value)
+        pending.clear()
+        if not math.isfinite(totals["loss"]):
+            raise RunError(
+                f"the loss is no longer finite by step {step} of {self.run.path}; checkpoints "
+                "saved before it are kept; try a lower --learning-rate"
+            )
 
 
 def _prepare_folder(run: Run, dataset: Dataset, resume: bool) -> None:
@@ -137,7 +180,6 @@ def _prepare_folder(run: Run, dataset: Dataset, resume: bool) -> None:
         run_folder.create_run(run, data)
     elif run_folder.is_run(run.path):
         run_folder.check_resume(run_folder.open_run(run.path), run, data)
-        run_folder.extend_run(run)
     else:
         raise RunError(f"{run.path} holds no run to resume; leave out --resume to start one")
 
@@ -160,24 +202,3 @@ def _kept_records(run: Run, step: int, num_steps: int) -> list[dict[str, Any]]:
         )
     run_folder.rewrite_metrics(run, kept)
     return kept
-
-
-def _add(totals: dict[str, float], pending: list[dict[str, jax.Array]], run: Run, step: int):
-    """Adds the batches' metrics to the epoch's sums; the one place where the host waits."""
-    fetched = jax.device_get(pending)
-    pending.clear()
-    for metrics in fetched:
-        for name, value in metrics.items():
-            totals[name] = totals.get(name, 0.0) + float(value)
-    if not np.isfinite(totals["loss"]):
-        raise RunError(
-            f"the loss is no longer finite by step {step} of {run.path}; the last checkpoint is "
-            "kept; try a lower --learning-rate"
-        )
-
-
-def _record(epoch, state, totals, num_steps, epoch_loss) -> dict[str, Any]:
-    scale = num_steps if epoch_loss == "mean" else 1
-    names = ["loss", *(name for name in totals if name != "loss")]
-    figures = {name: totals[name] / scale for name in names}
-    return {"epoch": epoch, "step": int(state.step), **figures}

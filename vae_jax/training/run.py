@@ -118,8 +118,8 @@ def check_resume(old: Run, new: Run, data: dict[str, Any]) -> None:
         raise RunError(f"{old.path} cannot be resumed with another recipe: {listed}")
 
 
-def extend_run(run: Run) -> None:
-    """Writes a resumed run's new number of epochs into its ``run.json``."""
+def set_epochs(run: Run) -> None:
+    """Writes the number of epochs into ``run.json``: a resume may raise it."""
     file = run.path / "run.json"
     description = json.loads(file.read_text())
     description["recipe"]["epochs"] = run.recipe.epochs

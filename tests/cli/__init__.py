@@ -1,0 +1,1 @@
+"""A package, so that pytest can tell its conftest from the others."""

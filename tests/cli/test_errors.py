@@ -1,0 +1,182 @@
+"""What the user got wrong is one line and an exit status; a traceback comes only when asked for."""
+
+import subprocess
+import sys
+
+import pytest
+
+TAKES_A_MODEL = [["reconstruct"], ["sample"], ["convert", "--to", "x.safetensors"]]
+
+
+@pytest.mark.parametrize("command", TAKES_A_MODEL, ids=lambda command: command[0])
+def test_a_path_that_is_not_there_is_named(cli, command, tmp_path):
+    missing = tmp_path / "nicht da" / "Gewichte.pt"
+    outcome = cli(command[0], missing, *command[1:])
+    assert outcome.status == 1
+    assert f"{missing} does not exist" in outcome.error
+
+
+@pytest.mark.parametrize("command", TAKES_A_MODEL, ids=lambda command: command[0])
+def test_a_folder_that_holds_no_model_is_named(cli, command, tmp_path):
+    outcome = cli(command[0], tmp_path, *command[1:])
+    assert outcome.status == 1
+    assert "run.json" in outcome.error
+    assert "model.json" in outcome.error
+
+
+@pytest.mark.parametrize("command", TAKES_A_MODEL, ids=lambda command: command[0])
+def test_a_file_that_holds_no_weights_is_named(cli, command, tmp_path):
+    path = tmp_path / "photo.pt"
+    path.write_bytes(b"\xff\xd8\xff\xe0 not a checkpoint")
+    outcome = cli(command[0], path, *command[1:])
+    assert outcome.status == 1
+    assert str(path) in outcome.error
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "vqgan"],
+        ["parity", "vqgan"],
+        ["convert", "FILE", "--model", "vqgan", "--to", "x.safetensors"],
+        ["reconstruct", "FILE", "--model", "vqgan"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_an_unknown_model_is_answered_with_the_models(cli, digits_file, arguments):
+    outcome = cli(*[digits_file if a == "FILE" else a for a in arguments])
+    assert outcome.status != 0
+    for name in ("vqgan", "digits_ae", "face_vae"):
+        assert name in outcome.error
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["paint"],
+        ["--loud"],
+        ["train"],
+        ["train", "digits_ae", "--momentum", "1"],
+        ["train", "digits_ae", "--epochs", "many"],
+        ["train", "digits_ae", "--reduction", "median"],
+        ["train", "digits_ae", "--checkpoint-every", "0"],
+        ["train", "digits_ae", "--hyper", "latent_size"],
+        ["train", "digits_ae", "extra"],
+        ["convert", "somewhere"],
+        ["sample", "somewhere", "--count", "0"],
+        ["parity", "digits_ae", "--steps", "-1"],
+        ["parity", "digits_ae", "--precision", "float16"],
+        ["models", "--yaml"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_has_the_status_2_and_points_to_the_help(cli, arguments):
+    outcome = cli(*arguments)
+    assert outcome.status == 2
+    assert "--help" in outcome.error
+    assert outcome.out == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("batch_size", "0"),
+        ("batch_size", "-3"),
+        ("epochs", "-1"),
+        ("learning_rate", "nan"),
+        ("learning_rate", "inf"),
+        ("learning_rate", "0"),
+        ("learning_rate", "-1"),
+        ("beta1", "1"),
+        ("beta2", "1.5"),
+        ("epsilon", "0"),
+        ("weight_decay", "-1"),
+        ("beta", "nan"),
+        ("seed", "-1"),
+        ("seed", "4294967296"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused_by_the_name_of_its_field(
+    cli, data, tmp_path, option, value
+):
+    flag = f"--{option.replace('_', '-')}={value}"
+    outcome = cli("train", "digits_ae", "--data", data, "--out", tmp_path / "run", flag)
+    assert outcome.status == 1
+    assert f"{option} is " in outcome.error
+    assert "expected" in outcome.error
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("hyper", "told"),
+    [
+        ("width=3", "latent_size"),
+        ("latent_size=0", "latent_size"),
+        ("latent_size=-1", "latent_size"),
+        ("latent_size=many", "many"),
+        ("latent_size=2.5", "2.5"),
+        ("latent_size=", "latent_size"),
+    ],
+)
+def test_a_hyperparameter_that_cannot_be_is_refused(cli, data, tmp_path, hyper, told):
+    outcome = cli(
+        *("train", "digits_ae", "--data", data, "--out", tmp_path / "run", "--hyper", hyper)
+    )
+    assert outcome.status == 1
+    assert told in outcome.error
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_demo_does_not_touch_a_folder_that_is_not_its_own(cli, tmp_path, contents):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    before = contents(tmp_path)
+    outcome = cli("demo", "--out", tmp_path / "mine")
+    assert outcome.status == 1
+    assert "not a demo's folder" in outcome.error
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_debug_shows_the_traceback_wherever_it_stands(place):
+    arguments = ["reconstruct", "nowhere.pt"]
+    arguments = ["--debug", *arguments] if place == "first" else [*arguments, "--debug"]
+    done = subprocess.run(
+        [sys.executable, "-m", "vae_jax", *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "Traceback (most recent call last)" in done.stderr
+    assert "nowhere.pt does not exist" in done.stderr
+
+
+def test_without_debug_there_is_no_traceback():
+    done = subprocess.run(
+        [sys.executable, "-m", "vae_jax", "reconstruct", "nowhere.pt"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: nowhere.pt does not exist")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_bug_is_one_line_too_and_says_how_to_see_more(cli, monkeypatch):
+    def broken(*args, **kwargs):
+        raise ZeroDivisionError("first line\nsecond line")
+
+    monkeypatch.setattr("vae_jax.cli.trained.load_trained", broken)
+    outcome = cli("reconstruct", "somewhere")
+    assert outcome.status == 1
+    assert "ZeroDivisionError: first line second line" in outcome.error
+    assert "--debug" in outcome.error
+
+
+def test_an_interrupt_ends_quietly_with_its_usual_status(cli, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vae_jax.cli.trained.load_trained", interrupted)
+    outcome = cli("reconstruct", "somewhere")
+    assert outcome.status == 130
+    assert outcome.err.strip() == "error: stopped"
