@@ -26,7 +26,7 @@ prepare_venv() {
         'import hashlib; print(hashlib.sha256(open("pyproject.toml", "rb").read()).hexdigest())')
     if [ "$(cat "$stamp" 2>/dev/null)" != "$want" ]; then
         echo "Installing vae-jax[$extra] into $VENV (a few minutes the first time) ..."
-        "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
+        "$VENV/bin/python" -m pip install -qq --disable-pip-version-check \
             --editable ".[$extra]" || stop "the installation failed; the lines above say why"
         echo "$want" >"$stamp"
     fi

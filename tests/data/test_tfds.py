@@ -90,7 +90,7 @@ def test_a_set_that_is_not_prepared_is_answered_at_once_with_the_commands(data_d
         open_dataset("tfds:mnist", (28, 28, 1))
     assert time.monotonic() - began < 5
     assert "pip install 'vae-jax[tensorflow]'" in str(caught.value)
-    assert "tfds build mnist --file_format=array_record" in str(caught.value)
+    assert "file_format='array_record').download_and_prepare()" in str(caught.value)
     assert str(data_dir) in str(caught.value)
 
 

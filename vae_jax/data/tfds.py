@@ -81,7 +81,7 @@ def _find_prepared(source: str, place: str) -> pathlib.Path:
                 f"{source}: the set has configurations: try tfds:{name}/{configs[0]}"
                 f" (prepared: {', '.join(dict.fromkeys(configs))})"
             )
-        raise DataError(f"{source}: not prepared in {root}: {_how_to_prepare(place)}")
+        raise DataError(f"{source}: not prepared in {root}: {_how_to_prepare(place, root)}")
     return infos[-1].parent
 
 
@@ -89,11 +89,13 @@ def _version_of(info: pathlib.Path) -> tuple[int, ...]:
     return tuple(int(digits) for digits in re.findall(r"\d+", info.parent.name))
 
 
-def _how_to_prepare(place: str) -> str:
+def _how_to_prepare(place: str, root: pathlib.Path) -> str:
+    # Not `tfds build`, which asks for apache_beam as well.
     return (
-        "run, where there is a network, pip install 'vae-jax[tensorflow]' and then"
-        f" tfds build {place} --file_format=array_record (in ~/tensorflow_datasets, or"
-        " TFDS_DATA_DIR, which may be copied here); idx:DIR and digits need no preparation"
+        "run, where there is a network, pip install 'vae-jax[tensorflow]' and then python -c"
+        f" \"import tensorflow_datasets as tfds; tfds.builder('{place}', data_dir='{root}',"
+        " file_format='array_record').download_and_prepare()\" (the folder may be copied here"
+        " from another machine); idx:DIR and digits need no preparation"
     )
 
 
