@@ -119,7 +119,7 @@ def test_a_set_with_configurations_names_them(data_dir):
 def test_a_set_prepared_for_tensorflow_alone_says_how_to_prepare_it_again(data_dir):
     info = data_dir / "tiny_faces" / "1.0.0" / "dataset_info.json"
     info.write_text(json.dumps({**json.loads(info.read_text()), "fileFormat": "tfrecord"}))
-    with pytest.raises(DataError, match=r"prepared as tfrecord.*--file_format=array_record"):
+    with pytest.raises(DataError, match=r"prepared as tfrecord.*file_format='array_record'"):
         open_dataset("tfds:tiny_faces", SHAPE)
 
 

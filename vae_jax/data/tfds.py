@@ -68,7 +68,7 @@ def _find_prepared(source: str, place: str) -> pathlib.Path:
     where it retries for minutes.
     """
     name, _, version = place.partition(":")
-    root = pathlib.Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    root = _data_dir()
     if not re.fullmatch(r"\w+(/[\w.-]+)*(:\d+\.\d+\.\d+)?", place, re.ASCII) or ".." in place:
         raise DataError(f"{source}: {place!r} is no TFDS name: expected one like tfds:mnist")
     found = (root / name).glob(f"{version or '*'}/dataset_info.json")
@@ -81,7 +81,7 @@ def _find_prepared(source: str, place: str) -> pathlib.Path:
                 f"{source}: the set has configurations: try tfds:{name}/{configs[0]}"
                 f" (prepared: {', '.join(dict.fromkeys(configs))})"
             )
-        raise DataError(f"{source}: not prepared in {root}: {_how_to_prepare(place, root)}")
+        raise DataError(f"{source}: not prepared in {root}: {_how_to_prepare(place)}")
     return infos[-1].parent
 
 
@@ -89,11 +89,15 @@ def _version_of(info: pathlib.Path) -> tuple[int, ...]:
     return tuple(int(digits) for digits in re.findall(r"\d+", info.parent.name))
 
 
-def _how_to_prepare(place: str, root: pathlib.Path) -> str:
+def _data_dir() -> pathlib.Path:
+    return pathlib.Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def _how_to_prepare(place: str) -> str:
     # Not `tfds build`, which asks for apache_beam as well.
     return (
         "run, where there is a network, pip install 'vae-jax[tensorflow]' and then python -c"
-        f" \"import tensorflow_datasets as tfds; tfds.builder('{place}', data_dir='{root}',"
+        f" \"import tensorflow_datasets as tfds; tfds.builder('{place}', data_dir='{_data_dir()}',"
         " file_format='array_record').download_and_prepare()\" (the folder may be copied here"
         " from another machine); idx:DIR and digits need no preparation"
     )
