@@ -18,10 +18,10 @@ def refusal(tmp_path, content):
     """The error for a file of this content, which must be quick and one line."""
     path = tmp_path / "hostile.pth"
     path.write_bytes(content)
-    begin = time.perf_counter()
+    begin = time.process_time()  # of this process: others may be busy
     with pytest.raises(CheckpointError) as error:
         read_checkpoint(path)
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
     message = str(error.value)
     assert message.startswith(f"{path}: ")
     assert message.isprintable()

@@ -19,7 +19,7 @@ from vae_jax.convert.pickle_values import Construct, Record, RecordType, check_k
 from vae_jax.errors import CheckpointError
 
 MAX_BYTES = 64 << 20  # a state dict of 10,000 tensors takes 1 MB, 320,000 steps, 70,000 containers
-MAX_OPCODES = 1_500_000  # about half a second
+MAX_OPCODES = 1_000_000  # about a third of a second
 MAX_CONTAINERS = 250_000  # an empty set costs one byte in the file and 216 in memory
 MAX_NAME = 1024  # of a global
 _WEIGHTS = {str: 1, list: 100, tuple: 100, dict: 100, set: 100}  # bytes an item, about
