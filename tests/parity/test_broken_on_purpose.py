@@ -14,7 +14,7 @@ from vae_jax import objectives, optim
 from vae_jax.layers import BatchNorm
 from vae_jax.models import MODELS, face_vae
 from vae_jax.parity import port as port_module
-from vae_jax.parity.check import BUDGETS, check_gradients, check_training
+from vae_jax.parity.check import BUDGETS, check_gradients, check_model, check_training
 from vae_jax.parity.port import Port
 from vae_jax.parity.probes import make_probe
 from vae_jax.parity.pytorch import TorchReference
@@ -174,3 +174,13 @@ def test_statistics_of_eval_mode_in_training_break_the_loss_terms(monkeypatch, s
     stages = broken_stages(start, reference)
     assert "forward" not in stages
     assert "loss terms" in stages
+
+
+def test_a_wrong_learning_rate_breaks_the_float32_losses(monkeypatch):
+    def faster(recipe):
+        return optim.optimizer_of(recipe.replace(learning_rate=recipe.learning_rate * 1.01))
+
+    assert check_model("digits_ae", precision="float32", steps=10).passed
+    monkeypatch.setattr(port_module, "optimizer_of", faster)
+    report = check_model("digits_ae", precision="float32", steps=10)
+    assert {row.stage for row in report.rows if not row.passed} == {"losses, 10 steps"}
