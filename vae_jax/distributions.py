@@ -33,7 +33,14 @@ class DiagonalGaussian(NamedTuple):
         return jnp.exp(self.log_std)
 
     def reparameterize(self, noise: Noise) -> Latent:
-        """The point ``mean + std * noise`` for standard normal ``noise`` [B, L]."""
+        """The point ``mean + std * noise`` for standard normal ``noise`` [B, L].
+
+        Raises:
+            ValueError: the noise has another shape, and would be shared between examples.
+        """
+        if noise is None or noise.shape != self.mean.shape:
+            found = None if noise is None else tuple(noise.shape)
+            raise ValueError(f"noise of shape {found}; expected {tuple(self.mean.shape)}")
         return self.mean + self.std * noise
 
     def sample(self, key: Key) -> Latent:

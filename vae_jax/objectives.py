@@ -65,6 +65,8 @@ def make_loss(name: str, *, recipe: Recipe | None = None, **hyper: Any) -> Loss:
             mask=mask,
             mutable=["batch_stats"],
         )
+        if updates.get("batch_stats") and not batch_stats:
+            raise ValueError(f"{spec.name} has running statistics; expected its batch_stats")
         metrics = {
             name: _join(term, mask, recipe.reduction)
             for name, term in loss_terms(image, decoded, posterior).items()

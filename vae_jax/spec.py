@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -61,6 +61,8 @@ class Recipe:
         """Checks every value; raises UserError naming the field."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.type in ("int", "float") and not isinstance(value, int | float):
+                raise UserError(f"{field.name} is {value!r}; expected a number")
             if isinstance(value, float) and not math.isfinite(value):
                 raise UserError(f"{field.name} is {value}; expected a finite number")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
@@ -145,12 +147,17 @@ class Reference:
         checkpoint: the file that the tutorial saves.
         noise_fed: tensors whose gradient is zero in exact arithmetic (a bias in front of a batch
             norm), so that Adam normalises rounding noise; and the running means that absorb them.
+        sizes: hyperparameter to the tensor whose length it is, to read it off a checkpoint.
+        trained_budget: the largest relative error of weights, moments and statistics after a
+            float64 run of training steps; how far Adam magnifies rounding depends on the model.
     """
 
     framework: str
     tutorial: str
     checkpoint: str
     noise_fed: tuple[str, ...] = ()
+    sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    trained_budget: float = 1e-11
 
 
 @dataclasses.dataclass(frozen=True)

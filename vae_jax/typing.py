@@ -35,8 +35,6 @@ PerExample = Float[AnyArray, " B"]
 """A loss term before the reduction over the batch."""
 Mask = Float[AnyArray, " B"]
 """1 for a real example, 0 for padding of the last batch."""
-Label = Float[AnyArray, "B K"]
-"""One-hot labels."""
 Pixels = UInt8[np.ndarray, "N H W C"]
 """Images as stored: 0 to 255."""
 Labels = Int[np.ndarray, " N"]

@@ -20,10 +20,9 @@ def test_a_port_that_agrees_exits_with_0_and_reports_every_comparison(succeed):
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_broken_budget_exits_with_1_and_is_marked(cli, monkeypatch, as_json):
-    key = ("float32", "digits_ae")
     # Nothing of two frameworks agrees to 1e-12 in float32.
-    tight = dataclasses.replace(check.BUDGETS[key], forward=1e-12)
-    monkeypatch.setitem(check.BUDGETS, key, tight)
+    tight = dataclasses.replace(check.budgets_of("digits_ae", "float32"), forward=1e-12)
+    monkeypatch.setattr(check, "budgets_of", lambda *_: tight)
     outcome = cli(
         *("parity", "digits_ae", "--steps=0", "--precision=float32"),
         *(["--json"] if as_json else []),

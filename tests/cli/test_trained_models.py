@@ -126,7 +126,7 @@ def test_an_unknown_format_lists_the_known_ones(cli, trained, tmp_path):
 def test_a_run_is_drawn_with_its_own_data(succeed, trained, tmp_path):
     target = tmp_path / "Bilder von heute.png"
     out = succeed("reconstruct", trained, "--count", "5", "--out", target).out
-    assert out.startswith("5 images, mean squared error")
+    assert out.startswith("5 images, squared error")
     with Image.open(target) as picture:
         picture.verify()
 
@@ -141,7 +141,7 @@ def test_the_error_that_is_printed_is_that_of_the_images(succeed, digits_file, t
     decoded, _ = vae_jax.create_model("digits_ae").apply(variables, x)
     expected = ((np.asarray(decoded) - x) ** 2).sum()
     assert out.startswith("1 images")
-    assert float(out.split("pixels ")[1].split(":")[0]) == pytest.approx(expected, rel=1e-4)
+    assert float(out.split("error ")[1].split(" an image")[0]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_looking_at_a_run_changes_nothing_in_it(succeed, trained, tmp_path, contents):

@@ -72,7 +72,7 @@ def test_unknown_and_absurd_hyperparameters_are_refused(name):
     with pytest.raises(UserError, match=f"{name} has no hyperparameter 'latents'; it has .*latent"):
         vae_jax.create_model(name, latents=3)
     for value in (0, -1, 2.5, "7"):
-        with pytest.raises(UserError, match=f"{name}'s latent_size is {value!r}; expected a value"):
+        with pytest.raises(UserError, match=f"{name}'s latent_size is {value!r}; expected a whole"):
             vae_jax.create_model(name, latent_size=value)
 
 

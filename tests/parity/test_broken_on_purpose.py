@@ -14,7 +14,7 @@ from vae_jax import objectives, optim
 from vae_jax.layers import BatchNorm
 from vae_jax.models import MODELS, face_vae
 from vae_jax.parity import port as port_module
-from vae_jax.parity.check import BUDGETS, check_gradients, check_model, check_training
+from vae_jax.parity.check import budgets_of, check_gradients, check_model, check_training
 from vae_jax.parity.port import Port
 from vae_jax.parity.probes import make_probe
 from vae_jax.parity.pytorch import TorchReference
@@ -44,7 +44,7 @@ def broken_stages(start, recorded=None) -> dict[str, str]:
 
     With recorded outputs and gradients those are compared, else a training step.
     """
-    budgets = dataclasses.replace(BUDGETS["float32", FACE], trained=1e-4)
+    budgets = dataclasses.replace(budgets_of(FACE, "float32"), trained=1e-4)
     port = Port(FACE, np.float32, start)
     if recorded is not None:
         rows = check_gradients(FACE, recorded, recorded, port, PROBE, budgets)
@@ -127,7 +127,7 @@ def test_a_biased_running_variance_breaks_the_statistics_alone(monkeypatch, star
 
     monkeypatch.setattr(vae_jax.layers.batch_norm, "_moments", biased)
     # n is 131,072 and 8,192 here, so float32 could not see it.
-    budgets = BUDGETS["float64", FACE]
+    budgets = budgets_of(FACE, "float64")
     with jax.enable_x64(True):
         reference, port = TorchReference(FACE, np.float64, start), Port(FACE, np.float64, start)
         rows = check_training(FACE, reference, port, [PROBE], budgets)

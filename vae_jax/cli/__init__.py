@@ -61,7 +61,8 @@ def main() -> None:
     try:
         sys.exit(cli.main(prog_name="vae-jax", standalone_mode=False) or 0)
     except click.exceptions.Abort:
-        _fail("stopped", 130)
+        resume = "; a run goes on with --resume" if "train" in sys.argv else ""
+        _fail(f"stopped{resume}", 130)
     except click.UsageError as error:
         hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
         _fail(error.format_message().replace("\n", " ") + hint, 2)

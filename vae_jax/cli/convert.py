@@ -19,6 +19,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt")
 @model_option
 @key_option
 @hyper_option
+@click.option("--force", is_flag=True, help="Replace the file that --to names.")
 @json_option
 def convert(
     source: str,
@@ -26,6 +27,7 @@ def convert(
     model: str | None,
     key: str | None,
     hyper: dict[str, Any],
+    force: bool,
     as_json: bool,
 ) -> None:
     """Turn SOURCE into another format, every tensor accounted for and read back.
@@ -45,6 +47,8 @@ def convert(
             f"cannot write {target.suffix} files; expected {', '.join(SUFFIXES)}, or a folder "
             "name without a suffix"
         )
+    if target.is_file() and not force:
+        raise CheckpointError(f"{target} exists already; choose another name, or add --force")
     trained = load_trained(source, model, key, hyper)
     tensors = vae_jax.export_weights(trained.name, trained.variables, **trained.hyper)
     if target.suffix:

@@ -25,7 +25,7 @@ def demo(out: str) -> None:
     setup_jax()
     import vae_jax
     from vae_jax import figures
-    from vae_jax.cli.epoch_figure import epoch_figure, reconstruct
+    from vae_jax.cli.drawing import epoch_figure, reconstruct
     from vae_jax.data import open_dataset
     from vae_jax.errors import RunError
     from vae_jax.models import MODELS, create_model

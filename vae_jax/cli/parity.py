@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import click
 
-from vae_jax.cli.options import json_option, key_option, setup_jax
+from vae_jax.cli.options import hyper_option, json_option, key_option, setup_jax
 
 
 @click.command()
 @click.argument("model", required=False)
 @click.option("--all", "every", is_flag=True, help="All models.")
-@click.option("--checkpoint", help="Weights to start from; default: the original's own.")
+@click.option(
+    "--checkpoint",
+    help="Weights to start from: a run, folder or file; default: the original's own.",
+)
 @key_option
+@hyper_option
 @click.option(
     "--precision",
     type=click.Choice(["float64", "float32"]),
@@ -30,6 +35,7 @@ def parity(
     every: bool,
     checkpoint: str | None,
     key: str | None,
+    hyper: dict[str, Any],
     precision: str,
     steps: int,
     batch_size: int,
@@ -47,6 +53,7 @@ def parity(
     import jax
 
     import vae_jax
+    from vae_jax.cli.trained import load_trained
     from vae_jax.errors import UserError
     from vae_jax.models import MODELS, get_spec
     from vae_jax.parity.check import check_model
@@ -57,10 +64,9 @@ def parity(
     names = list(MODELS) if every else [get_spec(str(model)).name]
     tensors = None
     if checkpoint:
-        tensors = vae_jax.read_checkpoint(checkpoint, key=key)
-        # The whole import, so that a file of another model is told before anything runs.
-        variables = vae_jax.import_weights(names[0], tensors)
-        tensors = vae_jax.export_weights(names[0], variables)
+        trained = load_trained(checkpoint, names[0], key, hyper)
+        hyper = trained.hyper
+        tensors = vae_jax.export_weights(names[0], trained.variables, **hyper)
     reports = []
     for name in names:
         report = check_model(
@@ -70,6 +76,7 @@ def parity(
             batch_size=batch_size,
             seed=seed,
             tensors=tensors,
+            **hyper,
         )
         reports.append(report)
         if not as_json:

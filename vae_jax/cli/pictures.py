@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from vae_jax.cli.options import hyper_option, key_option, model_option, setup_jax
+from vae_jax.cli.options import hyper_option, json_option, key_option, model_option, setup_jax
 
 
 @click.command()
@@ -19,6 +20,7 @@ from vae_jax.cli.options import hyper_option, key_option, model_option, setup_ja
 @model_option
 @key_option
 @hyper_option
+@json_option
 def reconstruct(
     trained: str,
     images: tuple[str, ...],
@@ -28,6 +30,7 @@ def reconstruct(
     model: str | None,
     key: str | None,
     hyper: dict[str, Any],
+    as_json: bool,
 ) -> None:
     """Draw images above their reconstructions by TRAINED.
 
@@ -35,9 +38,12 @@ def reconstruct(
     are the IMAGES given, or the first of a data source (its test images where it has them).
     """
     setup_jax()
+    import numpy as np
+
     from vae_jax import figures
-    from vae_jax.cli.epoch_figure import reconstruct as run
+    from vae_jax.cli.drawing import reconstruct as run
     from vae_jax.cli.trained import load_trained
+    from vae_jax.errors import UserError
     from vae_jax.models import create_model, get_spec
 
     loaded = load_trained(trained, model, key, hyper)
@@ -49,9 +55,16 @@ def reconstruct(
         if spec.epoch_figure == "reconstructions"
         else figures.reconstruction_grid
     )
+    if not np.isfinite(decoded).all():
+        raise UserError(f"{trained}: the reconstructions are not finite; its weights hold NaN?")
     path = figures.save_figure(draw(originals, decoded), Path(out))
-    error = ((originals - decoded) ** 2).sum(axis=(1, 2, 3)).mean()
-    click.echo(f"{len(stored)} images, mean squared error summed over pixels {error:.4f}: {path}")
+    error = float(((originals - decoded) ** 2).sum(axis=(1, 2, 3)).mean())
+    if as_json:
+        click.echo(
+            json.dumps({"images": len(stored), "squared_error": error, "picture": str(path)})
+        )
+    else:
+        click.echo(f"{len(stored)} images, squared error {error:.4f} an image: {path}")
 
 
 @click.command()
@@ -77,7 +90,7 @@ def sample(
     """
     setup_jax()
     from vae_jax import figures
-    from vae_jax.cli.epoch_figure import sample as run
+    from vae_jax.cli.drawing import sample as run
     from vae_jax.cli.trained import load_trained
     from vae_jax.errors import UserError
     from vae_jax.models import create_model, get_spec
@@ -101,6 +114,6 @@ def _stored_images(images: tuple[str, ...], data: str, count: int, network: Any)
     from vae_jax.data import open_dataset, open_picture
 
     if images:
-        return np.stack([open_picture("IMAGES", i, network.image_shape) for i in images])
+        return np.stack([open_picture("the picture given", i, network.image_shape) for i in images])
     dataset = open_dataset(data, network.image_shape)
     return np.asarray((dataset.test or dataset.train).images[:count])

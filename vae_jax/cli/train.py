@@ -44,7 +44,7 @@ def train(
     figure in figures/.
     """
     setup_jax()
-    from vae_jax.cli.epoch_figure import epoch_figure
+    from vae_jax.cli.drawing import epoch_figure
     from vae_jax.cli.trained import load_trained
     from vae_jax.data import open_dataset
     from vae_jax.errors import RunError, UserError
@@ -65,9 +65,11 @@ def train(
         raise RunError(
             f"{path} already holds a run; add --resume to continue it, or choose another --out"
         )
-    run = run_folder.Run(path, model, hyper, recipe.replace(**set_fields(fields)))
-    create_model(model, **hyper)
-    variables = load_trained(init, model=model, hyper=hyper).variables if init else None
+    variables = None
+    if init:
+        trained = load_trained(init, model=model, hyper=hyper)
+        variables, hyper = trained.variables, trained.hyper
+    run = run_folder.Run(path, model, hyper, recipe.replace(**set_fields(fields)), init)
     dataset = open_dataset(run.recipe.data, create_model(model, **hyper).image_shape)
     result = train_model(
         run,

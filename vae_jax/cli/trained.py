@@ -59,6 +59,13 @@ def load_trained(
         )
     if model not in (None, trained.name):
         raise UserError(f"{path} holds {trained.name}, not {model}; leave out --model")
+    if hyper and hyper != trained.hyper:
+        raise UserError(
+            f"{path} has the hyperparameters {trained.hyper or 'of the reference'}, "
+            f"not {hyper}; leave out --hyper"
+        )
+    if key is not None:
+        raise UserError(f"{path} is a folder; --key chooses inside a reference checkpoint file")
     return trained
 
 

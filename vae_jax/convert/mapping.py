@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.convert.names import strip_wrappers
-from vae_jax.errors import CheckpointError, UserError
+from vae_jax.errors import CheckpointError
 from vae_jax.models import MODELS, create_model, get_spec
 from vae_jax.spec import Rule
 from vae_jax.typing import Tensors, Variables
@@ -79,11 +79,9 @@ def export_leaves(rules: tuple[Rule, ...], leaves: Mapping[Path, np.ndarray]) ->
     for rule in rules:
         if rule.target in leaves:
             array = leaves[rule.target]
-            if rule.default is not None:  # a counter, int64 in PyTorch whatever JAX holds it in
-                array = array.astype(np.int64)
-            tensors[rule.source] = np.ascontiguousarray(rule.to_source(array)).reshape(
-                rule.to_source(array).shape
-            )
+            # A counter is int64 in PyTorch, whatever JAX holds it in.
+            dtype = array.dtype if rule.default is None else np.int64
+            tensors[rule.source] = np.array(rule.to_source(array), dtype, order="C")
     return tensors
 
 
@@ -156,17 +154,17 @@ def _leaf(array: np.ndarray) -> np.ndarray:
 def _explain(name: str, problems: list[str], found: Tensors) -> str:
     """One line: what is wrong, and whose file this is if we know it."""
     for other in MODELS:
-        if other == name:
+        sizes = read_sizes(other, found)
+        if not found or _problems(*_rules_and_shapes(other, **sizes), found):
             continue
-        try:
-            rules, shapes = _rules_and_shapes(other)
-        except UserError:
-            continue
-        if found and not _problems(rules, shapes, found):
+        if other != name:
             return (
                 f"these are the weights of {other}, not of {name} "
                 f"({len(found)} tensors, all of {other}'s names and shapes): use {other}"
             )
+        flags = " ".join(f"{key}={value}" for key, value in sizes.items())
+        remedy = f"give {flags} (on the command line --hyper)" if sizes else "give no sizes"
+        return f"these are the weights of a {name} of other sizes: {remedy}; {_few(problems)}"
     matched = len(found) - sum(p.startswith("unexpected") for p in problems)
     return (
         f"this is not a {name} checkpoint: {matched} of its {len(found)} tensors have {name}'s "
@@ -174,6 +172,16 @@ def _explain(name: str, problems: list[str], found: Tensors) -> str:
     )
 
 
-def _few(problems: list[str], limit: int = 40) -> str:
+def read_sizes(name: str, found: Tensors) -> dict[str, int]:
+    """The hyperparameters that a checkpoint's shapes tell, where they differ from the defaults."""
+    spec, sizes = get_spec(name), {}
+    for key, tensor in spec.reference.sizes.items():
+        length = found[tensor].size if tensor in found else 0
+        if length and length != spec.hyperparameters()[key]:
+            sizes[key] = length
+    return sizes
+
+
+def _few(problems: list[str], limit: int = 12) -> str:
     text = "; ".join(problems[:limit])
     return text if len(problems) <= limit else f"{text}; and {len(problems) - limit} more"

@@ -79,7 +79,9 @@ def list_pictures(source: str, folder: pathlib.Path) -> tuple[tuple[str, ...], t
     """
     try:
         if not folder.is_dir():
-            raise DataError(f"{source}: there is no folder {str(folder)!r}")
+            raise DataError(
+                f"{source}: there is no folder {str(folder)!r}; name yours with --data folder:DIR"
+            )
         names = tuple(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()))
         if not names:
             raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import flax.linen as nn
@@ -48,8 +49,9 @@ def create_model(name: str, **hyper: Any) -> nn.Module:
             raise UserError(
                 f"{name} has no hyperparameter {key!r}; it has {', '.join(known) or 'none'}"
             )
-        if not isinstance(value, type(known[key])) or (isinstance(value, int) and value < 1):
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
             raise UserError(
-                f"{name}'s {key} is {value!r}; expected a value like its default {known[key]!r}"
+                f"{name}'s {key} is {value!r}; expected a whole number above 0, such as its "
+                f"default {known[key]}"
             )
-    return spec.module(**hyper)
+    return spec.module(**{key: int(value) for key, value in hyper.items()})

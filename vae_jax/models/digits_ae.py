@@ -13,6 +13,7 @@ import flax.linen as nn
 
 from vae_jax.layers import Dense
 from vae_jax.models import pytorch_rules
+from vae_jax.models.checks import require_images, require_latents
 from vae_jax.spec import ModelSpec, Recipe, Reference
 from vae_jax.typing import Image, Latent, Mask, Noise
 
@@ -33,11 +34,13 @@ class DigitsAE(nn.Module):
 
     def encode(self, x: Image, *, train: bool = False, mask: Mask | None = None) -> Latent:
         """The latent [B, L] itself, of images [B, 28, 28, 1] in [0, 1]."""
+        require_images(x, self.image_shape)
         x = x.reshape(x.shape[0], -1)
         return self.encoded(nn.relu(self.common(x)))
 
     def decode(self, z: Latent, *, train: bool = False, mask: Mask | None = None) -> Image:
         """Images [B, 28, 28, 1] in [0, 1] of latents [B, L]."""
+        require_latents(z, self.latent_size)
         x = nn.sigmoid(self.decode_layer(nn.relu(self.l1(z))))
         return x.reshape(-1, *self.image_shape)
 
@@ -64,6 +67,7 @@ SPEC = ModelSpec(
         framework="PyTorch",
         tutorial="002, section 7.2",
         checkpoint="AEdigits.pt (TorchScript)",
+        sizes={"latent_size": "encoded.bias", "hidden_size": "common.bias"},
     ),
     recipe=Recipe(data="digits", epochs=10, batch_size=32, learning_rate=2.5e-4, epoch_loss="mean"),
     rules=lambda model: sum((pytorch_rules.linear(n, (n,)) for n in _LAYERS), ()),

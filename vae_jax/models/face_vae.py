@@ -13,6 +13,7 @@ import flax.linen as nn
 from vae_jax.distributions import DiagonalGaussian
 from vae_jax.layers import BatchNorm, Conv, ConvTranspose, Dense
 from vae_jax.models import pytorch_rules
+from vae_jax.models.checks import require_images, require_latents
 from vae_jax.spec import ModelSpec, Recipe, Reference, Rule
 from vae_jax.typing import Image, Latent, Mask, Noise
 
@@ -82,10 +83,12 @@ class FaceVAE(nn.Module):
         self, x: Image, *, train: bool = False, mask: Mask | None = None
     ) -> DiagonalGaussian:
         """The posterior over latents of images [B, 256, 256, 3] in [0, 1]."""
+        require_images(x, self.image_shape)
         return self.encoder(x, train=train, mask=mask)
 
     def decode(self, z: Latent, *, train: bool = False, mask: Mask | None = None) -> Image:
         """Images [B, 256, 256, 3] in [0, 1] of latents [B, L]."""
+        require_latents(z, self.latent_size)
         return self.decoder(z, train=train, mask=mask)
 
     def __call__(
@@ -102,31 +105,23 @@ class FaceVAE(nn.Module):
 
 
 def _rules(model: FaceVAE) -> tuple[Rule, ...]:
+    # In the order of the reference's state dict.
     enc, dec = "encoder", "decoder"
     return (
-        *(
-            r
-            for n in ("conv1", "conv2", "conv3")
-            for r in pytorch_rules.conv(f"{enc}.{n}", (enc, n))
-        ),
+        *pytorch_rules.conv("encoder.conv1", (enc, "conv1")),
+        *pytorch_rules.conv("encoder.conv2", (enc, "conv2")),
         *pytorch_rules.batch_norm("encoder.batch2", (enc, "batch2")),
+        *pytorch_rules.conv("encoder.conv3", (enc, "conv3")),
         *pytorch_rules.linear("encoder.linear1", (enc, "linear1"), flat_input=_FLAT),
         *pytorch_rules.linear("encoder.linear2", (enc, "linear2")),
         *pytorch_rules.linear("encoder.linear3", (enc, "linear3")),
         *pytorch_rules.linear("decoder.decoder_lin.0", (dec, "decoder_lin_0")),
         *pytorch_rules.linear("decoder.decoder_lin.2", (dec, "decoder_lin_2"), flat_output=_FLAT),
-        *(
-            r
-            for i in (0, 3, 6)
-            for r in pytorch_rules.conv(f"decoder.decoder_conv.{i}", (dec, f"decoder_conv_{i}"))
-        ),
-        *(
-            r
-            for i in (1, 4)
-            for r in pytorch_rules.batch_norm(
-                f"decoder.decoder_conv.{i}", (dec, f"decoder_conv_{i}")
-            )
-        ),
+        *pytorch_rules.conv("decoder.decoder_conv.0", (dec, "decoder_conv_0")),
+        *pytorch_rules.batch_norm("decoder.decoder_conv.1", (dec, "decoder_conv_1")),
+        *pytorch_rules.conv("decoder.decoder_conv.3", (dec, "decoder_conv_3")),
+        *pytorch_rules.batch_norm("decoder.decoder_conv.4", (dec, "decoder_conv_4")),
+        *pytorch_rules.conv("decoder.decoder_conv.6", (dec, "decoder_conv_6")),
     )
 
 
@@ -138,6 +133,8 @@ SPEC = ModelSpec(
         framework="PyTorch",
         tutorial="000 and 002, section 7.4",
         checkpoint="VAEglasses.pth (state dict)",
+        sizes={"latent_size": "encoder.linear2.bias"},
+        trained_budget=1e-8,
         noise_fed=(
             "encoder.conv2.bias",
             "encoder.batch2.running_mean",

@@ -33,14 +33,18 @@ class Budgets:
     noise_fed: float | None
 
 
-BUDGETS = {
-    ("float64", "digits_ae"): Budgets(1e-13, 1e-12, 1e-12, 1e-11, None),
-    ("float64", "face_vae"): Budgets(1e-13, 1e-12, 1e-12, 1e-8, 1e-6),
-    # Float32 gradients and losses are compared with the reference run in float64: its own
-    # float32 gradients can be 5e-3 from them, and Adam magnifies that.
-    ("float32", "digits_ae"): Budgets(1e-5, 1e-5, 1e-5, None, None),
-    ("float32", "face_vae"): Budgets(1e-5, 1e-4, 1e-5, None, None),
-}
+def budgets_of(name: str, precision: str) -> Budgets:
+    """The budgets of a model.
+
+    Float32 gradients and losses are compared with the reference run in float64: its own float32
+    gradients can be 5e-3 from them, and Adam magnifies that.
+    """
+    if precision == "float32":
+        return Budgets(1e-5, 1e-4, 1e-5, None, None)
+    reference = get_spec(name).reference
+    noise_fed = 1e-6 if reference.noise_fed else None
+    return Budgets(1e-13, 1e-12, 1e-12, reference.trained_budget, noise_fed)
+
 
 K = 2.0  # how many times as far from the truth as the reference a float32 port may stray
 
@@ -62,6 +66,7 @@ def check_model(
     batch_size: int = 4,
     seed: int = 0,
     tensors: Tensors | None = None,
+    **hyper: Any,
 ) -> Report:
     """Compares a port with its live reference.
 
@@ -72,26 +77,29 @@ def check_model(
         batch_size: images a batch, at least 2.
         seed: of the reference's initial weights and of the probes.
         tensors: weights to start from; default: the reference's initialisation.
+        **hyper: the model's hyperparameters where they differ from the reference's.
 
     Raises:
         MissingExtraError: the reference's framework is not installed.
     """
     from vae_jax.parity.pytorch import TorchReference, versions
 
-    dtype, budgets = np.dtype(precision), BUDGETS[precision, name]
-    reference = TorchReference(name, dtype, tensors, seed)
+    dtype, budgets = np.dtype(precision), budgets_of(name, precision)
+    reference = TorchReference(name, dtype, tensors, seed, **hyper)
     start = reference.state_dict()
-    probes = _probes(name, batch_size, seed, steps + 1)
-    truth = reference if precision == "float64" else TorchReference(name, np.float64, start)
-    port = Port(name, dtype, start)
+    probes = _probes(name, batch_size, seed, steps + 1, **hyper)
+    truth = (
+        reference if precision == "float64" else TorchReference(name, np.float64, start, **hyper)
+    )
+    port = Port(name, dtype, start, **hyper)
     rows = check_gradients(name, reference, truth, port, next(probes), budgets)
     # Afresh: the gradients above have moved the running statistics.
-    reference, port = TorchReference(name, dtype, start), Port(name, dtype, start)
+    reference, port = TorchReference(name, dtype, start, **hyper), Port(name, dtype, start, **hyper)
     notes = [_NOISE_NOTE] if get_spec(name).reference.noise_fed else []
     if precision == "float64":
         rows += check_training(name, reference, port, list(probes), budgets)
     else:
-        truth = TorchReference(name, np.float64, start)
+        truth = TorchReference(name, np.float64, start, **hyper)
         rows += check_losses(name, truth, reference, port, list(probes), budgets)
         notes.append(_TRUTH_NOTE)
     title = (
@@ -172,8 +180,8 @@ def _noise_scales(name: str, tensors: Tensors) -> dict[str, float]:
     return {n: float(np.abs(tensors[n.removesuffix("bias") + "weight"]).max()) for n in biases}
 
 
-def _probes(name: str, batch_size: int, seed: int, count: int):
-    model = create_model(name)
+def _probes(name: str, batch_size: int, seed: int, count: int, **hyper: Any):
+    model = create_model(name, **hyper)
     latent_size = model.latent_size if get_spec(name).variational else None
     for number in range(count):
         yield make_probe(model.image_shape, latent_size, batch_size, seed * 100_003 + number)

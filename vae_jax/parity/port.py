@@ -27,25 +27,26 @@ class Port:
         name: one of ``vae_jax.MODELS``.
         dtype: ``np.float32`` or ``np.float64`` (which needs ``jax_enable_x64``).
         tensors: the reference's weights.
+        **hyper: the model's hyperparameters where they differ from the reference's.
     """
 
-    def __init__(self, name: str, dtype, tensors: Tensors):
-        self.name, self.dtype = name, np.dtype(dtype)
-        self.model = vae_jax.create_model(name)
-        self.rules = rules_of(name)
-        variables = vae_jax.import_weights(name, tensors)
+    def __init__(self, name: str, dtype, tensors: Tensors, **hyper: Any):
+        self.name, self.dtype, self.hyper = name, np.dtype(dtype), hyper
+        self.model = vae_jax.create_model(name, **hyper)
+        self.rules = rules_of(name, **hyper)
+        variables = vae_jax.import_weights(name, tensors, **hyper)
         self.params = self._cast(variables["params"])
         self.batch_stats = self._cast(variables.get("batch_stats", {}))
         self.optimizer: optax.GradientTransformation | None = None
         self.opt_state: Any = None
-        self._gradient = jax.jit(jax.value_and_grad(vae_jax.make_loss(name), has_aux=True))
+        self._gradient = jax.jit(jax.value_and_grad(vae_jax.make_loss(name, **hyper), has_aux=True))
 
     def state_dict(self) -> Tensors:
         """Weights and statistics."""
         variables = {"params": self.params}
         if self.batch_stats:
             variables["batch_stats"] = self.batch_stats
-        return vae_jax.export_weights(self.name, variables)
+        return vae_jax.export_weights(self.name, variables, **self.hyper)
 
     def forward(self, image, noise) -> dict[str, np.ndarray]:
         """The outputs in eval mode."""

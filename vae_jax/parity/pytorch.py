@@ -25,7 +25,7 @@ except ImportError as error:
 class DigitsAE(nn.Module):
     """Listing 7.1."""
 
-    def __init__(self, input_size: int = 784, latent_size: int = 20, hidden_size: int = 200):
+    def __init__(self, latent_size: int = 20, hidden_size: int = 200, input_size: int = 784):
         super().__init__()
         self.common = nn.Linear(input_size, hidden_size)
         self.encoded = nn.Linear(hidden_size, latent_size)
@@ -161,13 +161,16 @@ class TorchReference:
         dtype: ``np.float32`` or ``np.float64``.
         tensors: weights to load; default: PyTorch's own initialisation from ``seed``.
         seed: of that initialisation.
+        **hyper: the module's sizes where they differ from the tutorial's.
     """
 
-    def __init__(self, name: str, dtype, tensors: Tensors | None = None, seed: int = 0):
+    def __init__(
+        self, name: str, dtype, tensors: Tensors | None = None, seed: int = 0, **hyper: Any
+    ):
         self.runner = RUNNERS[name]
         self.dtype = torch.float64 if np.dtype(dtype) == np.float64 else torch.float32
         torch.manual_seed(seed)
-        self.model = self.runner.module().to(self.dtype)
+        self.model = self.runner.module(**hyper).to(self.dtype)
         if tensors is not None:
             self.model.load_state_dict({k: torch.tensor(v) for k, v in tensors.items()})
         self.optimizer: torch.optim.Adam | None = None

@@ -165,7 +165,7 @@ class _Steps:
         if not math.isfinite(totals["loss"]):
             raise RunError(
                 f"the loss is no longer finite by step {step} of {self.run.path}; checkpoints "
-                "saved before it are kept; try a lower --learning-rate"
+                "saved before it, if any, are kept; try another run with a lower --learning-rate"
             )
 
 

@@ -25,12 +25,14 @@ class Run:
         model: one of ``vae_jax.MODELS``.
         hyper: hyperparameters that differ from the reference's.
         recipe: every number of the training.
+        init: where its first weights came from; None for the reference's initialisation.
     """
 
     path: Path
     model: str
     hyper: dict[str, Any]
     recipe: Recipe
+    init: str | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -91,6 +93,7 @@ def create_run(run: Run, data: dict[str, Any]) -> None:
             "model": run.model,
             "hyper": run.hyper,
             "recipe": dataclasses.asdict(run.recipe),
+            "init": run.init,
             "data": data,
             "environment": environment(),
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
