@@ -31,7 +31,8 @@ hyper_option = click.option(
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """An option for every field of Recipe; None where the user leaves the recipe's value."""
+    """An option for every field of Recipe; None where the user leaves the recipe's value, which
+    depends on the model (``vae-jax models`` shows it)."""
     types = typing.get_type_hints(Recipe)
     for field in reversed(dataclasses.fields(Recipe)):
         flag, kind = field.name.replace("_", "-"), types[field.name]
@@ -42,7 +43,8 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
             names = [f"--{flag}"]
             choices = typing.get_args(kind)
             settings["type"] = click.Choice(choices) if choices else kind
-            settings["show_default"] = "the recipe's"
+            usual = "" if field.default is dataclasses.MISSING else f", mostly {field.default}"
+            settings["show_default"] = f"the recipe's{usual}"
         command = click.option(*names, field.name, **settings)(command)
     return command
 
