@@ -1,4 +1,4 @@
-"""The figure that a tutorial draws before training and after each epoch."""
+"""Images out of a trained model for the commands that draw, and the tutorials' epoch figure."""
 
 from __future__ import annotations
 
