@@ -151,7 +151,7 @@ def test_truncated_variables_are_an_error(damaged, size):
 def test_variables_of_another_shape_than_the_description_says_are_an_error(damaged):
     description = {"model": "tiny_vae", "hyper": {"latent_size": 3}}
     (damaged / "model.json").write_text(json.dumps(description))
-    assert "does not hold the variables of tiny_vae" in fails(damaged)
+    assert "not the variables of" in fails(damaged)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from vae_jax.errors import RunError
+from vae_jax.errors import CheckpointError, RunError
 from vae_jax.models import create_model
 from vae_jax.spec import Recipe
 from vae_jax.training import loop
@@ -299,3 +299,20 @@ def test_a_file_in_the_place_of_the_run_folder_is_an_error_of_one_line(tmp_path)
     with pytest.raises(RunError, match="cannot write the run folder"):
         loop.train(run_of(tmp_path / "run"), dataset())
     assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_starting_weights_of_another_shape_are_refused_before_anything_is_written(tmp_path):
+    run = run_of(tmp_path / "run")
+    variables = init_variables(create_model("digits_ae"), jax.random.key(0))
+    with pytest.raises(CheckpointError, match="not the variables of"):
+        loop.train(run, dataset(), variables=variables)
+    assert not run.path.exists()
+
+
+def test_fewer_epochs_than_were_begun_are_refused(tmp_path):
+    run = run_of(tmp_path / "run")
+    train_and_stop(run, 9, checkpoint_every=2)
+    before = run.metrics.read_text()
+    with pytest.raises(RunError, match="no fewer"):
+        loop.train(run_of(tmp_path / "run", epochs=1), dataset(), resume=True)
+    assert run.metrics.read_text() == before

@@ -61,10 +61,8 @@ def train(
         if old.model != model:
             raise RunError(f"{path} is a run of {old.model}, not of {model}")
         recipe, hyper = old.recipe, hyper or old.hyper
-    elif run_folder.is_run(path):
-        raise RunError(
-            f"{path} already holds a run; add --resume to continue it, or choose another --out"
-        )
+    else:
+        run_folder.require_no_run(path)  # before anything slow
     variables = None
     if init:
         trained = load_trained(init, model=model, hyper=hyper)

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.traverse_util
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.convert.names import strip_wrappers
 from vae_jax.errors import CheckpointError
-from vae_jax.models import MODELS, create_model, get_spec
+from vae_jax.models import MODELS, create_model, get_spec, variable_shapes
 from vae_jax.spec import Rule
 from vae_jax.typing import Tensors, Variables
 
@@ -99,12 +98,7 @@ def rules_of(name: str, **hyper: Any) -> tuple[Rule, ...]:
 def _rules_and_shapes(name: str, **hyper: Any) -> tuple[tuple[Rule, ...], dict[Path, tuple]]:
     """The rules, and the shape of every leaf as Flax itself would create it."""
     model = create_model(name, **hyper)
-    image = jax.ShapeDtypeStruct((1, *model.image_shape), jnp.float32)
-    noise = jax.ShapeDtypeStruct((1, model.latent_size), jnp.float32)
-    tree = jax.eval_shape(lambda x, e: model.init(jax.random.key(0), x, noise=e), image, noise)
-    flat: Any = flax.traverse_util.flatten_dict(tree)
-    shapes = {path: leaf.shape for path, leaf in flat.items()}
-    rules = get_spec(name).rules(model)
+    rules, shapes = get_spec(name).rules(model), variable_shapes(model)
     targets = [rule.target for rule in rules]
     if sorted(targets) != sorted(shapes):  # a bug of the model's file, found by its first test
         raise AssertionError(

@@ -6,10 +6,14 @@ import numbers
 from typing import Any
 
 import flax.linen as nn
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
 
 from vae_jax.errors import UserError
 from vae_jax.models import digits_ae, face_vae
 from vae_jax.spec import ModelSpec
+from vae_jax.typing import Key, Variables
 
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
@@ -55,3 +59,17 @@ def create_model(name: str, **hyper: Any) -> nn.Module:
                 f"default {known[key]}"
             )
     return spec.module(**{key: int(value) for key, value in hyper.items()})
+
+
+def init_variables(model: Any, key: Key) -> Variables:
+    """The reference framework's initial distributions, drawn from one key."""
+    image = jnp.zeros((1, *model.image_shape), jnp.float32)
+    noise = jnp.zeros((1, model.latent_size), jnp.float32)
+    return jax.jit(lambda key: model.init(key, image, noise=noise))(key)
+
+
+def variable_shapes(model: Any) -> dict[tuple[str, ...], tuple[int, ...]]:
+    """The path and shape of every variable, as Flax itself would create it."""
+    tree = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
+    flat: Any = flax.traverse_util.flatten_dict(tree)
+    return {path: leaf.shape for path, leaf in flat.items()}

@@ -13,7 +13,7 @@ import orbax.checkpoint as ocp
 from vae_jax.errors import CheckpointError, RunError, UserError
 from vae_jax.models import create_model, get_spec
 from vae_jax.training.run import write_atomically
-from vae_jax.training.state import TrainState, init_variables, variables_of
+from vae_jax.training.state import TrainState, check_variables, variables_of
 from vae_jax.typing import Variables
 
 
@@ -122,17 +122,13 @@ def load_variables(folder: Path) -> tuple[str, dict[str, Any], Variables]:
         description = json.loads((folder / "model.json").read_text())
         name, hyper = get_spec(description["model"]).name, dict(description["hyper"])
         variables = _restore_numpy(folder.absolute() / "variables")
-        model = create_model(name, **hyper)
+        check_variables(create_model(name, **hyper), variables)
     except UserError as error:
         raise CheckpointError(f"{folder}: {error}") from error
     except Exception as error:
         raise CheckpointError(
             f"{folder} is not a readable Flax checkpoint: {_first_line(error)}"
         ) from error
-    expected = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
-    shapes, found = (jax.tree.map(lambda a: a.shape, tree) for tree in (expected, variables))
-    if shapes != found:
-        raise CheckpointError(f"{folder} does not hold the variables of {name}")
     return name, hyper, variables
 
 

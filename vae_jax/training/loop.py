@@ -23,7 +23,7 @@ from vae_jax.training.checkpoint import Checkpoints
 from vae_jax.training.parallel import compile_step
 from vae_jax.training.progress import Progress
 from vae_jax.training.run import Run
-from vae_jax.training.state import TrainState, create_state
+from vae_jax.training.state import TrainState, check_variables, create_state
 from vae_jax.training.step import make_train_step
 from vae_jax.typing import Variables
 
@@ -60,12 +60,15 @@ def train(
     Raises:
         RunError: the folder holds a run and ``resume`` is off, or holds none and it is on, or
             the recipe differs; or the loss is no longer finite.
+        CheckpointError: ``variables`` are not the model's; nothing is written.
     """
     recipe = run.recipe
     model = create_model(run.model, **run.hyper)
     optimizer = optimizer_of(recipe)
     init_key, noise_key = jax.random.split(jax.random.key(recipe.seed))
     num_steps = num_batches(len(dataset.train), recipe.batch_size, recipe.drop_remainder)
+    if variables is not None:
+        check_variables(model, variables)
     _prepare_folder(run, dataset, resume)
     state = create_state(model, optimizer, init_key, variables)
     checkpoints = Checkpoints(run.checkpoints)
@@ -75,10 +78,10 @@ def train(
         elif variables is not None or recipe.epochs == 0:
             checkpoints.save(state)  # lest a run stopped before its first one lose its weights
         done, start = divmod(int(state.step), num_steps)
-        if recipe.epochs < done:
+        if recipe.epochs * num_steps < int(state.step):
             raise RunError(
-                f"{run.path} has trained {done} epochs already; expected --epochs of at least "
-                "that to resume it"
+                f"{run.path} has trained {int(state.step)} steps of {num_steps} an epoch already; "
+                "expected --epochs of no fewer to resume it"
             )
         run_folder.set_epochs(run)
         records = _kept_records(run, int(state.step), num_steps)

@@ -55,6 +55,14 @@ def is_run(path: Path) -> bool:
     return (path / "run.json").is_file()
 
 
+def require_no_run(path: Path) -> None:
+    """Raises RunError if a folder is a run's already."""
+    if is_run(path):
+        raise RunError(
+            f"{path} already holds a run; add --resume to continue it, or choose another --out"
+        )
+
+
 def open_run(path: Path) -> Run:
     """Reads a run's description.
 
@@ -78,10 +86,7 @@ def create_run(run: Run, data: dict[str, Any]) -> None:
     Raises:
         RunError: the folder holds a run already, or cannot be written.
     """
-    if is_run(run.path):
-        raise RunError(
-            f"{run.path} already holds a run; add --resume to continue it, or choose another --out"
-        )
+    require_no_run(run.path)
     if run.checkpoints.is_dir() and any(run.checkpoints.iterdir()):
         raise RunError(
             f"{run.checkpoints} holds checkpoints of a run without its run.json; choose another "

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
+from vae_jax.errors import CheckpointError
+from vae_jax.models import init_variables, variable_shapes
 from vae_jax.typing import Key, Variables
 
 
@@ -54,8 +57,21 @@ def create_state(
     return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params))
 
 
-def init_variables(model: Any, key: Key) -> Variables:
-    """The reference framework's initial distributions, drawn from one key."""
-    image = jnp.zeros((1, *model.image_shape), jnp.float32)
-    noise = jnp.zeros((1, model.latent_size), jnp.float32)
-    return jax.jit(lambda key: model.init(key, image, noise=noise))(key)
+def check_variables(model: nn.Module, variables: Variables) -> None:
+    """Whether the variables are the model's.
+
+    Raises:
+        CheckpointError: a leaf is missing, unexpected or misshapen.
+    """
+    flat: Any = flax.traverse_util.flatten_dict(dict(variables))
+    expected = variable_shapes(model)
+    wrong = [
+        "/".join(path)
+        for path in sorted(expected.keys() | flat.keys())
+        if path not in flat or expected.get(path) != flat[path].shape
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"these are not the variables of {type(model).__name__}: {len(wrong)} leaves are missing, "
+            f"unexpected or of another shape, {wrong[0]} the first"
+        )
