@@ -72,6 +72,6 @@ def check_variables(model: nn.Module, variables: Variables) -> None:
     ]
     if wrong:
         raise CheckpointError(
-            f"these are not the variables of {type(model).__name__}: {len(wrong)} leaves are missing, "
-            f"unexpected or of another shape, {wrong[0]} the first"
+            f"these are not the variables of {type(model).__name__}: {len(wrong)} leaves are "
+            f"missing, unexpected or of another shape, {wrong[0]} the first"
         )
