@@ -248,14 +248,15 @@ def test_a_changed_value_in_a_zip_file_is_noticed(tmp_path):
         (b"\x89HDF\r\n\x1a\n" + bytes(30), "HDF5"),
         (b"\x08\x07\x12\x07pytorch" + bytes(20), "ONNX"),
         (b"\x93NUMPY\x01\x00", "NumPy"),
-        (pickle.dumps({"w": np.ones(3)}, 4), "plain pickle"),
-        (pickle.dumps({"w": 1}, 2), "plain pickle.*pdparams"),
+        (pickle.dumps([np.ones(3)], 4), "found a list.*expected a state dict"),
+        (pickle.dumps({"w": 1}, 2), "found a dict of 'w'.*expected a state dict"),
+        (b"\x80\x04cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81.", "joblib.*nothing was run"),
         (bytes(100), "no supported format"),
         (b"\xff\xfe\xfd", "no supported format"),
         (b"PK\x05\x06" + bytes(18), "0 records"),
         (b"PK\x03\x04", "damaged zip"),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_another_kind_of_file_is_named(tmp_path, content, message):
     assert re.search(message, refusal(tmp_path, content))

@@ -1,14 +1,18 @@
 """What a pickle is made of here, besides plain containers: nothing that can run or hang.
 
 `Construct` stands for a function a file may call, `RecordType` and `Record` for a class that is
-never looked up, and `check_key` keeps out keys that a dict could hash for ever.
+never looked up, `Unfinished` for an object that gets its content later, and `Block` for bytes too
+many to copy. `check_key` keeps out keys that a dict could hash for ever.
 """
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, no_type_check
+
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,51 @@ class Record:
 
     name: str
     attributes: dict[Any, Any] = field(default_factory=dict)
+
+
+class Unfinished:
+    """An object that a file makes first and gives its content, a state, afterwards."""
+
+    def fill(self, state: Any) -> None:
+        """Take the content.
+
+        Raises:
+            TypeError, ValueError: it is no content for such an object.
+        """
+        raise NotImplementedError
+
+
+@no_type_check  # a file can hold very many, and the tests' run-time checks take long
+class Block:
+    """A long bytes object or text, left in the file until its bytes are asked for.
+
+    They are handed out once, so that a file cannot make many copies of the same bytes.
+    """
+
+    def __init__(self, view: memoryview, is_text: bool = False):
+        self.view = view
+        self.is_text = is_text
+        self._used = False
+
+    def content(self) -> memoryview:
+        """The bytes; of a text, one for each of its letters, as protocol 2 stores bytes.
+
+        Raises:
+            ValueError: they were handed out before, or a letter is no byte.
+        """
+        if self._used:
+            raise ValueError("the bytes of one object are used by another")
+        self._used = True
+        if not self.is_text:
+            return self.view
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        letters = bytearray()
+        # In pieces: one wide letter would make the whole text take four bytes a letter.
+        for start in range(0, len(self.view), _PIECE):
+            piece = decoder.decode(self.view[start : start + _PIECE])
+            letters += piece.encode("latin1")
+        decoder.decode(b"", final=True)
+        return memoryview(letters)
 
 
 @no_type_check

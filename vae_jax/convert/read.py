@@ -1,4 +1,4 @@
-"""Read a checkpoint file of any supported format into NumPy arrays, safely and without PyTorch.
+"""Read a checkpoint file of any supported format into NumPy arrays, safely and without frameworks.
 
 The format is told by the content, never by the name. The file is mapped, not read: the arrays are
 views of it where its layout allows, so that no size in a file makes us allocate. A further format
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from vae_jax.convert.names import strip_wrappers
+from vae_jax.convert.pdparams import read_pdparams
 from vae_jax.convert.safetensors import read_safetensors
 from vae_jax.convert.state_dicts import choose_state_dict
 from vae_jax.convert.torch_legacy import MAGIC_BYTES, read_torch_legacy
@@ -30,13 +31,14 @@ _HEAD = 512
 def read_checkpoint(
     path: str | os.PathLike[str], *, key: str | None = None
 ) -> dict[str, np.ndarray]:
-    """Read a PyTorch state dict, TorchScript archive or safetensors file.
+    """Read a PyTorch or Paddle state dict, TorchScript archive, safetensors file or TensorFlow
+    checkpoint.
 
-    Nothing in the file is run, and PyTorch is not needed. Prefixes that ``torch.compile`` and
-    ``DataParallel`` put before the names are removed.
+    Nothing in the file is run, and neither PyTorch nor Paddle is needed (TensorFlow is, for its
+    own). Prefixes that ``torch.compile`` and ``DataParallel`` put before the names are removed.
 
     Args:
-        path: the file.
+        path: the file; of a TensorFlow checkpoint the prefix, one of its files, or the folder.
         key: the dotted path of the state dict inside a training checkpoint that holds several.
 
     Returns:
@@ -45,7 +47,16 @@ def read_checkpoint(
 
     Raises:
         CheckpointError: one line that says what was found, what was expected and what to try.
+        MissingExtraError: a TensorFlow checkpoint, without TensorFlow.
     """
+    from vae_jax.convert.tf_checkpoint import checkpoint_prefix, read_tensorflow
+
+    if checkpoint_prefix(path) is not None:
+        if key is not None:
+            raise CheckpointError(
+                one_line(path, f"is a TensorFlow checkpoint and has no dict {key!r}: leave out key")
+            )
+        return read_tensorflow(path)
     try:
         tensors = read_as_named(path, key=key)
         return {bare: tensors[name] for name, bare in strip_wrappers(tensors).items()}
@@ -72,7 +83,7 @@ def read_as_named(path: str | os.PathLike[str], *, key: str | None = None) -> di
     except Exception as error:  # the content is anybody's: no other error may reach the user
         raise CheckpointError(
             f"is damaged or of an unknown kind ({type(error).__name__}: {error}): expected a "
-            "PyTorch or safetensors file; fetch or save the file again"
+            "PyTorch, Paddle or safetensors file; fetch or save the file again"
         ) from error
 
 
@@ -94,10 +105,15 @@ def _is_torch_legacy(head: bytes) -> bool:
     return head[:1] == b"\x80" and MAGIC_BYTES in head[:32]
 
 
+def _is_pickle(head: bytes) -> bool:
+    return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+
+
 _FORMATS: list[tuple[Callable[[bytes], bool], Callable[[memoryview], Any]]] = [
     (lambda head: head[:4] in (b"PK\x03\x04", b"PK\x05\x06"), read_torch_zip),
     (_is_torch_legacy, read_torch_legacy),
     (lambda head: head[8:9] == b"{" and not _is_text(head), read_safetensors),
+    (_is_pickle, read_pdparams),  # after PyTorch's older format, which begins with a pickle too
 ]
 
 _STRANGERS: list[tuple[Callable[[bytes], bool], str]] = [
@@ -117,18 +133,16 @@ _STRANGERS: list[tuple[Callable[[bytes], bool], str]] = [
     (lambda head: head[257:262] == b"ustar", "is a tar archive: unpack it first"),
     (
         lambda head: head.startswith(b"\x89HDF\r\n"),
-        "is an HDF5 file (Keras?): expected PyTorch or safetensors",
+        "is an HDF5 file (Keras?): expected PyTorch, Paddle or safetensors",
     ),
     (lambda head: head.startswith(b"\x93NUMPY"), "is a NumPy array, expected a state dict"),
-    (lambda head: head.startswith(b"GGUF"), "is a GGUF file: expected PyTorch or safetensors"),
     (
-        lambda head: head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a"),
-        "looks like an ONNX model: expected PyTorch or safetensors",
+        lambda head: head.startswith(b"GGUF"),
+        "is a GGUF file: expected PyTorch, Paddle or safetensors",
     ),
     (
-        lambda head: head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"),
-        "is a plain pickle, not written by torch.save (PaddlePaddle's .pdparams, or joblib?): "
-        "expected a PyTorch or safetensors file",
+        lambda head: head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a"),
+        "looks like an ONNX model: expected PyTorch, Paddle or safetensors",
     ),
 ]
 
@@ -143,12 +157,12 @@ def _find_reader(data: memoryview) -> Callable[[memoryview], Any]:
             raise CheckpointError(message)
     if _is_text(head):
         raise CheckpointError(
-            f"is text, beginning {head[:40].decode('utf-8', 'replace')!r}: expected a PyTorch or "
-            "safetensors file; if it was downloaded, the download failed"
+            f"is text, beginning {head[:40].decode('utf-8', 'replace')!r}: expected a PyTorch, "
+            "Paddle or safetensors file; if it was downloaded, the download failed"
         )
     raise CheckpointError(
         f"has {len(data)} bytes beginning {head[:8].hex(' ')}, which no supported format does: "
-        "expected a PyTorch file (zip, legacy, TorchScript) or safetensors"
+        "expected a PyTorch file (zip, legacy, TorchScript), a Paddle file or safetensors"
     )
 
 

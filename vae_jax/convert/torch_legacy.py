@@ -71,7 +71,7 @@ def read_torch_legacy(data: memoryview) -> Any:
     protocol, at = load_pickle(data, at, find_global, _no_persistent)
     machine, at = load_pickle(data, at, find_global, _no_persistent)
     if magic != MAGIC or protocol != PROTOCOL:
-        raise _damaged(f"protocol {protocol!r:.40} instead of {PROTOCOL}")
+        raise _damaged(f"its protocol is not {PROTOCOL}")
     if type(machine) is not dict or machine.get("little_endian") is not True:
         raise _damaged("it does not say that it was written on a little-endian machine")
     root, at = load_pickle(data, at, find_global, find_persistent)

@@ -149,8 +149,8 @@ def make_tensor(
         raise CheckpointError(f"a tensor has {len(shape)} axes, expected at most {MAX_AXES}")
     if not all(type(n) is int and 0 <= n < 1 << 62 for n in (offset, *shape, *strides)):
         raise CheckpointError(
-            f"a tensor has offset {offset}, shape {shape} and strides {strides}: expected "
-            "integers of at least 0; the file is damaged"
+            "a tensor's offset, shape and strides are not all integers of at least 0: the file is "
+            "damaged"  # not shown: what stands there may take for ever to write out
         )
     reach = offset
     if 0 not in shape:

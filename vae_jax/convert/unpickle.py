@@ -2,20 +2,26 @@
 
 ``pickle.Unpickler`` with a guarded ``find_class`` still imports, calls, sets state, grows its memo
 to any index a file names, and hashes nested tuples in exponential time. So the few dozen opcodes
-that ``torch.save`` and TorchScript write are interpreted here, on containers of our own making:
-a global is looked up in an explicit table of stand-ins, and whatever is not in the table is
-refused. No name from a file is ever imported.
-
-Source: the opcodes' definitions in CPython's ``pickletools``.
+that checkpoints are made of (`pickle_opcodes`) are interpreted here, on containers of our own
+making: a global is looked up in an explicit table of stand-ins, and whatever is not in the table
+is refused. No name from a file is ever imported.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, no_type_check
 
-from vae_jax.convert.pickle_values import Construct, Record, RecordType, check_key
+from vae_jax.convert.pickle_opcodes import STEPS, STOP
+from vae_jax.convert.pickle_values import (
+    Block,
+    Construct,
+    Record,
+    RecordType,
+    Unfinished,
+    check_key,
+)
 from vae_jax.errors import CheckpointError
 
 MAX_BYTES = 64 << 20  # a state dict of 10,000 tensors takes 1 MB, 320,000 steps, 70,000 containers
@@ -30,6 +36,9 @@ def load_pickle(
     start: int,
     find_global: Callable[[str, str], Any],
     find_persistent: Callable[[Any], Any],
+    *,
+    writer: str = "torch.save",
+    keep_over: int | None = None,
 ) -> tuple[Any, int]:
     """Read one pickle of a file.
 
@@ -38,6 +47,10 @@ def load_pickle(
         start: where the pickle begins.
         find_global: the stand-in for a (module, name); raises CheckpointError to refuse.
         find_persistent: the object for a persistent id.
+        writer: what writes such pickles, for the errors.
+        keep_over: bytes and texts of more bytes than this stay in the file, as a `Block`, and do
+            not count against `MAX_BYTES`, and Python 2's strings have a letter for each byte;
+            None copies all, and reads Python 2's strings as UTF-8.
 
     Returns:
         The object, and the position after the pickle.
@@ -45,16 +58,16 @@ def load_pickle(
     Raises:
         CheckpointError: for anything but plain data and the globals that were allowed.
     """
-    machine = _Machine(data, start, find_global, find_persistent)
+    machine = _Machine(data, start, find_global, find_persistent, writer, keep_over)
     try:
         return machine.run(), machine.position
     except CheckpointError:
         raise
     except (ArithmeticError, LookupError, TypeError, ValueError, struct.error) as error:
-        # What a stand-in or a container says to arguments that no torch.save would write.
+        # What a stand-in or a container says to arguments that no checkpoint has.
         raise CheckpointError(
             f"its pickle is damaged near byte {machine.position} ({error}): expected what "
-            "torch.save writes; fetch or save the file again"
+            f"{writer} writes; fetch or save the file again"
         ) from error
 
 
@@ -62,12 +75,14 @@ def load_pickle(
 class _Machine:
     """The stack, the marks, the memo, and a position in the bytes."""
 
-    def __init__(self, data: memoryview, start: int, find_global, find_persistent):
+    def __init__(self, data, start, find_global, find_persistent, writer, keep_over):
         self.bytes = data
         self.position = start
         self.end = min(len(self.bytes), start + MAX_BYTES)
         self.find_global = find_global
         self.find_persistent = find_persistent
+        self.writer = writer
+        self.keep_over = keep_over
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
@@ -77,13 +92,13 @@ class _Machine:
     def run(self) -> Any:
         for _ in range(MAX_OPCODES):
             opcode = self.take(1)[0]
-            if opcode == _STOP:
+            if opcode == STOP:
                 return self.stack.pop()
-            step = _STEPS.get(opcode)
+            step = STEPS.get(opcode)
             if step is None:
                 raise CheckpointError(
                     f"its pickle holds opcode {opcode:#04x} at byte {self.position - 1}, which "
-                    "torch.save never writes: refused, nothing was run"
+                    f"{self.writer} never writes: refused, nothing was run"
                 )
             step(self)
         raise CheckpointError(
@@ -121,6 +136,24 @@ class _Machine:
                 "save the state dict alone"
             )
         self.stack.append(value)
+
+    # Bytes and texts: copies, or the long ones left in the file.
+    def push_bytes(self, count: int) -> None:
+        self.push_copy_or_block(count, bytes)
+
+    def push_text(self, count: int) -> None:
+        self.push_copy_or_block(count, lambda view: str(view, "utf-8"), is_text=True)
+
+    def push_old_text(self, count: int) -> None:  # Python 2's str: a name, or an array's bytes
+        encoding = "utf-8" if self.keep_over is None else "latin1"
+        self.push_copy_or_block(count, lambda view: str(view, encoding))
+
+    def push_copy_or_block(self, count: int, copy, is_text: bool = False) -> None:
+        if self.keep_over is None or count <= self.keep_over:
+            self.push(copy(self.take(count)))
+        else:
+            self.end = min(len(self.bytes), self.end + count)
+            self.push_container(Block(self.take(count), is_text))
 
     def since_mark(self) -> list[Any]:
         mark = self.marks.pop()
@@ -178,6 +211,8 @@ class _Machine:
         if type(target) is Record:
             if type(state) is dict:
                 target.attributes = state
+        elif isinstance(target, Unfinished):
+            target.fill(state)
         elif type(target) is not dict:  # a state dict's _metadata: not needed
             raise ValueError(f"a {type(target).__name__} is given a state")
 
@@ -191,59 +226,3 @@ class _Machine:
         if len(module) + len(name) > MAX_NAME:
             raise ValueError("the name of a global is too long")
         self.push(self.find_global(module, name))
-
-
-_STOP = ord(".")
-_STEPS: Mapping[int, Callable[[_Machine], Any]] = {
-    ord(opcode): step
-    for opcode, step in {
-        # framing, marks and the memo
-        "\x80": lambda m: m.take(1),
-        "\x95": lambda m: m.take(8),  # a frame's length is a hint, and not needed
-        "(": lambda m: m.marks.append(len(m.stack)),
-        "0": lambda m: m.stack.pop(),
-        "1": lambda m: m.since_mark(),
-        "q": lambda m: m.put(m.take(1)[0]),
-        "r": lambda m: m.put(m.number("<I")),
-        "\x94": lambda m: m.put(len(m.memo)),
-        "h": lambda m: m.push(m.memo[m.take(1)[0]]),
-        "j": lambda m: m.push(m.memo[m.number("<I")]),
-        # scalars and strings
-        "N": lambda m: m.push(None),
-        "\x88": lambda m: m.push(True),
-        "\x89": lambda m: m.push(False),
-        "J": lambda m: m.push(m.number("<i")),
-        "K": lambda m: m.push(m.take(1)[0]),
-        "M": lambda m: m.push(m.number("<H")),
-        "\x8a": lambda m: m.push(int.from_bytes(m.take(m.take(1)[0]), "little", signed=True)),
-        "G": lambda m: m.push(m.number(">d")),
-        "X": lambda m: m.push(str(m.take(m.number("<I")), "utf-8")),
-        "\x8c": lambda m: m.push(str(m.take(m.take(1)[0]), "utf-8")),
-        "U": lambda m: m.push(str(m.take(m.take(1)[0]), "utf-8")),  # Python 2's str
-        "T": lambda m: m.push(str(m.take(m.number("<I")), "utf-8")),
-        "C": lambda m: m.push(bytes(m.take(m.take(1)[0]))),
-        "B": lambda m: m.push(bytes(m.take(m.number("<I")))),
-        # containers
-        "]": lambda m: m.push_container([]),
-        "a": lambda m: m.extend(m.last(1)),
-        "e": lambda m: m.extend(m.since_mark()),
-        ")": lambda m: m.push(()),
-        "t": lambda m: m.push_container(tuple(m.since_mark())),
-        "\x85": lambda m: m.push_container(tuple(m.last(1))),
-        "\x86": lambda m: m.push_container(tuple(m.last(2))),
-        "\x87": lambda m: m.push_container(tuple(m.last(3))),
-        "}": lambda m: m.push_container({}),
-        "s": lambda m: m.set_items(m.last(2)),
-        "u": lambda m: m.set_items(m.since_mark()),
-        "\x8f": lambda m: m.push_container(set()),
-        "\x90": lambda m: m.add_items(m.since_mark()),
-        "\x91": lambda m: m.push_container(frozenset(map(check_key, m.since_mark()))),
-        # globals and what is made of them
-        "c": lambda m: m.push(m.find_global(m.line(), m.line())),
-        "\x93": lambda m: m.stack_global(),
-        "R": lambda m: m.reduce(),
-        "\x81": lambda m: m.reduce(),  # cls.__new__: the table holds nothing that tells it apart
-        "b": lambda m: m.build(),
-        "Q": lambda m: m.persistent(),
-    }.items()
-}

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from vae_jax.convert.pdparams import write_pdparams
 from vae_jax.convert.read import one_line, read_as_named
 from vae_jax.convert.safetensors import encode_safetensors
 from vae_jax.convert.torch_tensors import DTYPES
@@ -26,9 +27,11 @@ _Write = Callable[[BinaryIO], None]
 def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Any]) -> None:
     """Write named arrays as a checkpoint; the suffix decides the format.
 
-    ``.safetensors`` needs nothing else; ``.pth`` and ``.pt`` need PyTorch, and hold a plain state
-    dict that ``torch.load(weights_only=True)`` takes. Arrays keep their dtype and shape, NaN
-    payloads included; the byte order becomes little-endian and the memory contiguous.
+    ``.safetensors`` and ``.pdparams`` (for ``paddle.load``) need nothing else; ``.pth`` and ``.pt``
+    need PyTorch, and hold a plain state dict that ``torch.load(weights_only=True)`` takes;
+    ``.index`` needs TensorFlow, and writes all files of a checkpoint of that prefix. Arrays keep
+    their dtype and shape, NaN payloads included; the byte order becomes little-endian and the
+    memory contiguous.
 
     Args:
         path: the file to write or replace.
@@ -37,8 +40,13 @@ def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Any]) -
     Raises:
         CheckpointError: one line, if the arrays or the place cannot be written; a file that was
             there before is left as it was.
-        MissingExtraError: if the format needs PyTorch and it is not installed.
+        MissingExtraError: if the format needs PyTorch or TensorFlow and it is not installed.
     """
+    from vae_jax.convert.tf_checkpoint import write_tensorflow
+
+    if Path(path).suffix == ".index":
+        write_tensorflow(str(path).removesuffix(".index"), tensors)
+        return
     try:
         target = Path(os.path.realpath(path))  # a link stays a link
         prepare = _FORMATS.get(target.suffix)
@@ -144,8 +152,13 @@ def _as_torch(arrays: dict[str, np.ndarray]) -> _Write:
     return write
 
 
+def _as_paddle(arrays: dict[str, np.ndarray]) -> _Write:
+    return lambda file: write_pdparams(arrays, file)
+
+
 _FORMATS: dict[str, Callable[[dict[str, np.ndarray]], _Write]] = {
     ".safetensors": _as_safetensors,
     ".pth": _as_torch,
     ".pt": _as_torch,
+    ".pdparams": _as_paddle,
 }

@@ -1,0 +1,485 @@
+"""TensorFlow's checkpoints: read, written, and refused in one line where they are damaged."""
+
+import os
+import resource
+import shutil
+import struct
+import sys
+import tracemalloc
+
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+
+from vae_jax.convert import tf_checkpoint
+from vae_jax.convert.tf_checkpoint import checkpoint_prefix, read_tensorflow, write_tensorflow
+from vae_jax.errors import CheckpointError, MissingExtraError
+from vae_jax.recipe import Recipe
+
+twin = pytest.importorskip("vae_jax.parity.tensorflow", exc_type=ImportError)
+
+DATA = ".data-00000-of-00001"
+VALUES = np.arange(1, 5, dtype=np.float32)
+
+
+def reference(**options):
+    return twin.TensorFlowReference("stddev_vae", np.float32, latent_size=2, **options)
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory):
+    """The folder ``training`` of the original after one step, and the model."""
+    folder, model = tmp_path_factory.mktemp("training"), reference(seed=1)
+    recipe = Recipe(data="digits", epochs=1, batch_size=2, learning_rate=1e-3)
+    rng = np.random.default_rng(0)
+    model.step(recipe, rng.uniform(size=(2, 28, 28, 1)), rng.normal(size=(2, 2)))
+    model.save(folder / "train", global_step=9)
+    return folder, model
+
+
+@pytest.fixture
+def copy(training, tmp_path):
+    """A copy of that folder's files, to be spoilt, under their prefix."""
+    shutil.copytree(training[0], tmp_path / "training")
+    return tmp_path / "training" / "train-9"
+
+
+def refusal(path, action=read_tensorflow, *arguments):
+    """The error's one line."""
+    with pytest.raises(CheckpointError) as error:
+        action(path, *arguments)
+    message = str(error.value)
+    assert message.startswith(f"{path}: ")
+    assert message.isprintable()
+    assert len(message) <= 600
+    return message.removeprefix(f"{path}: ")
+
+
+def assert_same(found, expected):
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        native = np.asarray(value, np.asarray(value).dtype.newbyteorder("="))
+        assert type(found[name]) is np.ndarray
+        assert (found[name].dtype, found[name].shape) == (native.dtype, native.shape), name
+        assert found[name].tobytes() == native.tobytes(), name
+
+
+# Where a checkpoint is.
+
+
+def test_a_prefix_and_each_of_its_files_mean_the_prefix(training):
+    prefix = str(training[0] / "train-9")
+    for end in ("", ".index", DATA):
+        assert checkpoint_prefix(prefix + end) == prefix
+    assert checkpoint_prefix(training[0] / "train-9.index") == prefix
+    for end in (".meta", ".data", ".data-00001-of-00002", "/"):
+        assert checkpoint_prefix(prefix + end) is None
+
+
+def test_a_folder_means_its_latest_checkpoint_wherever_it_was_written(copy):
+    state = copy.with_name("checkpoint")
+    assert f'"{copy}"' not in state.read_text()  # it names the folder that was copied
+    assert checkpoint_prefix(copy.parent) == str(copy)
+    assert_same(read_tensorflow(copy.parent), read_tensorflow(copy))
+    for written, name in [
+        ("train-9", "train-9"),
+        (r"C:\\runs\\train-9", "train-9"),
+        (r"/a/tr\303\244in \"9\"", 'träin "9"'),
+        ("../../../etc/train-9", "train-9"),
+    ]:
+        state.write_text(f'model_checkpoint_path: "{written}"\nall_model_checkpoint_paths: "x"\n')
+        assert checkpoint_prefix(copy.parent) == str(copy.with_name(name))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x80\x81\x00", b'all_model_checkpoint_paths: "train-9"']
+)
+def test_a_folder_without_tensorflows_state_means_none(tmp_path, content):
+    assert checkpoint_prefix(tmp_path) is None
+    (tmp_path / "checkpoint").write_bytes(content)
+    assert checkpoint_prefix(tmp_path) is None
+    assert "is no TensorFlow checkpoint: expected its prefix" in refusal(tmp_path)
+
+
+# What is read.
+
+
+def test_a_saver_of_the_original_wrote_what_is_read(training):
+    folder, model = training
+    found = read_tensorflow(folder / "train-9")
+    slots = {f"{n}/Adam": v for n, v in model.moments()["exp_avg"].items() if n + "/Adam" in found}
+    assert len(slots) == 12
+    powers = {"beta1_power": np.float32(0.9) ** 2, "beta2_power": np.float32(0.999) ** 2}
+    more = {n: v for n, v in found.items() if n.endswith("Adam_1")}
+    assert_same(found, model.state_dict() | slots | more | powers)
+    squares = model.moments()["exp_avg_sq"]
+    assert_same(more, {n: squares[n.removesuffix("/Adam_1")] for n in more})
+
+
+def test_tensorflow_2_checkpoints_are_read_and_what_is_not_numbers_left_out(tmp_path):
+    tf = twin.tf
+    kernel = np.ones((2, 3), np.float32)
+    saved = tf.train.Checkpoint(kernel=tf.Variable(kernel), words=tf.Variable(["a", "b"]))
+    prefix = saved.write(str(tmp_path / "model"))
+    assert "_CHECKPOINTABLE_OBJECT_GRAPH" in dict(tf.train.list_variables(prefix))
+    assert_same(read_tensorflow(prefix), {"kernel/.ATTRIBUTES/VARIABLE_VALUE": kernel})
+
+
+def test_values_in_several_data_files_are_read(tmp_path):
+    tf, raw = twin.tf, twin.tf.raw_ops
+    parts = [str(tmp_path / part) for part in ("one", "two")]
+    with tf.Graph().as_default() as graph:
+        save = [raw.SaveV2(prefix=p, tensor_names=[p[-3:]], shape_and_slices=[""],
+                           tensors=[tf.constant(VALUES)]) for p in parts]  # fmt: skip
+        with tf.control_dependencies(save):
+            merge = raw.MergeV2Checkpoints(
+                checkpoint_prefixes=parts, destination_prefix=str(tmp_path / "all")
+            )
+    with tf_checkpoint.cpu_session(tf, graph) as session:
+        session.run(merge)
+    assert_same(read_tensorflow(tmp_path / "all"), {"one": VALUES, "two": VALUES})
+    (tmp_path / "all.data-00001-of-00002").unlink()
+    assert "lacks 1 of its 2 data files: expected all.data-00001-of-00002" in refusal(
+        tmp_path / "all"
+    )
+
+
+# What is written.
+
+
+def test_what_is_written_is_read_bit_for_bit_and_by_tensorflow(tmp_path):
+    bits = np.random.default_rng(0).integers(0, 256, (2, 48), np.uint8)
+    names = "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float32 float64"
+    kinds = [*names.split(), "complex64", "complex128", ml_dtypes.bfloat16, ml_dtypes.float8_e5m2]
+    tensors = {f"a/{np.dtype(k)}": (bits % 2 if k == "bool" else bits).view(k) for k in kinds}
+    tensors |= {
+        "scalar": np.float32(3),
+        "empty": np.zeros((0, 3), np.float32),
+        "transposed": np.arange(6).reshape(2, 3).T,
+        "big-endian": np.arange(4, dtype=">f4"),
+        "nän": np.array([0x7FC12345, 0xFF812345], np.uint32).view(np.float32),
+        "jax": jnp.ones((2, 3), jnp.bfloat16),
+        "large": np.arange(300_000.0),
+    }
+    write_tensorflow(tmp_path / "train-9", tensors)
+    assert sorted(os.listdir(tmp_path)) == [f"train-9{DATA}", "train-9.index"]
+    assert_same(read_tensorflow(tmp_path / "train-9"), tensors)
+    reader = twin.tf.train.load_checkpoint(str(tmp_path / "train-9"))
+    assert reader.get_variable_to_shape_map() == {k: list(v.shape) for k, v in tensors.items()}
+    assert_same({k: np.asarray(reader.get_tensor(k)) for k in tensors}, tensors)
+
+
+def test_a_saver_restores_what_is_written_and_the_model_computes_the_same(training, tmp_path):
+    model, other = training[1], reference(seed=2)
+    write_tensorflow(tmp_path / "train-0.index", model.state_dict())
+    other.restore(tmp_path / "train-0")
+    rng = np.random.default_rng(1)
+    image, noise = rng.uniform(size=(3, 28, 28, 1)), rng.normal(size=(3, 2))
+    for name, value in model.forward(image, noise).items():
+        np.testing.assert_array_equal(other.forward(image, noise)[name], value)
+    assert_same(other.state_dict(), model.state_dict())
+
+
+def test_an_index_of_many_blocks_is_read(tmp_path):
+    tensors = {f"{i:03}" * 300: np.full(1, i) for i in range(800)}
+    write_tensorflow(tmp_path / "many", tensors)
+    assert (tmp_path / "many.index").stat().st_size > 2 * 2**18  # a block is 256 KiB
+    assert_same(read_tensorflow(tmp_path / "many"), tensors)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({}, "no variables"),
+        ({"w": np.array([None])}, "dtype object"),
+        ({"w": np.array(["a"])}, "dtype <U1"),
+        ({"w": np.zeros(2, [("a", "f4")])}, "dtype"),
+        ({"w": np.longdouble(1)}, "dtype"),
+        ({"": VALUES}, "the name ''"),
+        ({"\0w": VALUES}, "the name"),
+        ({"w" * 2000: VALUES}, "the name"),
+        ({"\ud800": VALUES}, "utf-8"),
+    ],
+)
+def test_what_no_checkpoint_holds_is_refused_and_the_old_one_kept(tmp_path, tensors, message):
+    write_tensorflow(tmp_path / "a", {"w": VALUES})
+    assert message in refusal(tmp_path / "a", write_tensorflow, tensors)
+    assert_same(read_tensorflow(tmp_path / "a"), {"w": VALUES})
+    assert len(os.listdir(tmp_path)) == 2
+
+
+def test_a_missing_folder_or_a_folder_is_refused(tmp_path):
+    write = write_tensorflow
+    assert "no folder" in refusal(tmp_path / "none" / "a", write, {"w": VALUES})
+    assert "is a folder" in refusal(tmp_path, write, {"w": VALUES})
+    assert "cannot be written" in refusal("/proc/a", write, {"w": VALUES})
+    assert os.listdir(tmp_path) == []
+
+
+def test_other_values_read_back_leave_the_old_checkpoint(tmp_path, monkeypatch):
+    write_tensorflow(tmp_path / "a", {"w": VALUES})
+    honest = read_tensorflow
+    monkeypatch.setattr(
+        tf_checkpoint, "read_tensorflow", lambda p: {n: -a for n, a in honest(p).items()}
+    )
+    assert "another value of 'w'" in refusal(tmp_path / "a", write_tensorflow, {"w": VALUES + 1})
+    assert_same(honest(tmp_path / "a"), {"w": VALUES})
+    assert len(os.listdir(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("there_before", [True, False])
+@pytest.mark.parametrize("moves", range(4))
+def test_a_failure_while_moving_brings_the_old_checkpoint_back(
+    tmp_path, monkeypatch, there_before, moves
+):
+    if there_before:
+        write_tensorflow(tmp_path / "a", {"w": VALUES})
+    elif moves > 1:
+        return  # there is nothing to move away
+    honest, done = os.replace, []
+
+    def full(source, target):
+        done.append(target)
+        if len(done) == moves + 1:
+            raise OSError(28, "No space left on device")
+        honest(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    assert "No space left on device" in refusal(
+        tmp_path / "a", write_tensorflow, {"w": VALUES + 1, "v": VALUES}
+    )
+    if there_before:
+        assert_same(read_tensorflow(tmp_path / "a"), {"w": VALUES})
+    assert len(os.listdir(tmp_path)) == 2 * there_before
+
+
+# What is missing or damaged.
+
+
+def test_a_missing_file_is_named_before_tensorflow_is_loaded(copy, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    os.rename(f"{copy}{DATA}", f"{copy}.aside")
+    assert f"expected train-9{DATA} beside the index" in refusal(copy)
+    os.mkfifo(f"{copy}{DATA}")  # to open it would wait for a writer, for ever
+    assert f"expected train-9{DATA}" in refusal(copy)
+    os.unlink(f"{copy}{DATA}")
+    os.rename(f"{copy}.aside", f"{copy}{DATA}")
+    os.unlink(f"{copy}.index")
+    assert "lacks train-9.index" in refusal(f"{copy}{DATA}")
+    assert "lacks train-9.index" in refusal(copy.parent)
+
+
+def test_without_tensorflow_the_extra_is_named(training, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(MissingExtraError, match=r"^reading a .* needs TensorFlow.*\[tensorflow\]"):
+        read_tensorflow(training[0])
+    with pytest.raises(MissingExtraError, match=r"^writing a .* needs TensorFlow.*\[tensorflow\]"):
+        write_tensorflow(tmp_path / "a", {"w": VALUES})
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_data_file_cut_short_is_told_without_tensorflow(copy, monkeypatch):
+    size = os.path.getsize(f"{copy}{DATA}")
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    for length in (size - 1, size // 2, 0):
+        os.truncate(f"{copy}{DATA}", length)
+        assert f"{DATA} of {length} bytes, expected" in refusal(copy)
+
+
+def test_every_flipped_bit_of_the_values_is_noticed(tmp_path):
+    write_tensorflow(tmp_path / "a", {"w": VALUES, "v": np.arange(3, dtype=np.uint8)})
+    data = (tmp_path / f"a{DATA}").read_bytes()
+    for bit in range(8 * len(data)):
+        spoilt = bytearray(data)
+        spoilt[bit // 8] ^= 1 << bit % 8
+        (tmp_path / f"a{DATA}").write_bytes(spoilt)
+        assert "Checksum does not match" in refusal(tmp_path / "a")
+
+
+def test_a_damaged_index_is_refused_or_reads_the_same(tmp_path):
+    tensors = {"w": VALUES, "v": np.arange(3, dtype=np.uint8)}
+    write_tensorflow(tmp_path / "a", tensors)
+    index = (tmp_path / "a.index").read_bytes()
+    for length in range(len(index)):
+        (tmp_path / "a.index").write_bytes(index[:length])
+        refusal(tmp_path / "a")
+    refused = 0
+    for bit in range(8 * len(index)):
+        spoilt = bytearray(index)
+        spoilt[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "a.index").write_bytes(spoilt)
+        try:
+            assert_same(read_tensorflow(tmp_path / "a"), tensors)  # the bit was of the padding
+        except CheckpointError:
+            refused += 1
+    assert refused > 4 * len(index)
+
+
+# Indexes that no TensorFlow writes, with the checksums right.
+
+
+def varint(number):
+    number &= (1 << 64) - 1
+    low = b""
+    while number > 127:
+        low, number = low + bytes([number & 127 | 128]), number >> 7
+    return low + bytes([number])
+
+
+def message(*fields):
+    """A protobuf of (field number, number or bytes)."""
+    parts = []
+    for number, value in fields:
+        if isinstance(value, bytes):
+            parts.append(varint(number << 3 | 2) + varint(len(value)) + value)
+        else:
+            parts.append(varint(number << 3) + varint(value))
+    return b"".join(parts)
+
+
+def checksum(data):
+    """CRC-32C, masked as in the files."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def block(items, starts=None):
+    body, whole = b"", []
+    for key, value in items:
+        whole.append(len(body))
+        body += varint(0) + varint(len(key)) + varint(len(value)) + key + value
+    starts = whole if starts is None else starts
+    return body + struct.pack(f"<{len(starts) + 1}I", *starts, len(starts))
+
+
+def table(items, starts=None):
+    """An index file with these keys and values."""
+    parts, handles = b"", []
+
+    def put(content):
+        nonlocal parts
+        handle = varint(len(parts)) + varint(len(content))
+        parts += content + b"\0" + checksum(content + b"\0")
+        return handle
+
+    data, nothing = put(block(items, starts)), put(block([]))
+    handles = nothing + put(block([(b"\xff" * 8, data)]))
+    return parts + handles.ljust(40, b"\0") + struct.pack("<Q", 0xDB4775248B80FB57)
+
+
+HEADER = message((1, 1), (3, message((1, 1))))
+
+
+def entry(dtype=1, shape=(4,), size=16, shard=0, offset=0, more=b""):
+    axes = message(*[(2, message((1, length))) for length in shape])
+    numbers = message((1, dtype), (2, axes), (3, shard), (4, offset), (5, size))
+    return numbers + varint(6 << 3 | 5) + checksum(VALUES.tobytes()) + more
+
+
+def slices(begin, length):
+    return message((7, message((1, message((1, begin), (2, length))))))
+
+
+HOSTILE = {
+    "a negative size": (entry(shape=[-4]), "impossible shape"),
+    "a shape that overflows": (entry(shape=[1 << 40, 1 << 40]), "impossible shape"),
+    "one that overflows before a zero": (entry(shape=[1 << 62, 4, 0], size=0), "impossible"),
+    "one of a string that overflows": (entry(7, [1 << 62, 4]), "impossible shape"),
+    "too many axes": (entry(shape=[1] * 300, size=4), "impossible shape"),
+    "four terabytes": (entry(shape=[1 << 40]), r"16 bytes for 'w' of shape \[1099511627776\]"),
+    "four honest terabytes": (entry(shape=[1 << 40], size=1 << 42), "cut short"),
+    "another data file": (entry(shard=7), "damaged"),
+    "a negative data file": (entry(shard=-1), "damaged"),
+    "an offset outside": (entry(offset=8), "cut short"),
+    "a negative offset": (entry(offset=-8), "cut short"),
+    "no dtype": (entry(0), "type 0"),
+    "an unknown dtype": (entry(99), "type 99"),
+    "a reference": (entry(101), "type 101"),
+    "quantised numbers": (entry(11, [16]), "type 11"),
+    "only strings": (entry(7), "no variables with numbers"),
+    "only resources": (entry(20), "no variables with numbers"),
+    "slices": (entry(more=slices(0, 4)), "partitioned"),
+    "negative slices": (entry(more=slices(-3, -9)), "partitioned"),
+    "no protobuf": (b"\xff\xff\xff\xff", "cannot be read"),
+    "a field too long": (message((2, b""))[:-1] + b"\x7f", "damaged"),
+    "an axis too long": (message((1, 1), (2, b"\x12\x22\x08\x04"), (5, 16)), "damaged"),
+    "an unknown field": (entry(more=message((9, 1))), "damaged"),
+    "two shapes": (entry(more=message((2, b""))), "damaged"),
+    "an unknown rank": (message((1, 1), (2, message((3, 1))), (5, 4)), "damaged"),
+}
+
+
+def hostile(tmp_path, index):
+    (tmp_path / "a.index").write_bytes(index)
+    (tmp_path / f"a{DATA}").write_bytes(VALUES.tobytes())
+    return tmp_path / "a"
+
+
+def test_the_index_built_here_is_tensorflows(tmp_path):
+    path = hostile(tmp_path, table([(b"", HEADER), (b"w", entry())]))
+    assert_same(read_tensorflow(path), {"w": VALUES})
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_an_impossible_entry_is_refused_without_tensorflow_and_memory(tmp_path, monkeypatch, name):
+    content, expected = HOSTILE[name]
+    path = hostile(tmp_path, table([(b"", HEADER), (b"w", content)]))
+    monkeypatch.setitem(sys.modules, "tensorflow", None)  # it would end the process
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match=expected):
+        read_tensorflow(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e6
+    refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("items", "starts"),
+    [
+        ([], []),
+        ([(b"w", entry())], None),
+        ([(b"", b""), (b"w", entry())], None),
+        ([(b"", message((1, 0))), (b"w", entry())], None),
+        ([(b"", message((1, -1))), (b"w", entry())], None),
+        ([(b"", HEADER), (b"w", entry()), (b"w", entry())], None),
+        ([(b"", HEADER), (b"w", entry()), (b"v", entry())], None),
+        ([(b"", HEADER), (b"w" * 2000, entry())], None),
+        ([(b"", HEADER), (b"w", entry())], [0, 11]),
+        ([(b"", HEADER), (b"w", entry())], []),
+        ([(b"", HEADER), (b"w", entry())], [0] * 99),
+    ],
+)
+def test_an_impossible_table_is_refused_without_tensorflow(tmp_path, monkeypatch, items, starts):
+    path = hostile(tmp_path, table(items, starts))
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    assert "has an index that is damaged" in refusal(path)
+
+
+def test_many_variables_that_share_their_bytes_are_refused(tmp_path, monkeypatch):
+    items = [(b"%05d" % i, entry()) for i in range(50)]
+    path = hostile(tmp_path, table([(b"", HEADER), *items]))
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    assert "has 16 bytes for '00001'" in refusal(path)
+
+
+def test_a_wrong_checksum_and_a_name_that_is_no_text_are_refused(tmp_path):
+    wrong = entry().replace(checksum(VALUES.tobytes()), b"1234")
+    path = hostile(tmp_path, table([(b"", HEADER), (b"w", wrong)]))
+    assert "Checksum does not match" in refusal(path)
+    path = hostile(tmp_path, table([(b"", HEADER), (b"\xff", entry())]))
+    assert "UnicodeDecodeError" in refusal(path)
+
+
+def test_an_index_of_endless_zeros_is_refused_unread(tmp_path):
+    path = hostile(tmp_path, b"")
+    os.truncate(tmp_path / "a.index", 1 << 40)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "has an index of" in refusal(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB

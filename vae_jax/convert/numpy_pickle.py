@@ -1,0 +1,214 @@
+"""NumPy arrays inside a pickle, without NumPy's own unpickling: stand-ins for what it calls.
+
+A pickle builds an array with ``_reconstruct`` and gives it a state afterwards (shape, dtype, order,
+bytes), or with ``_frombuffer`` in one go. Here both end in a `Tensor`: a checked layout on bytes
+that stay in the file where they are many. Only plain numbers are known: an array of objects, text,
+dates or records is refused.
+
+Source: NumPy's ``array_reduce``, ``array_setstate`` and ``arraydescr_setstate``, read for the
+meaning of the arguments.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from vae_jax.convert.pickle_values import Block, Construct, RecordType, Unfinished
+from vae_jax.convert.torch_tensors import (
+    DTYPES,
+    MAX_AXES,
+    Storage,
+    StorageView,
+    Tensor,
+    make_tensor,
+)
+from vae_jax.errors import CheckpointError
+
+CODES: dict[str, np.dtype] = {
+    f"{dtype.kind}{dtype.itemsize}": dtype
+    for dtype in DTYPES.values()
+    if dtype.type.__module__ == "numpy"  # ml_dtypes' own are pickled as classes
+}
+"""NumPy's code of a dtype in a pickle, such as ``"f4"``, and the dtype."""
+
+
+class PickledDtype(Unfinished):
+    """A dtype of numbers; its byte order comes as a state."""
+
+    def __init__(self, code: Any, _align: Any = False, _copy: Any = True):
+        if type(code) is not str or code not in CODES:
+            shown = code if type(code) is str else type(code).__name__
+            raise CheckpointError(
+                f"holds an array of dtype {shown!r:.60}: expected numbers ({', '.join(CODES)}); "
+                "save the tensors without it"
+            )
+        self.dtype = CODES[code]
+        self.big_endian = False
+
+    def fill(self, state: Any) -> None:
+        """Take the byte order.
+
+        Raises:
+            ValueError: the state is of records or subarrays, or none at all.
+        """
+        match state:
+            case (int(), "<" | ">" | "|" as order, None, None, None, *_):
+                if order == "|" and self.dtype.itemsize > 1:
+                    raise ValueError(f"a dtype {self.dtype} has no byte order")
+                self.big_endian = order == ">"
+            case _:
+                raise ValueError("a dtype has an unknown state")
+
+
+class PickledArray(Unfinished):
+    """An array, empty until its state comes; the same object wherever the file refers to it."""
+
+    def __init__(self, kind: Any, _shape: Any, _code: Any):
+        if type(kind) is not RecordType or kind.name != _NDARRAY.name:
+            raise TypeError("an array of another class than numpy.ndarray")
+        self.tensor: Tensor | None = None
+
+    def fill(self, state: Any) -> None:
+        """Take the shape, the dtype, the order of the axes and the bytes.
+
+        Raises:
+            CheckpointError: the bytes are not those of such an array.
+            ValueError: the state is that of no array, or the second one.
+        """
+        if self.tensor is not None:
+            raise ValueError("an array gets two contents")
+        match state:
+            case (int(), shape, PickledDtype() as kind, bool(is_fortran), content):
+                self.tensor = _tensor(content, kind, shape, is_fortran)
+            case _:
+                raise ValueError("an array has an unknown state")
+
+
+def as_tensor(value: Any) -> Any:
+    """The tensor that an array of a pickle stands for; any other value as it is.
+
+    Raises:
+        CheckpointError: the array was made, and never given a content.
+    """
+    if type(value) is not PickledArray:
+        return value
+    if value.tensor is None:
+        raise CheckpointError("holds an array without values: the file is damaged")
+    return value.tensor
+
+
+def pack_tensor(
+    fetch: Callable[[], memoryview],
+    size: int,
+    dtype: np.dtype,
+    shape: Any,
+    *,
+    big_endian: bool = False,
+    fortran: bool = False,
+    axes: Any = None,
+) -> Tensor:
+    """A tensor that takes all of some bytes, without gaps.
+
+    Args:
+        fetch: gives the bytes, when they are needed.
+        size: how many they are.
+        dtype: of the numbers.
+        shape: as the file gives it.
+        big_endian: the order of the bytes in a number.
+        fortran: the first axis is the innermost one, not the last.
+        axes: the order in which the result has the axes of `shape`, as the file gives it.
+
+    Raises:
+        CheckpointError: the shape is none, or needs another number of bytes.
+    """
+    if type(shape) is not tuple or len(shape) > MAX_AXES:
+        raise CheckpointError(f"an array's shape is no tuple of at most {MAX_AXES} sizes: damaged")
+    if not all(type(n) is int and 0 <= n < 1 << 62 for n in shape):
+        # Not shown: the text of nested tuples can be endless.
+        raise CheckpointError("an array's shape holds something else than sizes: damaged")
+    if math.prod(shape) * dtype.itemsize != size:
+        raise CheckpointError(
+            f"an array of shape {shape!r:.100} and dtype {dtype} has {size} bytes, expected "
+            f"{math.prod(shape)!r:.40} items of {dtype.itemsize}: the file is damaged"
+        )
+    inner = [shape[:n] if fortran else shape[n + 1 :] for n in range(len(shape))]
+    strides = tuple(map(math.prod, inner))
+    if axes is not None:
+        if type(axes) is not tuple or not all(type(axis) is int for axis in axes):
+            raise CheckpointError("an array's order of axes is no tuple of integers: damaged")
+        if sorted(axes) != list(range(len(shape))):
+            raise CheckpointError(f"an array's order of axes is {axes!r:.100}: damaged")
+        shape, strides = tuple(shape[n] for n in axes), tuple(strides[n] for n in axes)
+    view = StorageView(Storage(fetch, big_endian), dtype, 0, size)
+    return make_tensor(view, dtype, 0, shape, strides)
+
+
+def _from_buffer(content: Any, kind: Any, shape: Any, order: Any, axes: Any = None) -> Tensor:
+    if type(kind) is not PickledDtype:
+        raise TypeError("an array without a dtype")
+    if order not in ("C", "F", "K") or (axes is not None and order != "K"):
+        raise ValueError("an array has an unknown order of axes")
+    if order == "K" and axes is None:
+        raise ValueError("an array keeps an order of axes that is not given")
+    return _tensor(content, kind, shape, order == "F", axes)
+
+
+def _tensor(
+    content: Any, kind: PickledDtype, shape: Any, fortran: bool, axes: Any = None
+) -> Tensor:
+    data = _bytes_of(content)
+    return pack_tensor(
+        lambda: data,
+        len(data),
+        kind.dtype,
+        shape,
+        big_endian=kind.big_endian,
+        fortran=fortran,
+        axes=axes,
+    )
+
+
+def _bytes_of(content: Any) -> memoryview:
+    if type(content) is Block:
+        return content.content()
+    if type(content) is str:  # Python 2's
+        return memoryview(content.encode("latin1"))
+    if type(content) is bytes:
+        return memoryview(content)
+    raise ValueError(f"an array's content is a {type(content).__name__}")
+
+
+def _encode(text: Any, encoding: Any) -> Any:
+    if encoding != "latin1":  # how protocol 2 writes bytes
+        raise TypeError("bytes in an unknown encoding")
+    if type(text) is Block and text.is_text:
+        return text  # whose content is the bytes
+    if type(text) is not str:
+        raise TypeError("bytes that are made of no text")
+    return text.encode("latin1")
+
+
+def _no_bytes(*arguments: Any) -> bytes:
+    if arguments:
+        raise TypeError("bytes made of something else")
+    return b""
+
+
+_NDARRAY = RecordType("numpy.ndarray")
+STAND_INS: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): _NDARRAY,
+    ("numpy", "dtype"): Construct(PickledDtype),
+    ("_codecs", "encode"): Construct(_encode),
+    ("__builtin__", "bytes"): Construct(_no_bytes),  # how protocol 2 writes none
+}
+"""The globals of NumPy's pickles, and what stands in for each."""
+for _core in ("numpy.core", "numpy._core"):  # before and since NumPy 2
+    STAND_INS |= {
+        (f"{_core}.multiarray", "_reconstruct"): Construct(PickledArray),
+        (f"{_core}.multiarray", "scalar"): RecordType("numpy.generic"),  # beside the tensors
+        (f"{_core}.numeric", "_frombuffer"): Construct(_from_buffer),
+    }

@@ -1,0 +1,172 @@
+"""Paddle's files (``paddle.save``), read and written without Paddle.
+
+Such a file is one pickle, tensors included: a dict of NumPy arrays by name and, under names of
+their own, a table of Paddle's internal names (not needed) and a table of the tensors that were too
+large for protocols 2 and 3, cut into pieces (joined here). A dict that holds more than a state
+dict has each tensor as a pair of its internal name and its array. Nothing in the format checks the
+values: a flipped bit stays unseen.
+
+Source: ``paddle/framework/io.py`` and ``io_utils.py``, read for the layout.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from vae_jax.convert import torch_globals
+from vae_jax.convert.numpy_pickle import STAND_INS, as_tensor, pack_tensor
+from vae_jax.convert.pickle_values import Construct
+from vae_jax.convert.torch_tensors import DTYPES, Tensor
+from vae_jax.convert.unpickle import load_pickle
+from vae_jax.errors import CheckpointError
+
+NAME_TABLE = "StructuredToParameterName@@"
+SPLIT_TABLE = "UnpackBigParamInfor@@"
+PROTOCOL = 4  # Paddle's own default
+MAX_NAME = 512  # bytes of a tensor's name; what is longer is left in the file as an array's bytes
+
+_NO_DTYPES = ("bfloat16", "float8", "uint16", "uint32", "uint64")
+_DTYPES = [dtype for name, dtype in DTYPES.items() if not name.startswith(_NO_DTYPES)]
+
+
+def read_pdparams(data: memoryview) -> Any:
+    """Read a pickle of arrays.
+
+    Args:
+        data: the file's bytes.
+
+    Returns:
+        What was saved: plain containers with `Tensor` leaves, in dicts that dicts alone lead to.
+
+    Raises:
+        CheckpointError: if the file is damaged, hostile or holds other things than plain data.
+    """
+    root, end = load_pickle(
+        data, 0, _find_global, _no_persistent, writer="paddle.save", keep_over=MAX_NAME
+    )
+    if end != len(data):
+        raise _damaged(f"its pickle ends at byte {end} of {len(data)}")
+    root = _as_tensor(root)
+    _settle(root)
+    if type(root) is dict:
+        root.pop(NAME_TABLE, None)
+        _join_pieces(root, root.pop(SPLIT_TABLE, {}), len(data))
+    return root
+
+
+def write_pdparams(arrays: Mapping[str, np.ndarray], file: BinaryIO) -> None:
+    """Write C-contiguous arrays as ``paddle.save`` does, without its table of internal names.
+
+    Raises:
+        CheckpointError: for a dtype or a name that such a file cannot have.
+    """
+    for name, array in arrays.items():
+        # Paddle reads 16 unsigned bits as a bfloat16, and has no type for the others left out.
+        if array.dtype not in _DTYPES:
+            raise CheckpointError(
+                f"tensor {name!r} of dtype {array.dtype} cannot be stored for Paddle: expected one "
+                f"of {', '.join(map(str, _DTYPES))}; convert it, or write a .safetensors file"
+            )
+        if name in (NAME_TABLE, SPLIT_TABLE) or len(name.encode("utf-8")) > MAX_NAME:
+            raise CheckpointError(
+                f"has a tensor named {name!r:.80}: expected at most {MAX_NAME} bytes, and no name "
+                "that Paddle itself uses; rename it"
+            )
+    pickle.dump(dict(arrays), file, PROTOCOL)
+
+
+def _find_global(module: str, name: str) -> Any:
+    try:
+        return _STAND_INS[module, name]
+    except KeyError:
+        raise CheckpointError(
+            f"its pickle refers to {f'{module}.{name}'[:200]!r}, which is no part of a Paddle "
+            "state dict: refused, nothing was run; expected a dict of arrays: save "
+            "layer.state_dict() with paddle.save, or write safetensors"
+        ) from None
+
+
+def _no_persistent(_: Any) -> Any:
+    raise _damaged("it refers to data outside the file")
+
+
+def _tuple(items: Any = ()) -> tuple:
+    return tuple(items)
+
+
+def _as_tensor(value: Any) -> Any:
+    if type(value) is tuple and len(value) == 2 and type(value[0]) is str:
+        found = as_tensor(value[1])
+        return found if type(found) is Tensor else value
+    return as_tensor(value)
+
+
+def _settle(root: Any) -> None:
+    """Put tensors in the place of arrays, in every dict that is reached through dicts."""
+    waiting = [root] if type(root) is dict else []
+    seen = {id(root)}
+    while waiting:
+        found = waiting.pop()
+        for key, value in found.items():
+            if type(value) is not dict:
+                found[key] = _as_tensor(value)
+            elif id(value) not in seen:
+                seen.add(id(value))
+                waiting.append(value)
+
+
+def _join_pieces(root: dict, table: Any, limit: int) -> None:
+    """Replace the pieces of each tensor that was cut by the whole tensor."""
+    if type(table) is not dict:
+        raise _damaged(f"its table {SPLIT_TABLE} is a {type(table).__name__}")
+    joined: dict[str, Tensor] = {}
+    size = 0
+    for name, entry in table.items():
+        match entry:
+            case {"OriginShape": shape, "slices": [_, *_] as names} if type(name) is str:
+                pieces = [root.pop(n, None) if type(n) is str else None for n in names]
+            case _:
+                raise _damaged(f"its entry {name!r:.80} of {SPLIT_TABLE} is unknown")
+        joined[name] = _join(name, pieces, shape)
+        size += _size(joined[name])
+        if size > limit:  # one piece under many names: less in the file than in memory
+            raise _damaged(f"its joined tensors take {size} bytes, and the file has {limit}")
+    root |= joined
+
+
+def _join(name: str, pieces: list[Any], shape: Any) -> Tensor:
+    if not all(type(piece) is Tensor and len(piece.shape) == 1 for piece in pieces):
+        raise _damaged(f"a piece of tensor {name!r:.80} is missing or no row of numbers")
+    dtype = pieces[0].dtype
+    if any(piece.dtype != dtype for piece in pieces):
+        raise _damaged(f"the pieces of tensor {name!r:.80} have several dtypes")
+    size = sum(map(_size, pieces))
+    return pack_tensor(
+        lambda: np.concatenate([piece.array() for piece in pieces]).view(np.uint8).data,
+        size,
+        dtype,
+        shape,
+    )
+
+
+def _size(tensor: Tensor) -> int:
+    return math.prod(tensor.shape) * tensor.dtype.itemsize
+
+
+def _damaged(found: str) -> CheckpointError:
+    return CheckpointError(
+        f"is a damaged Paddle file ({found}): expected one pickle of a dict of arrays; "
+        "fetch or save the file again"
+    )
+
+
+_STAND_INS = STAND_INS | {
+    ("collections", "OrderedDict"): torch_globals.find_global("collections", "OrderedDict"),
+    ("builtins", "tuple"): Construct(_tuple),
+    ("__builtin__", "tuple"): Construct(_tuple),
+}
