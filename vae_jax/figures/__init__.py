@@ -1,0 +1,23 @@
+"""The pictures, as the tutorials draw them; every figure is made and returned, none is shown.
+
+Matplotlib's figures are used as objects, without pyplot: there is no global state, no display
+is needed, and threads do not meet. ``save_figure`` writes one.
+"""
+
+from vae_jax.figures.curves import loss_curve
+from vae_jax.figures.drawing import make_grid, save_figure
+from vae_jax.figures.images import reconstruction_grid, reconstruction_rows, sample_grid
+from vae_jax.figures.latents import latent_scatter
+from vae_jax.figures.tables import denoising_rows, image_table
+
+__all__ = [
+    "denoising_rows",
+    "image_table",
+    "latent_scatter",
+    "loss_curve",
+    "make_grid",
+    "reconstruction_grid",
+    "reconstruction_rows",
+    "sample_grid",
+    "save_figure",
+]

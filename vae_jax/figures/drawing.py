@@ -1,0 +1,91 @@
+"""What every figure shares: an empty one, values that can be shown, a grid, safe writing.
+
+The grid is that of `torchvision.utils.make_grid`.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vae_jax.typing import Image, Pixels
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+Images = Image | Pixels
+"""Images in [0, 1] or bytes."""
+
+
+def make_grid(
+    images: Images, num_columns: int, padding: int = 2, pad_value: float = 0.0
+) -> np.ndarray:
+    """Lays images out in rows, with the semantics of `torchvision.utils.make_grid`.
+
+    Args:
+        images: [N, H, W, C]; with one channel, it is repeated three times.
+        num_columns: images a row (torchvision's `nrow`).
+        padding: pixels around and between the images.
+        pad_value: their value, and that of the places left in the last row.
+
+    Returns:
+        [H', W', C] of the dtype given. One image alone comes back as it is, without padding.
+
+    Raises:
+        ValueError: if there are no images, or no columns.
+    """
+    stack = np.asarray(images)
+    if len(stack) == 0 or num_columns < 1:
+        raise ValueError(f"a grid of {len(stack)} images in {num_columns} columns")
+    if stack.shape[-1] == 1:
+        stack = np.repeat(stack, 3, axis=-1)
+    num_images, height, width, channels = stack.shape
+    if num_images == 1:
+        return stack[0]
+    columns = min(num_columns, num_images)
+    rows = -(-num_images // columns)
+    step_y, step_x = height + padding, width + padding
+    shape = (rows * step_y + padding, columns * step_x + padding, channels)
+    grid = np.full(shape, pad_value, stack.dtype)
+    for index, image in enumerate(stack):
+        top = index // columns * step_y + padding
+        left = index % columns * step_x + padding
+        grid[top : top + height, left : left + width] = image
+    return grid
+
+
+def save_figure(fig: matplotlib.figure.Figure, path: str | os.PathLike[str]) -> pathlib.Path:
+    """Writes a figure as PNG, whole or not at all, and makes the folders on the way.
+
+    Returns:
+        The path.
+    """
+    target = pathlib.Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".figure-", dir=target.parent) as folder:
+        partial = pathlib.Path(folder, "figure.png")
+        # Without the version of Matplotlib in it, the same figure gives the same file.
+        fig.savefig(partial, format="png", dpi="figure", metadata={"Software": None})
+        os.replace(partial, target)
+    return target
+
+
+def new_figure(size: tuple[int | float, int | float], dpi: int | float) -> matplotlib.figure.Figure:
+    """Returns an empty figure of a size in inches, with a canvas of its own."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=dpi)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def displayable(images: Any) -> np.ndarray:
+    """As float32 in [0, 1]; what a diverged model gives (not a number) is drawn as 0."""
+    array = np.asarray(images)
+    scaled = array.astype(np.float32) / (255 if array.dtype == np.uint8 else 1)
+    return np.clip(np.nan_to_num(scaled, nan=0.0), 0.0, 1.0)

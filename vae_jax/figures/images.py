@@ -1,0 +1,88 @@
+"""Rows and grids of reconstructions and samples, in the layouts of tutorial 002.
+
+Source: listings 7.2 and 7.6 and section 7.4.3 of the tutorial; the grid is torchvision's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vae_jax.figures.drawing import Images, displayable, make_grid, new_figure
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+
+def reconstruction_rows(originals: Images, reconstructions: Images) -> matplotlib.figure.Figure:
+    """Draws originals above their reconstructions: the tutorial's `plot_digits` (listing 7.2).
+
+    As there, a one-channel image is drawn from its own smallest value (white) to its own
+    largest (black): an untrained model's faint noise shows at full contrast.
+
+    Args:
+        originals: [N, H, W, C].
+        reconstructions: the same shape.
+    """
+    _require_pairs(originals, reconstructions)
+    figure = new_figure((10, 2), dpi=50)
+    count = len(originals)
+    for place, image in enumerate([*displayable(originals), *displayable(reconstructions)]):
+        axes = figure.add_subplot(2, count, place + 1)
+        axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="binary")
+        axes.set_xticks([])
+        axes.set_yticks([])
+    return figure
+
+
+def sample_grid(images: Images) -> matplotlib.figure.Figure:
+    """Draws samples, six a row: the tutorial's `plot_epoch` (listing 7.6), of 18 images.
+
+    Args:
+        images: [N, H, W, C].
+    """
+    return _grid_figure(images, num_columns=6, padding=3, size=(6, 3))
+
+
+def reconstruction_grid(originals: Images, reconstructions: Images) -> matplotlib.figure.Figure:
+    """Draws rows of eight originals, each above the row of their reconstructions (figure 7.7).
+
+    The tutorial draws 16: rows 1 and 3 are originals, rows 2 and 4 reconstructions. An
+    incomplete last row of originals is filled up with blanks, so that each reconstruction
+    stays below its original.
+
+    Args:
+        originals: [N, H, W, C].
+        reconstructions: the same shape.
+    """
+    _require_pairs(originals, reconstructions)
+    pairs = np.stack([displayable(originals), displayable(reconstructions)])
+    count = pairs.shape[1]
+    columns = min(8, count)
+    pairs = np.pad(pairs, [(0, 0), (0, -count % columns), (0, 0), (0, 0), (0, 0)])
+    rows = pairs.reshape(2, -1, columns, *pairs.shape[2:])
+    stack = rows.swapaxes(0, 1).reshape(-1, *pairs.shape[2:])
+    return _grid_figure(stack, num_columns=columns, padding=4, size=(8, 4))
+
+
+def _grid_figure(
+    images: Images, num_columns: int, padding: int, size: tuple[int, int]
+) -> matplotlib.figure.Figure:
+    grid = make_grid(displayable(images), num_columns, padding)
+    figure = new_figure(size, dpi=100)
+    axes = figure.add_subplot()
+    if np.shape(images)[-1] == 1:
+        axes.imshow(grid[..., 0], cmap="binary", vmin=0, vmax=1)
+    else:
+        axes.imshow(grid)
+    axes.set_axis_off()
+    return figure
+
+
+def _require_pairs(originals: Any, reconstructions: Any) -> None:
+    if np.shape(originals) != np.shape(reconstructions) or len(originals) == 0:
+        raise ValueError(
+            f"originals {np.shape(originals)} and reconstructions {np.shape(reconstructions)}"
+            " must be as many, and at least one"
+        )
