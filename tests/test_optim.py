@@ -10,7 +10,7 @@ import torch
 import vae_jax
 from vae_jax.errors import UserError
 from vae_jax.optim import optimizer_of, scale_by_adam
-from vae_jax.spec import Recipe
+from vae_jax.recipe import Recipe
 
 RECIPE = Recipe(data="digits", epochs=1, batch_size=1, learning_rate=1e-2)
 SHAPES = {"kernel": (3, 4), "bias": (4,), "scale": ()}

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_jax.errors import UserError
-from vae_jax.spec import ModelSpec, Recipe, Reference, Rule
+from vae_jax.recipe import Recipe
+from vae_jax.spec import ModelSpec, Reference, Rule
 
 RECIPE = Recipe(data="digits", epochs=1, batch_size=2, learning_rate=0.1)
 
@@ -38,15 +39,39 @@ def test_a_value_that_makes_no_sense_is_refused_by_its_fields_name(name, value):
         RECIPE.replace(**{name: value})
 
 
+def unchecked(**changes):
+    """Built without the constructor: the type check of the tests would refuse the value first."""
+    recipe = object.__new__(Recipe)
+    for key, value in {**dataclasses.asdict(RECIPE), **changes}.items():
+        object.__setattr__(recipe, key, value)
+    return recipe
+
+
 @pytest.mark.parametrize("name", ["reduction", "epoch_loss"])
 def test_a_word_that_is_no_choice_is_refused(name):
-    # Built without the constructor: the type check of the tests would refuse the word first.
-    recipe = object.__new__(Recipe)
-    values = {**dataclasses.asdict(RECIPE), name: "median"}
-    for key, value in values.items():
-        object.__setattr__(recipe, key, value)
-    with pytest.raises(UserError, match=f"^{name} is 'median'; expected sum, mean$"):
-        recipe.__post_init__()
+    with pytest.raises(UserError, match=f"^{name} is 'median'; expected sum or mean$"):
+        unchecked(**{name: "median"}).__post_init__()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("data", 5, "text"),
+        ("images", 5, "text"),
+        ("corrupt", None, "text"),
+        ("batch_size", True, "a whole number"),
+        ("epochs", 2.5, "a whole number"),
+        ("beta_warmup", "7", "a whole number"),
+        ("seed", None, "a whole number"),
+        ("learning_rate", "fast", "a number"),
+        ("beta", True, "a number"),
+        ("drop_remainder", "no", "true or false"),
+        ("drop_remainder", 1, "true or false"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_by_its_fields_name(name, value, expected):
+    with pytest.raises(UserError, match=f"^{name} is {value!r}; expected {expected}$"):
+        unchecked(**{name: value}).__post_init__()
 
 
 @pytest.mark.parametrize(

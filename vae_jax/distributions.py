@@ -5,12 +5,15 @@ Source: Kingma and Welling, "Auto-Encoding Variational Bayes", 2013, appendix B.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from vae_jax.typing import Key, Latent, Noise, PerExample
+
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 class DiagonalGaussian(NamedTuple):
@@ -32,20 +35,22 @@ class DiagonalGaussian(NamedTuple):
         """Standard deviation, [B, L]."""
         return jnp.exp(self.log_std)
 
-    def reparameterize(self, noise: Noise) -> Latent:
+    def reparameterize(self, noise: Noise | None) -> Latent:
         """The point ``mean + std * noise`` for standard normal ``noise`` [B, L].
 
         Raises:
-            ValueError: the noise has another shape, and would be shared between examples.
+            ValueError: there is no noise, or of another shape, shared between examples.
         """
-        if noise is None or noise.shape != self.mean.shape:
-            found = None if noise is None else tuple(noise.shape)
-            raise ValueError(f"noise of shape {found}; expected {tuple(self.mean.shape)}")
-        return self.mean + self.std * noise
+        return _reparameterize(self.mean, self.std, noise)
 
     def sample(self, key: Key) -> Latent:
         """A draw, [B, L], from one PRNG key."""
         return self.reparameterize(jax.random.normal(key, self.mean.shape, self.mean.dtype))
+
+    def log_prob(self, z: Latent) -> PerExample:
+        """Log density at ``z`` [B, L] in nats, [B]."""
+        scaled = (z - self.mean) * jnp.exp(-self.log_std)
+        return -(scaled**2 / 2 + self.log_std + _HALF_LOG_2PI).sum(axis=-1)
 
     def kl_divergence(self) -> PerExample:
         """KL(posterior || standard normal) in nats, one an example, [B].
@@ -57,7 +62,60 @@ class DiagonalGaussian(NamedTuple):
         return terms.sum(axis=-1)
 
 
-def central_latent(encoded: DiagonalGaussian | Latent) -> Latent:
+class SignedGaussian(NamedTuple):
+    """A diagonal Gaussian whose encoder gives the standard deviation as it is, of either sign.
+
+    The sign only mirrors the noise; the divergence and the density depend on the square. Where
+    the head is exactly zero the divergence is infinite, as the original's.
+
+    Attributes:
+        mean: [B, L].
+        std: [B, L], nonzero; its magnitude is the standard deviation.
+    """
+
+    mean: Latent
+    std: Latent
+
+    def reparameterize(self, noise: Noise | None) -> Latent:
+        """The point ``mean + std * noise`` for standard normal ``noise`` [B, L].
+
+        Raises:
+            ValueError: there is no noise, or of another shape, shared between examples.
+        """
+        return _reparameterize(self.mean, self.std, noise)
+
+    def sample(self, key: Key) -> Latent:
+        """A draw, [B, L], from one PRNG key."""
+        return self.reparameterize(jax.random.normal(key, self.mean.shape, self.mean.dtype))
+
+    def log_prob(self, z: Latent) -> PerExample:
+        """Log density at ``z`` [B, L] in nats, [B]."""
+        scaled = (z - self.mean) / self.std
+        return -(scaled**2 / 2 + jnp.log(jnp.abs(self.std)) + _HALF_LOG_2PI).sum(axis=-1)
+
+    def kl_divergence(self) -> PerExample:
+        """KL(posterior || standard normal) in nats, one an example, [B]."""
+        variance = self.std**2
+        return 0.5 * (self.mean**2 + variance - jnp.log(variance) - 1).sum(axis=-1)
+
+
+Posterior = DiagonalGaussian | SignedGaussian
+"""What a variational encoder returns. Ask with ``isinstance``: arrays have a ``mean`` too."""
+
+
+def central_latent(encoded: Posterior | Latent) -> Latent:
     """The point that stands for what ``encode`` returned: a posterior's mean, or the latent of a
-    plain autoencoder itself. (Arrays have a ``mean`` too, so this asks for the type.)"""
-    return encoded.mean if isinstance(encoded, DiagonalGaussian) else encoded
+    plain autoencoder itself."""
+    return encoded.mean if isinstance(encoded, Posterior) else encoded
+
+
+def prior_log_prob(z: Latent) -> PerExample:
+    """Log density of the prior, the standard normal, at ``z`` [B, L] in nats, [B]."""
+    return -(z**2 / 2 + _HALF_LOG_2PI).sum(axis=-1)
+
+
+def _reparameterize(mean, std, noise):
+    if noise is None or noise.shape != mean.shape:
+        found = None if noise is None else tuple(noise.shape)
+        raise ValueError(f"noise of shape {found}; expected {tuple(mean.shape)}")
+    return mean + std * noise

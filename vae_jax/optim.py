@@ -1,7 +1,9 @@
 """The references' optimisers as Optax gradient transformations.
 
-Source: ``torch.optim.Adam``. ``weight_decay`` is coupled: it joins the gradient before the moments,
-on every parameter, biases and batch norms too. AdamW is another optimiser.
+Sources: ``torch.optim.Adam``, which Paddle's equals, and TensorFlow 1's ``AdamOptimizer``, which
+puts epsilon beside the root before its bias correction. ``weight_decay`` is coupled: it joins the
+gradient before the moments, on every parameter, biases and batch norms too. AdamW is another
+optimiser.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from vae_jax.models import get_spec
-from vae_jax.spec import Recipe
+from vae_jax.recipe import Recipe
 
 
 def make_optimizer(name: str, **overrides: Any) -> optax.GradientTransformation:
@@ -33,7 +35,12 @@ def make_optimizer(name: str, **overrides: Any) -> optax.GradientTransformation:
 def optimizer_of(recipe: Recipe) -> optax.GradientTransformation:
     """Adam as the recipe sets it, coupled L2 first where it has any."""
     adam = optax.chain(
-        scale_by_adam(recipe.beta1, recipe.beta2, recipe.epsilon),
+        scale_by_adam(
+            recipe.beta1,
+            recipe.beta2,
+            recipe.epsilon,
+            corrected_epsilon=recipe.epsilon_scaling == "torch",
+        ),
         optax.scale_by_learning_rate(recipe.learning_rate),
     )
     if recipe.weight_decay == 0:
@@ -41,8 +48,13 @@ def optimizer_of(recipe: Recipe) -> optax.GradientTransformation:
     return optax.chain(optax.add_decayed_weights(recipe.weight_decay), adam)
 
 
-def scale_by_adam(beta1: float, beta2: float, epsilon: float) -> optax.GradientTransformation:
+def scale_by_adam(
+    beta1: float, beta2: float, epsilon: float, *, corrected_epsilon: bool = True
+) -> optax.GradientTransformation:
     """Adam's direction, as accurate in float32 as PyTorch's.
+
+    Without ``corrected_epsilon``, epsilon joins the root of the second moment before that is
+    divided by its bias correction, as in TensorFlow (and the paper's faster form).
 
     Optax computes the bias correction ``1 - beta2**t`` in float32, where the subtraction cancels:
     its first update is 7e-6 from the truth. ``-expm1(t log(beta2))`` keeps every digit. The state
@@ -62,7 +74,11 @@ def scale_by_adam(beta1: float, beta2: float, epsilon: float) -> optax.GradientT
         correction2 = jnp.sqrt(_bias_correction(beta2, count))
 
         def direction(m, v):
-            denominator = jnp.sqrt(v) / correction2.astype(v.dtype) + epsilon
+            scale = correction2.astype(v.dtype)
+            if corrected_epsilon:
+                denominator = jnp.sqrt(v) / scale + epsilon
+            else:
+                denominator = (jnp.sqrt(v) + epsilon) / scale
             return m / correction1.astype(m.dtype) / denominator
 
         return jax.tree.map(direction, mu, nu), optax.ScaleByAdamState(count, mu, nu)

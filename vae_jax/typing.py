@@ -1,6 +1,6 @@
 """The shape vocabulary of the package: one letter an axis, the same in every signature.
 
-B batch, H height, W width, C channels, L latent size. With jaxtyping installed these are
+B batch, H height, W width, C channels, L latent size, K classes. With jaxtyping installed these are
 checked shapes; without it (a bare accelerator host) they are plain arrays.
 """
 
@@ -31,6 +31,8 @@ Latent = Float[AnyArray, "B L"]
 """Points of the latent space."""
 Noise = Float[AnyArray, "B L"]
 """Standard normal noise, one row an example."""
+OneHot = Float[AnyArray, "B K"]
+"""One-hot labels of K classes."""
 PerExample = Float[AnyArray, " B"]
 """A loss term before the reduction over the batch."""
 Mask = Float[AnyArray, " B"]

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import subprocess
 import sys
 import time
 
@@ -69,8 +70,13 @@ def data_dir(prepared, tmp_path, monkeypatch):
 
 
 def test_a_prepared_set_is_read_without_tensorflow(data_dir):
+    script = (
+        "import sys; from vae_jax.data import open_dataset\n"
+        f"print(open_dataset('tfds:tiny_faces', {SHAPE}).fingerprint, 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     dataset = open_dataset("tfds:tiny_faces", SHAPE)
-    assert "tensorflow" not in sys.modules
+    assert done.stdout.split() == [dataset.fingerprint, "False"], done.stderr
     assert dataset.class_names == ("glasses", "none")
     found = {image.tobytes(): label for image, label in zip(*_arrays(dataset.train), strict=True)}
     assert found == {pixels(number).tobytes(): number % 2 for number in range(5)}

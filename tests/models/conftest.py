@@ -10,19 +10,13 @@ import pytest
 import torch
 
 import vae_jax
-from vae_jax.parity.pytorch import RUNNERS
-
-
-def init_arguments(model, batch=1):
-    """An image and the noise that a model is initialised with."""
-    image = jnp.zeros((batch, *model.image_shape), jnp.float32)
-    return image, jnp.zeros((batch, model.latent_size), jnp.float32)
+from vae_jax.models import init_variables
+from vae_jax.parity.pytorch_models import RUNNERS
 
 
 def init_shapes(model):
     """Every leaf's shape by path, as Flax would create it."""
-    image, noise = init_arguments(model)
-    tree = jax.eval_shape(lambda key: model.init(key, image, noise=noise), jax.random.key(0))
+    tree = jax.eval_shape(lambda key: init_variables(model, key), jax.random.key(0))
     return flax.traverse_util.flatten_dict(tree)
 
 
@@ -32,9 +26,7 @@ def initial_variables():
 
     @functools.cache
     def create(name):
-        model = vae_jax.create_model(name)
-        image, noise = init_arguments(model)
-        return jax.jit(lambda key: model.init(key, image, noise=noise))(jax.random.key(0))
+        return init_variables(vae_jax.create_model(name), jax.random.key(0))
 
     return create
 

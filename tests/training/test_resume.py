@@ -9,7 +9,7 @@ import pytest
 
 from vae_jax.errors import CheckpointError, RunError
 from vae_jax.models import create_model
-from vae_jax.spec import Recipe
+from vae_jax.recipe import Recipe
 from vae_jax.training import loop
 from vae_jax.training.checkpoint import Checkpoints
 from vae_jax.training.state import init_variables
@@ -194,8 +194,12 @@ OTHER = {
     "beta1": 0.5,
     "beta2": 0.5,
     "epsilon": 0.5,
+    "epsilon_scaling": "tensorflow",
     "weight_decay": 0.5,
     "beta": 2.0,
+    "beta_warmup": 4,
+    "corrupt": "mask:0.5",
+    "images": "0,1,2",
     "reduction": "mean",
     "epoch_loss": "mean",
     "drop_remainder": True,

@@ -11,7 +11,7 @@ import pytest
 
 import vae_jax
 from vae_jax.errors import RunError
-from vae_jax.spec import Recipe
+from vae_jax.recipe import Recipe
 from vae_jax.training import loop
 from vae_jax.training.run import (
     append_metrics,
@@ -75,6 +75,8 @@ def test_a_description_opens_as_the_run_that_wrote_it(run):
         (lambda d: d["recipe"].update(momentum=1), "momentum"),
         (lambda d: d["recipe"].update(batch_size=0), "batch_size"),
         (lambda d: d["recipe"].pop("epochs"), "epochs"),
+        (lambda d: d["recipe"].update(images=5), "images"),
+        (lambda d: d.update(hyper={"latent_size": 0}), "latent_size"),
         (lambda d: d.update(hyper=3), "int"),
     ],
 )

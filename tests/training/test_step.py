@@ -42,7 +42,7 @@ def test_pixels_are_scaled_to_the_bits_of_to_tensor(compiled):
 
 
 def test_pixels_are_scaled_to_the_same_bits_inside_the_compiled_step():
-    def loss(params, batch_stats, batch, noise):
+    def loss(params, batch_stats, batch, noise, *, step):
         return params["w"] * batch["image"].sum(), ({"image": batch["image"]}, batch_stats)
 
     step = compile_step(make_train_step(loss, NO_OPTIMIZER, latent_size=None))
@@ -87,7 +87,7 @@ def toy_state(step=0):
 def toy_step(batch_size=4, latent_size=3):
     """A step whose metrics are the noise that its loss was given."""
 
-    def loss(params, batch_stats, batch, noise):
+    def loss(params, batch_stats, batch, noise, *, step):
         return params["w"] * noise.sum(), ({"noise": noise}, batch_stats)
 
     step = jax.jit(make_train_step(loss, NO_OPTIMIZER, latent_size=latent_size))

@@ -14,8 +14,11 @@ from vae_jax.data import Split
 from vae_jax.data.dataset import make_dataset
 from vae_jax.distributions import DiagonalGaussian
 from vae_jax.layers import BatchNorm, Dense
+from vae_jax.likelihoods import SquaredError
 from vae_jax.models import MODELS
-from vae_jax.spec import ModelSpec, Recipe, Reference
+from vae_jax.models.base import Autoencoder
+from vae_jax.recipe import Recipe
+from vae_jax.spec import ModelSpec, Reference
 from vae_jax.training.run import Run
 
 HYPER = {"latent_size": 3, "hidden_size": 8}
@@ -47,7 +50,7 @@ def write_idx(folder, num_examples=22, seed=0):
     return folder
 
 
-class TinyVAE(nn.Module):
+class TinyVAE(Autoencoder):
     """A dense VAE with a batch norm: noise, statistics and a divergence in 10,000 parameters."""
 
     latent_size: int = 2
@@ -63,12 +66,8 @@ class TinyVAE(nn.Module):
         x = self.norm(x, train=train, mask=mask).reshape(x.shape[0], -1)
         return DiagonalGaussian(self.mean(x), self.log_std(x))
 
-    def decode(self, z, *, train=False, mask=None):
-        return nn.sigmoid(self.image(z)).reshape(-1, *self.image_shape)
-
-    def __call__(self, x, *, noise, train=False, mask=None):
-        posterior = self.encode(x, train=train, mask=mask)
-        return self.decode(posterior.reparameterize(noise), train=train, mask=mask), posterior
+    def observation(self, z, *, train=False, mask=None):
+        return SquaredError(nn.sigmoid(self.image(z)).reshape(-1, *self.image_shape))
 
 
 TINY_VAE = ModelSpec(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import flax.traverse_util
@@ -13,6 +14,7 @@ import numpy as np
 from vae_jax.convert.names import strip_wrappers
 from vae_jax.errors import CheckpointError
 from vae_jax.models import MODELS, create_model, get_spec, variable_shapes
+from vae_jax.models.hyper import text_of
 from vae_jax.spec import Rule
 from vae_jax.typing import Tensors, Variables
 
@@ -34,11 +36,13 @@ def import_weights(name: str, tensors: Mapping[str, Any], **hyper: Any) -> Varia
 
     Raises:
         CheckpointError: a tensor is missing, unexpected, misshapen or of a type that weights do
-            not have; one message lists them all.
+            not have; one message lists them all. What ``ignored_tensors`` lists is not expected.
         UserError: an unknown model or hyperparameter.
     """
     rules, shapes = _rules_and_shapes(name, **hyper)
     found = {new: np.asarray(tensors[old]) for old, new in strip_wrappers(tensors).items()}
+    for ignored in ignored_tensors(name, found):
+        del found[ignored]
     problems = _problems(rules, shapes, found)
     if problems:
         raise CheckpointError(_explain(name, problems, found))
@@ -49,6 +53,17 @@ def import_weights(name: str, tensors: Mapping[str, Any], **hyper: Any) -> Varia
         for rule in rules
     }
     return flax.traverse_util.unflatten_dict(leaves)
+
+
+def ignored_tensors(name: str, names: Iterable[str]) -> dict[str, str]:
+    """Those of a checkpoint's tensors that hold nothing of the model, each with its reason."""
+    table = get_spec(name).reference.ignored
+    return {
+        tensor: entry.reason
+        for tensor in names
+        for entry in table
+        if re.fullmatch(entry.pattern, tensor)
+    }
 
 
 def export_weights(name: str, variables: Variables, **hyper: Any) -> Tensors:
@@ -156,9 +171,14 @@ def _explain(name: str, problems: list[str], found: Tensors) -> str:
                 f"these are the weights of {other}, not of {name} "
                 f"({len(found)} tensors, all of {other}'s names and shapes): use {other}"
             )
-        flags = " ".join(f"{key}={value}" for key, value in sizes.items())
+        flags = " ".join(f"{key}={text_of(value)}" for key, value in sizes.items())
         remedy = f"give {flags} (on the command line --hyper)" if sizes else "give no sizes"
         return f"these are the weights of a {name} of other sizes: {remedy}; {_few(problems)}"
+    if not any(p.startswith(("missing", "unexpected")) for p in problems):
+        return (
+            f"the names are {name}'s, but shapes or types are not (other hyperparameters, or "
+            f"files of two models?): {_few(problems)}"
+        )
     matched = len(found) - sum(p.startswith("unexpected") for p in problems)
     return (
         f"this is not a {name} checkpoint: {matched} of its {len(found)} tensors have {name}'s "
@@ -166,14 +186,16 @@ def _explain(name: str, problems: list[str], found: Tensors) -> str:
     )
 
 
-def read_sizes(name: str, found: Tensors) -> dict[str, int]:
-    """The hyperparameters that a checkpoint's shapes tell, where they differ from the defaults."""
-    spec, sizes = get_spec(name), {}
-    for key, tensor in spec.reference.sizes.items():
-        length = found[tensor].size if tensor in found else 0
-        if length and length != spec.hyperparameters()[key]:
-            sizes[key] = length
-    return sizes
+def read_sizes(name: str, found: Tensors) -> dict[str, Any]:
+    """The hyperparameters that a checkpoint's names and shapes tell, where they differ from the
+    defaults."""
+    spec, defaults = get_spec(name), get_spec(name).hyperparameters()
+    if spec.reference.infer is not None:
+        sizes = spec.reference.infer(found)
+    else:
+        known = spec.reference.sizes.items()
+        sizes = {key: found[tensor].size for key, tensor in known if tensor in found}
+    return {key: size for key, size in sizes.items() if size and size != defaults[key]}
 
 
 def _few(problems: list[str], limit: int = 12) -> str:

@@ -10,7 +10,7 @@ from vae_jax.data.batches import (
     iterate_batches,
     num_batches,
 )
-from vae_jax.data.dataset import Dataset, Split
+from vae_jax.data.dataset import Dataset, Split, require_labels, take
 from vae_jax.data.resize import open_picture
 from vae_jax.data.sources import open_dataset
 
@@ -23,4 +23,6 @@ __all__ = [
     "num_batches",
     "open_dataset",
     "open_picture",
+    "require_labels",
+    "take",
 ]

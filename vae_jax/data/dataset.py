@@ -54,6 +54,39 @@ def make_dataset(
     return Dataset(name, train, test, class_names, fingerprint(train, test, class_names))
 
 
+def take(dataset: Dataset, numbers: list[int]) -> Dataset:
+    """A data set with some of the training images alone, in the order given.
+
+    Raises:
+      DataError: there is no image of that number.
+    """
+    for number in numbers:
+        if number >= len(dataset.train):
+            raise DataError(
+                f"{dataset.name} has no training image {number}: expected 0 to"
+                f" {len(dataset.train) - 1}"
+            )
+    train = Split(dataset.train.images[numbers], dataset.train.labels[numbers])
+    return make_dataset(dataset.name, train, dataset.test, dataset.class_names)
+
+
+def require_labels(dataset: Dataset, num_classes: int) -> None:
+    """Checks that a model knows every label; with no classes (0) labels do not matter.
+
+    Raises:
+      DataError: a label outside 0 to `num_classes` - 1.
+    """
+    for split in (dataset.train, dataset.test) if num_classes else ():
+        if split is None or len(split) == 0:
+            continue
+        for label in (int(split.labels.min()), int(split.labels.max())):
+            if not 0 <= label < num_classes:
+                raise DataError(
+                    f"{dataset.name}: a label is {label} but the model takes 0 to"
+                    f" {num_classes - 1}: choose data with no more than {num_classes} classes"
+                )
+
+
 def fingerprint(train: Split, test: Split | None, class_names: tuple[str, ...]) -> str:
     """Hashes the pixels, labels, shapes and class names of a data set.
 

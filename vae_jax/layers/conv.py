@@ -1,42 +1,54 @@
-"""Convolution and transposed convolution with PyTorch's integer padding, channels last.
+"""Convolution and transposed convolution, channels last, padded as PyTorch or TensorFlow does.
 
-Source: ``torch.nn.Conv2d`` and ``torch.nn.ConvTranspose2d``. Kernels are [k, k, I, O] and, for the
+Sources: ``torch.nn.Conv2d`` and ``torch.nn.ConvTranspose2d`` for padding given as a number;
+``tf.nn.conv2d`` and ``tf.nn.conv2d_transpose`` for "SAME", which at stride 2 pads an even image
+more behind than before (a 5x5 kernel: 1 before, 2 behind). Kernels are [k, k, I, O] and, for the
 transposed convolution, [k, k, O, I], the kernel of the convolution whose gradient it is.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
-from vae_jax.layers.initializers import torch_uniform
+from vae_jax.layers.initializers import TORCH, Initialization
 from vae_jax.typing import AnyArray
 
+Padding = int | Literal["SAME"]
 _NHWC = ("NHWC", "HWIO", "NHWC")
 
 
-def conv2d(x: AnyArray, kernel: AnyArray, stride: int, padding: int) -> jax.Array:
+def conv2d(x: AnyArray, kernel: AnyArray, stride: int, padding: Padding) -> jax.Array:
     """Cross-correlates [B, H, W, I] with [k, k, I, O]; ``padding`` zeros on every side."""
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
-    return jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=_NHWC
-    )
+    pads = padding if isinstance(padding, str) else [(padding, padding)] * 2
+    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=_NHWC)
 
 
 def conv2d_transpose(
-    x: AnyArray, kernel: AnyArray, stride: int, padding: int, output_padding: int
+    x: AnyArray,
+    kernel: AnyArray,
+    stride: int,
+    padding: Padding,
+    output_padding: int | tuple[int, int] = 0,
 ) -> jax.Array:
     """The gradient of ``conv2d`` towards its input: [B, H, W, I] with [k, k, O, I].
 
-    The output is ``(H - 1) * stride - 2 * padding + k + output_padding`` high. Written as a
-    correlation with the flipped kernel over the input spread out by ``stride``, its padding is
-    ``k - 1 - padding`` before and ``output_padding`` more after. ``padding`` may pass ``k - 1``:
-    the negative padding then crops, as PyTorch's does.
+    The output is ``(H - 1) * stride - 2 * padding + k + output_padding`` high, and with "SAME"
+    ``H * stride``. Written as a correlation with the flipped kernel over the input spread out by
+    ``stride``, its padding is ``k - 1 - padding`` before and ``output_padding`` more after.
+    ``padding`` may pass ``k - 1``: the negative padding then crops, as PyTorch's does.
     """
-    pads = [(k - 1 - padding, k - 1 - padding + output_padding) for k in kernel.shape[:2]]
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
+    if isinstance(padding, str):
+        pads = padding
+    else:
+        sizes = zip(kernel.shape[:2], _pair(output_padding), strict=True)
+        pads = [(k - 1 - padding, k - 1 - padding + extra) for k, extra in sizes]
     return jax.lax.conv_transpose(
         x, kernel, (stride, stride), pads, dimension_numbers=_NHWC, transpose_kernel=True
     )
@@ -48,40 +60,54 @@ class Conv(nn.Module):
     features: int
     kernel_size: int
     stride: int = 1
-    padding: int = 0
+    padding: Padding = 0
+    initialization: Initialization = TORCH
 
     @nn.compact
     def __call__(self, x: AnyArray) -> jax.Array:
         """Maps [B, H, W, I] to [B, H', W', O]."""
         k, channels = self.kernel_size, x.shape[-1]
-        init = torch_uniform(channels * k * k)
-        kernel = self.param("kernel", init, (k, k, channels, self.features), jnp.float32)
-        bias = self.param("bias", init, (self.features,), jnp.float32)
+        fans = channels * k * k, self.features * k * k
+        shape = (k, k, channels, self.features)
+        kernel = self.param("kernel", self.initialization.kernel(*fans), shape, jnp.float32)
+        bias = self.param("bias", self.initialization.bias(*fans), shape[-1:], jnp.float32)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=None)
         return conv2d(x, kernel, self.stride, self.padding) + bias.reshape(1, 1, 1, -1)
 
 
 class ConvTranspose(nn.Module):
-    """``torch.nn.ConvTranspose2d(I, features, kernel_size, stride, padding, output_padding)``."""
+    """``torch.nn.ConvTranspose2d(I, features, kernel_size, stride, padding, output_padding)``.
+
+    ``output_padding`` may differ for height and width. Without ``adds_bias`` the bias is a
+    parameter that nothing depends on.
+    """
 
     features: int
     kernel_size: int
     stride: int = 1
-    padding: int = 0
-    output_padding: int = 0
+    padding: Padding = 0
+    output_padding: int | tuple[int, int] = 0
+    initialization: Initialization = TORCH
+    adds_bias: bool = True
 
     @nn.compact
     def __call__(self, x: AnyArray) -> jax.Array:
         """Maps [B, H, W, I] to [B, H', W', O]."""
-        if not 0 <= self.output_padding < max(self.stride, 1):
-            raise ValueError(
-                f"output_padding is {self.output_padding}; expected 0 to stride - 1 = "
-                f"{self.stride - 1}, as PyTorch"
-            )
+        for extra in _pair(self.output_padding):
+            if not 0 <= extra < max(self.stride, 1):
+                raise ValueError(
+                    f"output_padding is {extra}; expected 0 to stride - 1 = {self.stride - 1}, "
+                    "as PyTorch"
+                )
         k, channels = self.kernel_size, x.shape[-1]
-        init = torch_uniform(self.features * k * k)
-        kernel = self.param("kernel", init, (k, k, self.features, channels), jnp.float32)
-        bias = self.param("bias", init, (self.features,), jnp.float32)
+        fans = self.features * k * k, channels * k * k
+        shape = (k, k, self.features, channels)
+        kernel = self.param("kernel", self.initialization.kernel(*fans), shape, jnp.float32)
+        bias = self.param("bias", self.initialization.bias(*fans), shape[2:3], jnp.float32)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=None)
         x = conv2d_transpose(x, kernel, self.stride, self.padding, self.output_padding)
-        return x + bias.reshape(1, 1, 1, -1)
+        return x + bias.reshape(1, 1, 1, -1) if self.adds_bias else x
+
+
+def _pair(sizes: int | tuple[int, int]) -> tuple[int, int]:
+    return (sizes, sizes) if isinstance(sizes, int) else sizes

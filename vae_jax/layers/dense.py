@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
-from vae_jax.layers.initializers import torch_uniform
+from vae_jax.layers.initializers import TORCH, Initialization
 from vae_jax.typing import AnyArray
 
 
@@ -15,13 +15,13 @@ class Dense(nn.Module):
     """``x @ kernel + bias``: [..., I] to [..., O] with kernel [I, O] and bias [O]."""
 
     features: int
+    initialization: Initialization = TORCH
 
     @nn.compact
     def __call__(self, x: AnyArray) -> jax.Array:
         """Applies the layer to the last axis."""
-        fan_in = x.shape[-1]
-        init = torch_uniform(fan_in)
-        kernel = self.param("kernel", init, (fan_in, self.features), jnp.float32)
-        bias = self.param("bias", init, (self.features,), jnp.float32)
+        fans = x.shape[-1], self.features
+        kernel = self.param("kernel", self.initialization.kernel(*fans), fans, jnp.float32)
+        bias = self.param("bias", self.initialization.bias(*fans), fans[1:], jnp.float32)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=None)
         return x @ kernel + jnp.expand_dims(bias, range(x.ndim - 1))

@@ -1,26 +1,60 @@
-"""PyTorch's default initialisation of dense layers and convolutions.
+"""The frameworks' initial distributions of dense layers, convolutions and transposed ones.
 
-Source: ``reset_parameters`` of ``torch.nn.Linear`` and ``torch.nn.modules.conv._ConvNd``: Kaiming
-uniform with a = sqrt(5), which is uniform within 1/sqrt(fan_in), for the weight and the bias alike.
+Sources: ``reset_parameters`` of ``torch.nn.Linear`` and ``torch.nn.modules.conv._ConvNd`` (Kaiming
+uniform with a = sqrt(5), which is uniform within 1/sqrt(fan_in), for the weight and the bias
+alike); Paddle's ``nn.layer.conv``; the code that tutorial 003 links.
+
+A fan is the number of input, or output, channels times the kernel's area. For a transposed
+convolution ``fan_in`` counts the *output* channels, as PyTorch does: its weight has its axes the
+other way round.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
+from jax.nn.initializers import Initializer, normal, truncated_normal, zeros
 
 
-def torch_uniform(fan_in: int) -> jax.nn.initializers.Initializer:
-    """Uniform within ``1/sqrt(fan_in)`` of zero.
+class Initialization(NamedTuple):
+    """How a layer's kernel and bias begin: functions of ``fan_in`` and ``fan_out``."""
 
-    ``fan_in`` is PyTorch's: input features of a dense layer, input channels times the kernel's
-    area of a convolution, and *output* channels times the area of a transposed one, whose weight
-    has its axes the other way round.
-    """
-    bound = fan_in**-0.5
+    kernel: Callable[[int, int], Initializer]
+    bias: Callable[[int, int], Initializer]
+
+
+def uniform_within(bound: float) -> Initializer:
+    """Uniform within ``bound`` of zero."""
 
     def init(key, shape, dtype=jnp.float32, out_sharding=None):
         del out_sharding
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init
+
+
+def _torch(fan_in: int, fan_out: int) -> Initializer:
+    return uniform_within(fan_in**-0.5)
+
+
+def _zero(fan_in: int, fan_out: int) -> Initializer:
+    return zeros
+
+
+TORCH = Initialization(_torch, _torch)
+"""PyTorch's, of all three kinds of layer."""
+
+PADDLE_CONV = Initialization(lambda fan_in, _: normal((2 / fan_in) ** 0.5), _zero)
+"""Paddle's ``Conv2D``: He's normal distribution."""
+
+PADDLE_CONV_TRANSPOSE = Initialization(lambda i, o: uniform_within((6 / (i + o)) ** 0.5), _zero)
+"""Paddle's ``Conv2DTranspose``: Glorot's uniform distribution."""
+
+TENSORFLOW_CONV = Initialization(lambda *_: truncated_normal(0.02), _zero)
+"""Tutorial 003: normal with std 0.02, drawn again beyond two of them."""
+
+TENSORFLOW_DENSE = Initialization(lambda *_: normal(0.02), _zero)
+"""Tutorial 003: normal with std 0.02."""

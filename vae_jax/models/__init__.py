@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 
 import flax.linen as nn
@@ -11,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.errors import UserError
-from vae_jax.models import digits_ae, face_vae
+from vae_jax.models import conv_vae, digits_ae, digits_cvae, digits_vae, face_vae, stddev_vae
+from vae_jax.models.hyper import canonical
 from vae_jax.spec import ModelSpec
 from vae_jax.typing import Key, Variables
 
@@ -20,6 +20,10 @@ MODELS: dict[str, ModelSpec] = {
     for spec in (
         digits_ae.SPEC,
         face_vae.SPEC,
+        conv_vae.SPEC,
+        stddev_vae.SPEC,
+        digits_vae.SPEC,
+        digits_cvae.SPEC,
     )
 }
 """Name to specification, in the order of the tutorials."""
@@ -47,25 +51,17 @@ def create_model(name: str, **hyper: Any) -> nn.Module:
         20
     """
     spec = get_spec(name)
-    known = spec.hyperparameters()
-    for key, value in hyper.items():
-        if key not in known:
-            raise UserError(
-                f"{name} has no hyperparameter {key!r}; it has {', '.join(known) or 'none'}"
-            )
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-            raise UserError(
-                f"{name}'s {key} is {value!r}; expected a whole number above 0, such as its "
-                f"default {known[key]}"
-            )
-    return spec.module(**{key: int(value) for key, value in hyper.items()})
+    model = spec.module(**canonical(spec, hyper))
+    spec.check(model)
+    return model
 
 
 def init_variables(model: Any, key: Key) -> Variables:
     """The reference framework's initial distributions, drawn from one key."""
     image = jnp.zeros((1, *model.image_shape), jnp.float32)
+    label = [jnp.zeros((1, model.num_classes), jnp.float32)] if model.num_classes else []
     noise = jnp.zeros((1, model.latent_size), jnp.float32)
-    return jax.jit(lambda key: model.init(key, image, noise=noise))(key)
+    return jax.jit(lambda key: model.init(key, image, *label, noise=noise))(key)
 
 
 def variable_shapes(model: Any) -> dict[tuple[str, ...], tuple[int, ...]]:

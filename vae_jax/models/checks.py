@@ -19,3 +19,11 @@ def require_latents(z: Any, latent_size: int) -> None:
     """Raises ValueError unless ``z`` is [B, L]."""
     if z.ndim != 2 or z.shape[1] != latent_size:
         raise ValueError(f"latents of shape {tuple(z.shape)}; expected [B, {latent_size}]")
+
+
+def require_labels(label: Any, batch_size: int, num_classes: int) -> None:
+    """Raises ValueError unless ``label`` is [B, classes], a row for each example."""
+    if label.shape != (batch_size, num_classes):
+        raise ValueError(
+            f"labels of shape {tuple(label.shape)}; expected one-hot [{batch_size}, {num_classes}]"
+        )

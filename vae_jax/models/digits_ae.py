@@ -12,13 +12,16 @@ from typing import ClassVar
 import flax.linen as nn
 
 from vae_jax.layers import Dense
+from vae_jax.likelihoods import SquaredError
 from vae_jax.models import pytorch_rules
+from vae_jax.models.base import Autoencoder
 from vae_jax.models.checks import require_images, require_latents
-from vae_jax.spec import ModelSpec, Recipe, Reference
-from vae_jax.typing import Image, Latent, Mask, Noise
+from vae_jax.recipe import Recipe
+from vae_jax.spec import ModelSpec, Reference
+from vae_jax.typing import Image, Latent, Mask
 
 
-class DigitsAE(nn.Module):
+class DigitsAE(Autoencoder):
     """The autoencoder; the reference's ``AE(784, latent_size, hidden_size)``."""
 
     latent_size: int = 20
@@ -38,23 +41,13 @@ class DigitsAE(nn.Module):
         x = x.reshape(x.shape[0], -1)
         return self.encoded(nn.relu(self.common(x)))
 
-    def decode(self, z: Latent, *, train: bool = False, mask: Mask | None = None) -> Image:
+    def observation(
+        self, z: Latent, *, train: bool = False, mask: Mask | None = None
+    ) -> SquaredError:
         """Images [B, 28, 28, 1] in [0, 1] of latents [B, L]."""
         require_latents(z, self.latent_size)
         x = nn.sigmoid(self.decode_layer(nn.relu(self.l1(z))))
-        return x.reshape(-1, *self.image_shape)
-
-    def __call__(
-        self,
-        x: Image,
-        *,
-        noise: Noise | None = None,
-        train: bool = False,
-        mask: Mask | None = None,
-    ) -> tuple[Image, Latent]:
-        """Reconstructions and latents, as the reference's ``forward``; nothing is random."""
-        z = self.encode(x, train=train, mask=mask)
-        return self.decode(z, train=train, mask=mask), z
+        return SquaredError(x.reshape(-1, *self.image_shape))
 
 
 _LAYERS = ("common", "encoded", "l1", "decode")

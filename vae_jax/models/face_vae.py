@@ -12,10 +12,13 @@ import flax.linen as nn
 
 from vae_jax.distributions import DiagonalGaussian
 from vae_jax.layers import BatchNorm, Conv, ConvTranspose, Dense
+from vae_jax.likelihoods import SquaredError
 from vae_jax.models import pytorch_rules
+from vae_jax.models.base import Autoencoder
 from vae_jax.models.checks import require_images, require_latents
-from vae_jax.spec import ModelSpec, Recipe, Reference, Rule
-from vae_jax.typing import Image, Latent, Mask, Noise
+from vae_jax.recipe import Recipe
+from vae_jax.spec import ModelSpec, Reference, Rule
+from vae_jax.typing import Image, Latent, Mask
 
 _FLAT = (32, 31, 31)  # channels, height, width where convolutions meet dense layers
 
@@ -68,7 +71,7 @@ class Decoder(nn.Module):
         return nn.sigmoid(self.decoder_conv_6(x))
 
 
-class FaceVAE(nn.Module):
+class FaceVAE(Autoencoder):
     """The VAE; the reference's ``VAE(latent_size)``."""
 
     latent_size: int = 100
@@ -86,22 +89,12 @@ class FaceVAE(nn.Module):
         require_images(x, self.image_shape)
         return self.encoder(x, train=train, mask=mask)
 
-    def decode(self, z: Latent, *, train: bool = False, mask: Mask | None = None) -> Image:
+    def observation(
+        self, z: Latent, *, train: bool = False, mask: Mask | None = None
+    ) -> SquaredError:
         """Images [B, 256, 256, 3] in [0, 1] of latents [B, L]."""
         require_latents(z, self.latent_size)
-        return self.decoder(z, train=train, mask=mask)
-
-    def __call__(
-        self,
-        x: Image,
-        *,
-        noise: Noise,
-        train: bool = False,
-        mask: Mask | None = None,
-    ) -> tuple[Image, DiagonalGaussian]:
-        """Reconstructions of one draw of the posterior, and the posterior."""
-        posterior = self.encode(x, train=train, mask=mask)
-        return self.decode(posterior.reparameterize(noise), train=train, mask=mask), posterior
+        return SquaredError(self.decoder(z, train=train, mask=mask))
 
 
 def _rules(model: FaceVAE) -> tuple[Rule, ...]:
@@ -135,7 +128,7 @@ SPEC = ModelSpec(
         checkpoint="VAEglasses.pth (state dict)",
         sizes={"latent_size": "encoder.linear2.bias"},
         trained_budget=1e-8,
-        noise_fed=(
+        noise_fed=lambda model: (
             "encoder.conv2.bias",
             "encoder.batch2.running_mean",
             "decoder.decoder_conv.0.bias",

@@ -1,10 +1,12 @@
-"""Rules for PyTorch's layers: the names and axis orders of ``torch.nn`` modules.
+"""Rules for PyTorch's layers, and Paddle's: the names and axis orders of ``torch.nn`` modules.
 
 The target path repeats the reference's, with the dots inside a ``Sequential`` made underscores:
 ``decoder.decoder_conv.3`` is ``("decoder", "decoder_conv_3")``.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 from vae_jax.spec import Rule
 
@@ -30,6 +32,18 @@ def linear(
         Rule(f"{source}.weight", ("params", *target, "kernel"), (1, 0), weight_block),
         Rule(f"{source}.bias", ("params", *target, "bias"), None, bias_block),
     )
+
+
+def conv_as_dense(
+    source: str,
+    target: tuple[str, ...],
+    *,
+    flat_input: tuple[int, int, int] | None = None,
+    flat_output: tuple[int, int, int] | None = None,
+) -> tuple[Rule, ...]:
+    """A 1x1 convolution of 1x1 images, [O, I, 1, 1], which is a dense layer here; as ``linear``."""
+    weight, bias = linear(source, target, flat_input=flat_input, flat_output=flat_output)
+    return dataclasses.replace(weight, unit_axes=2), bias
 
 
 def conv(source: str, target: tuple[str, ...]) -> tuple[Rule, ...]:

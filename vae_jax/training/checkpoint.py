@@ -12,6 +12,7 @@ import orbax.checkpoint as ocp
 
 from vae_jax.errors import CheckpointError, RunError, UserError
 from vae_jax.models import create_model, get_spec
+from vae_jax.models.hyper import canonical
 from vae_jax.training.run import write_atomically
 from vae_jax.training.state import TrainState, check_variables, variables_of
 from vae_jax.typing import Variables
@@ -120,7 +121,8 @@ def load_variables(folder: Path) -> tuple[str, dict[str, Any], Variables]:
     """
     try:
         description = json.loads((folder / "model.json").read_text())
-        name, hyper = get_spec(description["model"]).name, dict(description["hyper"])
+        spec = get_spec(description["model"])
+        name, hyper = spec.name, canonical(spec, description["hyper"])
         variables = _restore_numpy(folder.absolute() / "variables")
         check_variables(create_model(name, **hyper), variables)
     except UserError as error:

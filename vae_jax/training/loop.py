@@ -13,7 +13,8 @@ from typing import Any
 
 import jax
 
-from vae_jax.data import Dataset, iterate_batches, num_batches
+from vae_jax.corruption import parse_corruption
+from vae_jax.data import Dataset, iterate_batches, num_batches, require_labels
 from vae_jax.errors import RunError
 from vae_jax.models import create_model, get_spec
 from vae_jax.objectives import make_loss
@@ -60,11 +61,13 @@ def train(
     Raises:
         RunError: the folder holds a run and ``resume`` is off, or holds none and it is on, or
             the recipe differs; or the loss is no longer finite.
+        DataError: a label that the model does not know.
         CheckpointError: ``variables`` are not the model's; nothing is written.
     """
     recipe = run.recipe
     model = create_model(run.model, **run.hyper)
     optimizer = optimizer_of(recipe)
+    require_labels(dataset, get_spec(run.model).num_classes)
     init_key, noise_key = jax.random.split(jax.random.key(recipe.seed))
     num_steps = num_batches(len(dataset.train), recipe.batch_size, recipe.drop_remainder)
     if variables is not None:
@@ -112,12 +115,15 @@ class _Steps:
         spec = get_spec(run.model)
         self.run, self.dataset, self.noise_key = run, dataset, noise_key
         self.checkpoints, self.checkpoint_every = checkpoints, checkpoint_every
+        self.takes_label, noisy = spec.num_classes > 0, run.recipe.corrupt
         self.train_step = compile_step(
             make_train_step(
                 make_loss(run.model, recipe=run.recipe, **run.hyper),
                 optimizer,
                 latent_size=model.latent_size if spec.variational else None,
                 pixel_range=spec.pixel_range,
+                num_classes=spec.num_classes,
+                corruption=None if noisy == "none" else parse_corruption(noisy),
             )
         )
 
@@ -138,7 +144,8 @@ class _Steps:
         )
         pending: list[dict[str, jax.Array]] = []
         for index, batch in enumerate(batches, start + 1):
-            batch.pop("label")
+            if not self.takes_label:
+                del batch["label"]
             state, metrics = self.train_step(state, batch, self.noise_key)
             pending.append(metrics)
             every = self.checkpoint_every

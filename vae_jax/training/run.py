@@ -13,7 +13,8 @@ from typing import Any
 
 from vae_jax.errors import RunError
 from vae_jax.models import get_spec
-from vae_jax.spec import Recipe
+from vae_jax.models.hyper import canonical
+from vae_jax.recipe import Recipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,11 +74,13 @@ def open_run(path: Path) -> Run:
     try:
         text = json.loads(file.read_text())
         spec = get_spec(text["model"])
-        return Run(path.absolute(), spec.name, dict(text["hyper"]), Recipe(**text["recipe"]))
+        hyper = canonical(spec, dict(text["hyper"]))
+        return Run(path.absolute(), spec.name, hyper, Recipe(**text["recipe"]))
     except FileNotFoundError:
         raise RunError(f"{path} holds no run.json; expected the folder of a run") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{file} cannot be read as a run's description: {error}") from error
+        reason = " ".join(str(error).split())  # JSON's and Python's errors may have many lines
+        raise RunError(f"{file} cannot be read as a run's description: {reason}") from error
 
 
 def create_run(run: Run, data: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from vae_jax.corruption import Corruption, corrupt
 from vae_jax.objectives import Batch, Loss
 from vae_jax.training.state import TrainState
 from vae_jax.typing import AnyArray, Image, Key, Noise
@@ -44,6 +45,8 @@ def make_train_step(
     *,
     latent_size: int | None,
     pixel_range: tuple[float, float] = (0.0, 1.0),
+    num_classes: int = 0,
+    corruption: Corruption | None = None,
 ) -> TrainStep:
     """The step ``(state, batch, key) -> (state, metrics)``.
 
@@ -52,21 +55,30 @@ def make_train_step(
         optimizer: of ``vae_jax.make_optimizer``.
         latent_size: width of the noise; None for a model that takes none.
         pixel_range: the model's values of black and white.
+        num_classes: of the labels that the model takes; 0 for none.
+        corruption: what is done to the images that are encoded; they stay the target.
 
     Returns:
-        A function of the state, a batch of stored images (``image`` uint8 [B, H, W, C] and
-        perhaps ``mask`` [B]) and the run's key, the same for every step.
+        A function of the state, a batch of stored images (``image`` uint8 [B, H, W, C], ``label``
+        int [B] where the model takes one, and perhaps ``mask`` [B]) and the run's key, the same
+        for every step.
     """
     gradient = jax.value_and_grad(loss, has_aux=True)
 
     def train_step(state: TrainState, batch: Batch, key: Key) -> tuple[TrainState, Metrics]:
-        noise = None
-        if latent_size is not None:
-            step_key = jax.random.fold_in(key, state.step)
-            noise = example_noise(step_key, batch["image"].shape[0], latent_size)
+        noise, batch_size = None, batch["image"].shape[0]
+        step_key = jax.random.fold_in(key, state.step)
         inputs: dict[str, Any] = {**batch, "image": scale_pixels(batch["image"], pixel_range)}
+        if num_classes:
+            inputs["label"] = jax.nn.one_hot(batch["label"], num_classes)
+        if corruption is not None:
+            step_key, corruption_key = jax.random.split(step_key)
+            keys = jax.random.split(corruption_key, batch_size)
+            inputs["input"] = corrupt(corruption, keys, inputs["image"], pixel_range)
+        if latent_size is not None:
+            noise = example_noise(step_key, batch_size, latent_size)
         (_, (metrics, batch_stats)), grads = gradient(
-            state.params, state.batch_stats, inputs, noise
+            state.params, state.batch_stats, inputs, noise, step=state.step
         )
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

@@ -1,0 +1,213 @@
+"""conv_vae takes images of any size, and is the PyTorch original at each of them."""
+
+import itertools
+import math
+
+import jax
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import vae_jax
+from vae_jax.convert.mapping import read_sizes
+from vae_jax.distributions import DiagonalGaussian
+from vae_jax.errors import UserError
+from vae_jax.likelihoods import Bernoulli, Gaussian, SquaredError
+from vae_jax.models import init_variables, variable_shapes
+from vae_jax.models.conv_vae import layers
+from vae_jax.parity.check import budgets_of, check_gradients, check_training
+from vae_jax.parity.port import Port
+from vae_jax.parity.probes import probes_of
+from vae_jax.parity.pytorch_models import ConvVAE
+from vae_jax.parity.references import create_reference
+
+MSE, BERNOULLI = {"likelihood": "mse"}, {"likelihood": "bernoulli"}
+FIXED = {"likelihood": "gaussian", "scale": 0.3}
+LEARNED = {"likelihood": "gaussian", "scale": 0.3, "learned_scale": True}
+
+
+def model_of(**hyper):
+    return vae_jax.create_model("conv_vae", **hyper)
+
+
+def small_weights(**hyper):
+    """The original's own start: quicker than compiling ours."""
+    tensors = create_reference("conv_vae", np.float32, **hyper).state_dict()
+    return vae_jax.import_weights("conv_vae", tensors, **hyper)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    image_shape=st.tuples(st.integers(1, 11), st.integers(1, 11), st.integers(1, 4)),
+    widths=st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple),
+    batch_norm=st.booleans(),
+)
+def test_images_of_any_size_are_encoded_and_decoded_to_their_size(image_shape, widths, batch_norm):
+    hyper = {"image_shape": image_shape, "widths": widths, "batch_norm": batch_norm}
+    model = model_of(latent_size=3, **hyper)
+    variables = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
+    image = jax.ShapeDtypeStruct((2, *image_shape), np.float32)
+
+    def run(variables, image):
+        posterior = model.apply(variables, image, method="encode")
+        assert isinstance(posterior, DiagonalGaussian)
+        return posterior, model.apply(variables, posterior.mean, method="decode")
+
+    posterior, decoded = jax.eval_shape(run, variables, image)
+    assert posterior.mean.shape == posterior.log_std.shape == (2, 3)
+    assert decoded.shape == (2, *image_shape)
+    # Each convolution halves the sides, rounding up, whatever they are.
+    sides = [-(-side // 2 ** len(widths)) for side in image_shape[:2]]
+    assert variables["params"]["fc_mu"]["kernel"].shape == (widths[-1] * math.prod(sides), 3)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True], ids=["plain", "batch norm"])
+@pytest.mark.parametrize(
+    ("image_shape", "widths", "likelihood"),
+    [
+        ((5, 8, 3), (2, 3, 4), MSE),
+        ((1, 1, 1), (3,), BERNOULLI),
+        ((7, 9, 1), (2,), FIXED),
+        ((6, 3, 2), (2,), LEARNED),
+    ],
+    ids=["mse", "bernoulli", "gaussian", "learned gaussian"],
+)
+def test_outputs_losses_and_gradients_are_pytorchs_and_so_is_training(
+    image_shape, widths, likelihood, batch_norm
+):
+    hyper = {"image_shape": image_shape, "widths": widths, "batch_norm": batch_norm, **likelihood}
+    hyper["latent_size"] = 3
+    noise_fed = vae_jax.MODELS["conv_vae"].reference.noise_fed(model_of(**hyper))
+    reference = create_reference("conv_vae", np.float64, **hyper)
+    first, *probes = probes_of("conv_vae", 4, 1, 3, **hyper)
+    with jax.enable_x64(True):
+        start, budgets = reference.state_dict(), budgets_of("conv_vae", "float64")
+        port = Port("conv_vae", np.float64, start, **hyper)
+        rows = check_gradients(noise_fed, reference, reference, port, first, budgets)
+        if likelihood is LEARNED and batch_norm:
+            reference = create_reference("conv_vae", np.float64, start, **hyper)
+            rows += check_training(noise_fed, reference, port, probes, budgets)
+    stages = {"forward", "loss terms", "gradients"}
+    # Rounding alone: a fault of the port would be orders above what either float64 side loses.
+    assert all(row.passed and row.error < 1e-12 for row in rows if row.stage in stages), rows
+    assert all(row.passed for row in rows), rows
+    tensors = [row.tensor for row in rows if row.stage == "gradients"]
+    assert ("log_scale" in tensors) == (likelihood is LEARNED)
+    assert len(tensors) == len(list(reference.model.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("hyper", "expected"),
+    [(MSE, SquaredError), (BERNOULLI, Bernoulli), (FIXED, Gaussian), (LEARNED, Gaussian)],
+)
+def test_what_the_decoder_says_is_the_likelihood_that_was_named(hyper, expected):
+    hyper = {"image_shape": (2, 2, 1), "widths": (2,), "latent_size": 2, **hyper}
+    model = model_of(**hyper)
+    variables = small_weights(**hyper)
+    said = model.apply(variables, np.ones((3, 2), np.float32), method="observation")
+    assert isinstance(said, expected)
+    assert said.mean.shape == (3, 2, 2, 1)
+    if expected is Gaussian:
+        np.testing.assert_allclose(said.log_std, math.log(0.3), rtol=1e-6)
+        assert np.shape(said.log_std) == ()
+
+
+def test_the_learned_scale_starts_at_the_scale_as_its_logarithm():
+    scale = 0.05
+    hyper = {"image_shape": (2, 2, 1), "widths": (2,), "latent_size": 2, **LEARNED, "scale": scale}
+    params = init_variables(model_of(**hyper), jax.random.key(0))["params"]
+    assert params["log_scale"].shape == ()
+    assert params["log_scale"] == np.float32(math.log(scale))
+    theirs = create_reference("conv_vae", np.float32, **hyper).state_dict()
+    np.testing.assert_array_equal(params["log_scale"], theirs["log_scale"])
+
+
+@pytest.mark.parametrize("likelihood", ["mse", "bernoulli"])
+def test_only_a_gaussian_has_a_scale_to_learn(likelihood):
+    with pytest.raises(UserError, match=f"learned_scale.*not of {likelihood}") as caught:
+        model_of(likelihood=likelihood, learned_scale=True)
+    assert "add likelihood=gaussian" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "hyper",
+    [
+        {},
+        {"widths": (5,), "latent_size": 1},
+        {"widths": (3, 4, 6), "batch_norm": True},
+        {"widths": (2, 2), "latent_size": 3, "batch_norm": True, **LEARNED},
+        {"widths": (4, 8), "image_shape": (5, 6, 3), **LEARNED},
+        {"widths": (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11), "image_shape": (1, 1, 1)},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_tells_the_hyperparameters_it_was_made_with(hyper, random_tensors):
+    tensors = random_tensors("conv_vae", **hyper)
+    told = read_sizes("conv_vae", tensors)
+    determined = {"widths", "latent_size", "batch_norm", "learned_scale"}
+    if "learned_scale" in hyper:
+        determined.add("likelihood")  # only a Gaussian has a scale
+    assert told == {key: value for key, value in hyper.items() if key in determined}
+    given = {key: value for key, value in hyper.items() if key not in determined}
+    assert model_of(**told, **given) == model_of(**hyper)
+
+
+def test_no_checkpoint_tells_the_size_of_the_images_so_that_it_must_be_named(random_tensors):
+    assert "image_shape" in vae_jax.MODELS["conv_vae"].reference.undetermined
+    odd, even = ({"image_shape": (side, side, 1), "widths": (2, 3)} for side in (27, 28))
+    tensors = random_tensors("conv_vae", **odd)
+    variables = vae_jax.import_weights("conv_vae", tensors, **even)
+    exported = vae_jax.export_weights("conv_vae", variables, **even)
+    assert {k: v.tobytes() for k, v in exported.items()} == {
+        k: v.tobytes() for k, v in tensors.items()
+    }
+
+
+@pytest.mark.parametrize("widths", [(3,), (2, 3, 4)])
+def test_the_tensors_said_to_be_fed_by_noise_are_those_before_a_batch_norm(widths):
+    hyper = {"image_shape": (6, 5, 2), "widths": widths, "latent_size": 2}
+    noise_fed = vae_jax.MODELS["conv_vae"].reference.noise_fed
+    assert noise_fed(model_of(**hyper)) == ()
+    original, expected = ConvVAE(**hyper, batch_norm=True), set()
+    for part in ("encoder", "decoder"):
+        for (place, _), (norm, kind) in itertools.pairwise(
+            getattr(original, part).named_children()
+        ):
+            if isinstance(kind, torch.nn.BatchNorm2d):
+                expected |= {f"{part}.{place}.bias", f"{part}.{norm}.running_mean"}
+    assert len(expected) == 2 * (2 * len(widths) - 1)  # none follows the decoder's last
+    assert set(noise_fed(model_of(**hyper, batch_norm=True))) == expected
+
+
+def test_their_gradients_are_noise_and_no_others_are():
+    hyper = {"image_shape": (6, 5, 2), "widths": (2, 3), "latent_size": 2, "batch_norm": True}
+    reference = create_reference("conv_vae", np.float64, **hyper)
+    rng = np.random.default_rng(0)
+    _, gradients = reference.backward(rng.uniform(size=(8, 6, 5, 2)), rng.normal(size=(8, 2)))
+    noise = {name for name, value in gradients.items() if np.abs(value).max() < 1e-12}
+    named = vae_jax.MODELS["conv_vae"].reference.noise_fed(model_of(**hyper))
+    assert noise == {name for name in named if name.endswith(".bias")}
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 1), (2, 5, 3, 3), (2, 28, 28, 1)])
+def test_images_of_another_size_are_refused_with_the_size_it_was_made_for(shape):
+    hyper = {"image_shape": (5, 3, 1), "widths": (2,), "latent_size": 2}
+    model, variables = model_of(**hyper), small_weights(**hyper)
+    with pytest.raises(ValueError, match=r"expected \[B, 5, 3, 1\]"):
+        model.apply(variables, np.zeros(shape, np.float32), method="encode")
+
+
+def test_its_layers_are_the_originals_with_parameters_in_order():
+    hyper = {"image_shape": (5, 8, 3), "widths": (2, 3, 4), "batch_norm": True}
+    places = [f"encoder.{p}" for p in (0, 1, 3, 4, 6, 7)]
+    places += [f"decoder.{p}" for p in (0, 3, 4, 6, 7, 9)]
+    assert [layer[0] for layer in layers(model_of(**hyper))] == places
+    original = ConvVAE(**hyper)
+    shapes = {name: tuple(value.shape) for name, value in original.state_dict().items()}
+    rules = vae_jax.MODELS["conv_vae"].rules(model_of(**hyper))
+    leaves = variable_shapes(model_of(**hyper))
+    ours = {r.source: r.to_source(np.broadcast_to(np.int8(0), leaves[r.target])) for r in rules}
+    assert {name: array.shape for name, array in ours.items()} == shapes

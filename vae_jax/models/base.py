@@ -1,0 +1,63 @@
+"""What all models have in common: encode, choose a latent, decode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import flax.linen as nn
+
+from vae_jax.distributions import Posterior
+from vae_jax.likelihoods import Likelihood
+from vae_jax.typing import AnyArray, Image, Latent, Mask, Noise
+
+
+class Autoencoder(nn.Module):
+    """Base of the models, which define two methods:
+
+    ``encode(x, *label, train, mask)``: the posterior over latents, or the latent [B, L] itself, of
+    images [B, H, W, C] in the model's pixel range.
+
+    ``observation(z, *label, train, mask)``: what the decoder says about the images of latents
+    [B, L], a ``Likelihood``.
+
+    Every method is in eval mode unless ``train`` is set, and takes ``mask`` [B], 1 for the
+    examples that count towards batch statistics. A model with ``num_classes`` takes the one-hot
+    label [B, num_classes] as a second positional argument everywhere.
+    """
+
+    image_shape: ClassVar[tuple[int, int, int]]
+    num_classes: ClassVar[int] = 0
+    encode: ClassVar[Callable[..., Any]]
+    observation: ClassVar[Callable[..., Likelihood]]
+
+    def decode(
+        self, z: Latent, *label: AnyArray, train: bool = False, mask: Mask | None = None
+    ) -> Image:
+        """Images [B, H, W, C] in the model's pixel range, of latents [B, L]."""
+        return self.observation(z, *label, train=train, mask=mask).mean
+
+    def forward(
+        self,
+        x: Image,
+        *label: AnyArray,
+        noise: Noise | None = None,
+        train: bool = False,
+        mask: Mask | None = None,
+    ) -> tuple[Likelihood, Any]:
+        """What the decoder says for one draw of the posterior, and the posterior."""
+        encoded = self.encode(x, *label, train=train, mask=mask)
+        z = encoded.reparameterize(noise) if isinstance(encoded, Posterior) else encoded
+        return self.observation(z, *label, train=train, mask=mask), encoded
+
+    def __call__(
+        self,
+        x: Image,
+        *label: AnyArray,
+        noise: Noise | None = None,
+        train: bool = False,
+        mask: Mask | None = None,
+    ) -> tuple[Image, Any]:
+        """Reconstructions of one draw of the posterior, and the posterior (or the latent)."""
+        likelihood, encoded = self.forward(x, *label, noise=noise, train=train, mask=mask)
+        return likelihood.mean, encoded

@@ -1,0 +1,75 @@
+"""``digits_cvae``: ``digits_vae`` told which digit it is.
+
+Source: tutorial 004, part 2. The encoder maps the one-hot label to a second channel of the image,
+the decoder takes it beside the latent.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+
+from vae_jax.distributions import DiagonalGaussian
+from vae_jax.likelihoods import SquaredError
+from vae_jax.models import digits_vae, pytorch_rules
+from vae_jax.models.base import Autoencoder
+from vae_jax.models.checks import require_images, require_labels, require_latents
+from vae_jax.spec import ModelSpec, Reference, Rule
+from vae_jax.typing import Image, Latent, Mask, OneHot
+
+
+class DigitsCVAE(Autoencoder):
+    """The conditional VAE."""
+
+    latent_size: int = 2
+    channels: int = 32
+    image_shape: ClassVar[tuple[int, int, int]] = digits_vae.IMAGE_SHAPE
+    num_classes: ClassVar[int] = 10
+
+    def setup(self):
+        """Two parts, which the reference saves apart."""
+        self.encoder = digits_vae.Encoder(self.latent_size, self.channels, takes_label=True)
+        self.decoder = digits_vae.Decoder(self.channels)
+
+    def encode(
+        self, x: Image, label: OneHot, *, train: bool = False, mask: Mask | None = None
+    ) -> DiagonalGaussian:
+        """The posterior over latents of images [B, 28, 28, 1] in [-1, 1] with labels [B, 10]."""
+        require_images(x, self.image_shape)
+        require_labels(label, len(x), self.num_classes)
+        return self.encoder(x, label)
+
+    def observation(
+        self, z: Latent, label: OneHot, *, train: bool = False, mask: Mask | None = None
+    ) -> SquaredError:
+        """Images [B, 28, 28, 1] in [-1, 1] of latents [B, L] with labels [B, 10]."""
+        require_latents(z, self.latent_size)
+        require_labels(label, len(z), self.num_classes)
+        return SquaredError(self.decoder(jnp.concatenate([z, label], axis=-1)))
+
+
+def _rules(model: DigitsCVAE) -> tuple[Rule, ...]:
+    return (
+        *pytorch_rules.conv_as_dense("encoder.conv_label", ("encoder", "conv_label")),
+        *digits_vae.rules(model),
+    )
+
+
+SPEC = ModelSpec(
+    name="digits_cvae",
+    summary="convolutional VAE told the digit, 28x28 digits, 2 latents",
+    module=DigitsCVAE,
+    reference=Reference(
+        framework="Paddle",
+        tutorial="004, part 2",
+        checkpoint="D_encoder_True.pdparams and D_decoder_True.pdparams",
+        sizes=digits_vae.SIZES,
+        parts=("encoder", "decoder"),
+    ),
+    recipe=digits_vae.RECIPE,
+    rules=_rules,
+    variational=True,
+    pixel_range=(-1.0, 1.0),
+    epoch_figure="sample table",
+)

@@ -1,0 +1,101 @@
+"""Hyperparameters: given as Python values, JSON or text, checked and brought to one form."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import typing
+from typing import Any
+
+from vae_jax.errors import UserError
+from vae_jax.spec import ModelSpec
+
+
+def canonical(spec: ModelSpec, hyper: dict[str, Any]) -> dict[str, Any]:
+    """The hyperparameters as the model's module takes them.
+
+    Args:
+        spec: the model's line of the table.
+        hyper: by name; sizes that belong together may be tuples, lists or text such as ``32,64``
+            or ``64x48x3``.
+
+    Raises:
+        UserError: a hyperparameter that the model does not have, or a value it cannot take.
+    """
+    known = spec.hyperparameters()
+    types = typing.get_type_hints(spec.module)
+    values = {}
+    for key, value in hyper.items():
+        if key not in known:
+            raise UserError(
+                f"{spec.name} has no hyperparameter {key!r}; it has {', '.join(known) or 'none'}"
+            )
+        convert, expected = _converter(types[key])
+        try:
+            values[key] = convert(value)
+        except (TypeError, ValueError, OverflowError):
+            raise UserError(
+                f"{spec.name}'s {key} is {value!r}; expected {expected}, such as its default "
+                f"{text_of(known[key])}"
+            ) from None
+    return values
+
+
+def text_of(value: Any) -> str:
+    """A hyperparameter's value as the command line takes it."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _converter(kind: Any):
+    """From a field's type to the function that converts a value, and what it expects."""
+    if kind is int:
+        return _whole, "a whole number above 0"
+    if kind is float:
+        return _positive, "a number above 0"
+    if kind is bool:
+        return _switch, "true or false"
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is tuple:
+        if arguments[-1] is Ellipsis:
+            return lambda v: _wholes(v, None), "whole numbers above 0 with commas between"
+        count = len(arguments)
+        return lambda v: _wholes(v, count), f"{count} whole numbers above 0"
+    return lambda v: _choice(v, arguments), " or ".join(arguments)
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError
+    return int(value)
+
+
+def _positive(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, bool) or not (math.isfinite(number) and number > 0):
+        raise ValueError
+    return number
+
+
+def _switch(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() not in ("true", "false", "1", "0"):
+        raise ValueError
+    return str(value).lower() in ("true", "1")
+
+
+def _wholes(value: Any, count: int | None) -> tuple[int, ...]:
+    if isinstance(value, str):
+        value = [int(part) for part in value.replace("x", ",").split(",")]
+    elif isinstance(value, numbers.Integral):
+        value = [value]
+    sizes = tuple(_whole(size) for size in value)
+    if len(sizes) != (count or len(sizes)) or not sizes:
+        raise ValueError
+    return sizes
+
+
+def _choice(value: Any, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise ValueError
+    return value

@@ -1,0 +1,140 @@
+"""``stddev_vae``: the 5x5 convolutional VAE of digits whose head is a raw standard deviation.
+
+Source: tutorial 003 and the code that it links. Three of that code's habits are kept: the head may
+be negative (only its square enters the divergence), the biases of the transposed convolutions are
+variables that are never added, and the likelihood has 1e-8 inside its logarithms.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import flax.linen as nn
+
+from vae_jax.distributions import SignedGaussian
+from vae_jax.layers import Conv, ConvTranspose, Dense
+from vae_jax.layers.initializers import TENSORFLOW_CONV, TENSORFLOW_DENSE
+from vae_jax.likelihoods import Bernoulli, OffsetBernoulli
+from vae_jax.models.base import Autoencoder
+from vae_jax.models.checks import require_images, require_latents
+from vae_jax.recipe import Recipe
+from vae_jax.spec import Ignored, ModelSpec, Reference, Rule
+from vae_jax.typing import Image, Latent, Mask
+
+_MAP = (7, 7, 32)  # height, width, channels where convolutions meet dense layers
+_NEVER_ADDED = "kept for export; the original never adds it"
+
+
+class Recognition(nn.Module):
+    """Images to the posterior: 28 -> 14 -> 7, then dense."""
+
+    latent_size: int
+
+    def setup(self):
+        """Submodules are named as the reference's scopes."""
+        self.d_h1 = Conv(16, 5, 2, "SAME", initialization=TENSORFLOW_CONV)
+        self.d_h2 = Conv(32, 5, 2, "SAME", initialization=TENSORFLOW_CONV)
+        self.w_mean = Dense(self.latent_size, initialization=TENSORFLOW_DENSE)
+        self.w_stddev = Dense(self.latent_size, initialization=TENSORFLOW_DENSE)
+
+    def __call__(self, x: Image) -> SignedGaussian:
+        """The posterior of images [B, 28, 28, 1] in [0, 1]."""
+        x = nn.leaky_relu(self.d_h1(x), 0.2)
+        x = nn.leaky_relu(self.d_h2(x), 0.2).reshape(x.shape[0], -1)
+        return SignedGaussian(mean=self.w_mean(x), std=self.w_stddev(x))
+
+
+class Generation(nn.Module):
+    """Latents to images: dense, then 7 -> 14 -> 28."""
+
+    def setup(self):
+        """Submodules are named as the reference's scopes."""
+        height, width, channels = _MAP
+        self.z_matrix = Dense(height * width * channels, initialization=TENSORFLOW_DENSE)
+        self.g_h1, self.g_h2 = (
+            ConvTranspose(n, 5, 2, "SAME", initialization=TENSORFLOW_CONV, adds_bias=False)
+            for n in (16, 1)
+        )
+
+    def __call__(self, z: Latent) -> Image:
+        """Logits [B, 28, 28, 1] of latents [B, L]."""
+        x = nn.relu(self.z_matrix(z)).reshape(-1, *_MAP)
+        return self.g_h2(nn.relu(self.g_h1(x)))
+
+
+class StddevVAE(Autoencoder):
+    """The VAE; ``sound_likelihood`` computes the cross entropy from the logits instead."""
+
+    latent_size: int = 20
+    sound_likelihood: bool = False
+    image_shape: ClassVar[tuple[int, int, int]] = (28, 28, 1)
+
+    def setup(self):
+        """Two parts, as the reference's scopes."""
+        self.recognition = Recognition(self.latent_size)
+        self.generation = Generation()
+
+    def encode(self, x: Image, *, train: bool = False, mask: Mask | None = None) -> SignedGaussian:
+        """The posterior over latents of images [B, 28, 28, 1] in [0, 1]."""
+        require_images(x, self.image_shape)
+        return self.recognition(x)
+
+    def observation(
+        self, z: Latent, *, train: bool = False, mask: Mask | None = None
+    ) -> OffsetBernoulli | Bernoulli:
+        """Pixel probabilities [B, 28, 28, 1] of latents [B, L]."""
+        require_latents(z, self.latent_size)
+        logits = self.generation(z)
+        return Bernoulli(logits) if self.sound_likelihood else OffsetBernoulli(nn.sigmoid(logits))
+
+
+def _rules(model: StddevVAE) -> tuple[Rule, ...]:
+    # Channels are last in TensorFlow too, so nothing moves.
+    names = {
+        ("recognition", "d_h1"): ("w", "b"),
+        ("recognition", "d_h2"): ("w", "b"),
+        ("recognition", "w_mean"): ("Matrix", "bias"),
+        ("recognition", "w_stddev"): ("Matrix", "bias"),
+        ("generation", "z_matrix"): ("Matrix", "bias"),
+        ("generation", "g_h1"): ("w", "b"),
+        ("generation", "g_h2"): ("w", "b"),
+    }
+    rules = []
+    for (part, layer), (kernel, bias) in names.items():
+        note = _NEVER_ADDED if layer.startswith("g_h") else ""
+        rules.append(Rule(f"{part}/{layer}/{kernel}", ("params", part, layer, "kernel")))
+        rules.append(Rule(f"{part}/{layer}/{bias}", ("params", part, layer, "bias"), note=note))
+    return tuple(rules)
+
+
+SPEC = ModelSpec(
+    name="stddev_vae",
+    summary="5x5 convolutional VAE, 28x28 digits, 20 latents, raw standard deviation",
+    module=StddevVAE,
+    reference=Reference(
+        framework="TensorFlow",
+        tutorial="003, and the code it links",
+        checkpoint="train-9 (TensorFlow 1 Saver)",
+        sizes={"latent_size": "recognition/w_mean/bias"},
+        # The head starts near zero, where the divergence's gradient, -1/std, magnifies rounding.
+        losses_budget=1e-11,
+        trained_budget=1e-10,
+        ignored=(
+            Ignored(r".*/Adam(_1)?", "a moment of the original's Adam"),
+            Ignored(r"beta[12]_power(_1)?", "a counter of the original's Adam"),
+            Ignored(r"global_step", "the number of steps the original took"),
+        ),
+    ),
+    recipe=Recipe(
+        data="digits",
+        epochs=10,
+        batch_size=100,
+        learning_rate=1e-3,
+        epsilon_scaling="tensorflow",
+        reduction="mean",
+        epoch_loss="mean",
+        drop_remainder=True,
+    ),
+    rules=_rules,
+    variational=True,
+)

@@ -1,0 +1,143 @@
+"""A recipe: every number that a reference's training loop fixes.
+
+Nothing here imports JAX, so that the command line can list a recipe's fields at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, Literal
+
+from vae_jax.errors import UserError
+
+_KINDS: dict[str, tuple[Any, str]] = {
+    "int": (int, "a whole number"),
+    "float": (int | float, "a number"),
+    "str": (str, "text"),
+    "bool": (bool, "true or false"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How the reference trains a model: every number that its training loop fixes.
+
+    ``help`` in a field's metadata is the text of its command-line option.
+    """
+
+    data: str = dataclasses.field(
+        metadata={"help": "Training images: digits, idx:DIR, folder:DIR or tfds:NAME."}
+    )
+    epochs: int = dataclasses.field(metadata={"help": "Passes over the training images."})
+    batch_size: int = dataclasses.field(metadata={"help": "Images a training step."})
+    learning_rate: float = dataclasses.field(metadata={"help": "Adam's step size."})
+    beta1: float = dataclasses.field(
+        default=0.9, metadata={"help": "Adam's decay of the first moment."}
+    )
+    beta2: float = dataclasses.field(
+        default=0.999, metadata={"help": "Adam's decay of the second moment."}
+    )
+    epsilon: float = dataclasses.field(
+        default=1e-8, metadata={"help": "Adam's term against division by zero."}
+    )
+    epsilon_scaling: Literal["torch", "tensorflow"] = dataclasses.field(
+        default="torch",
+        metadata={"help": "Epsilon beside the bias-corrected root (torch) or the raw one."},
+    )
+    weight_decay: float = dataclasses.field(
+        default=0.0,
+        metadata={"help": "L2 added to the gradient before the moments (coupled, not AdamW)."},
+    )
+    beta: float = dataclasses.field(
+        default=1.0, metadata={"help": "Weight of the KL divergence in the loss."}
+    )
+    beta_warmup: int = dataclasses.field(
+        default=0, metadata={"help": "Steps over which that weight rises linearly from 0."}
+    )
+    corrupt: str = dataclasses.field(
+        default="none",
+        metadata={
+            "help": "Train to denoise: gaussian:SIGMA, mask:P or salt-pepper:P on the input."
+        },
+    )
+    images: str = dataclasses.field(
+        default="all",
+        metadata={"help": "Train on these images alone, by number from 0: 5 or 5,25."},
+    )
+    reduction: Literal["sum", "mean"] = dataclasses.field(
+        default="sum", metadata={"help": "How the loss joins the examples of a batch."}
+    )
+    epoch_loss: Literal["sum", "mean"] = dataclasses.field(
+        default="sum", metadata={"help": "How the printed figure joins the batches of an epoch."}
+    )
+    drop_remainder: bool = dataclasses.field(
+        default=False, metadata={"help": "Leave out the last batch when it is not full."}
+    )
+    seed: int = dataclasses.field(
+        default=0, metadata={"help": "Seed of the weights, the batch order and the noise."}
+    )
+
+    def __post_init__(self):
+        """Checks every value; raises UserError naming the field."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            kind, expected = _KINDS.get(str(field.type), (object, ""))
+            of_kind = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+            _require(of_kind or kind is object, field.name, value, expected)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"{field.name} is {value}; expected a finite number")
+        _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        _require(self.epochs >= 0, "epochs", self.epochs, "at least 0")
+        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        _require(self.epsilon > 0, "epsilon", self.epsilon, "above 0")
+        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
+        _require(self.beta >= 0, "beta", self.beta, "at least 0")
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 2**32 - 1")
+        for name in ("beta1", "beta2"):
+            _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")
+        _require(self.beta_warmup >= 0, "beta_warmup", self.beta_warmup, "at least 0")
+        for name, choices in (
+            ("reduction", ("sum", "mean")),
+            ("epoch_loss", ("sum", "mean")),
+            ("epsilon_scaling", ("torch", "tensorflow")),
+        ):
+            value = getattr(self, name)
+            _require(value in choices, name, value, " or ".join(choices))
+        if self.corrupt != "none":
+            from vae_jax.corruption import parse_corruption  # imports JAX
+
+            parse_corruption(self.corrupt)
+        chosen_images(self.images)
+
+    def replace(self, **changes: Any) -> Recipe:
+        """The recipe with some fields changed; raises UserError on a field it does not have."""
+        known = [field.name for field in dataclasses.fields(self)]
+        for name in changes:
+            if name not in known:
+                raise UserError(
+                    f"a recipe has no field {name!r}; its fields are {', '.join(known)}"
+                )
+        return dataclasses.replace(self, **changes)
+
+
+def chosen_images(text: str) -> list[int] | None:
+    """The image numbers of ``Recipe.images``; None for all.
+
+    Raises:
+        UserError: it is neither ``all`` nor numbers with commas between.
+
+    >>> chosen_images("5,25")
+    [5, 25]
+    """
+    if text == "all":
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise UserError(f"images is {text!r}; expected all, or numbers from 0 such as 5,25")
+    return [int(part) for part in parts]
+
+
+def _require(holds: bool, name: str, value: Any, expected: str) -> None:
+    if not holds:
+        raise UserError(f"{name} is {value!r}; expected {expected}")
