@@ -20,6 +20,7 @@ from vae_jax.parity.probes import make_probe
 from vae_jax.parity.pytorch import TorchReference
 
 FACE = "face_vae"
+NOISE_FED = MODELS[FACE].reference.noise_fed(MODELS[FACE].module())
 PROBE = make_probe((256, 256, 3), 100, 2, seed=3)
 
 
@@ -47,9 +48,11 @@ def broken_stages(start, recorded=None) -> dict[str, str]:
     budgets = dataclasses.replace(budgets_of(FACE, "float32"), trained=1e-4)
     port = Port(FACE, np.float32, start)
     if recorded is not None:
-        rows = check_gradients(FACE, recorded, recorded, port, PROBE, budgets)
+        rows = check_gradients(NOISE_FED, recorded, recorded, port, PROBE, budgets)
     else:
-        rows = check_training(FACE, TorchReference(FACE, np.float32, start), port, [PROBE], budgets)
+        rows = check_training(
+            NOISE_FED, TorchReference(FACE, np.float32, start), port, [PROBE], budgets
+        )
     stages: dict[str, str] = {}
     for row in rows:
         if not row.passed:
@@ -130,7 +133,7 @@ def test_a_biased_running_variance_breaks_the_statistics_alone(monkeypatch, star
     budgets = budgets_of(FACE, "float64")
     with jax.enable_x64(True):
         reference, port = TorchReference(FACE, np.float64, start), Port(FACE, np.float64, start)
-        rows = check_training(FACE, reference, port, [PROBE], budgets)
+        rows = check_training(NOISE_FED, reference, port, [PROBE], budgets)
     broken = {row.tensor for row in rows if not row.passed}
     assert broken == {
         "encoder.batch2.running_var",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vae_jax.parity.probes import make_probe
-from vae_jax.parity.report import Report, Row, compare
+from vae_jax.parity.report import Report, Row, compare, summary
 
 
 def test_an_error_is_relative_to_the_references_largest_magnitude():
@@ -60,3 +60,20 @@ def test_probes_differ_from_image_to_image_and_are_stored_pixels():
     square = make_probe((16, 16, 3), None, 2, seed=1).image
     assert np.abs(square - square.transpose(0, 2, 1, 3)).mean() > 0.05
     assert np.abs(square[..., 0] - square[..., 1]).mean() > 0.05
+
+
+def test_the_summary_has_the_worst_of_each_stage_and_keeps_noise_fed_tensors_apart():
+    rows = (
+        Row("forward", "x", 1e-9, 1e-6),
+        Row("forward", "y", 2e-9, 1e-6),
+        Row("losses, 2 steps", "loss at step 1", float("nan"), 1.0),
+        Row("losses, 2 steps", "loss at step 2", 0.5, 1.0),
+        Row("weights and statistics", "w", 1e-3, 1.0),
+        Row("weights and statistics, noise-fed", "b", 3e-1, 1.0),
+        Row("exp_avg", "w", 4e-3, 1.0),
+    )
+    head, line = summary({"tiny": Report("title", rows)}).splitlines()
+    assert head.split() == [
+        "model", "forward", "gradients", "losses", "weights", "noise-fed", "verdict",
+    ]  # fmt: skip
+    assert line.split() == ["tiny", "2.0e-09", "nan", "4.0e-03", "3.0e-01", "BROKEN"]

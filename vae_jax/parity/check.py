@@ -13,7 +13,8 @@ import numpy as np
 
 from vae_jax.models import create_model, get_spec
 from vae_jax.parity.port import Port
-from vae_jax.parity.probes import Probe, make_probe
+from vae_jax.parity.probes import Probe, probes_of
+from vae_jax.parity.references import create_reference, versions
 from vae_jax.parity.report import Report, Row, compare
 from vae_jax.typing import Tensors
 
@@ -39,11 +40,12 @@ def budgets_of(name: str, precision: str) -> Budgets:
     Float32 gradients and losses are compared with the reference run in float64: its own float32
     gradients can be 5e-3 from them, and Adam magnifies that.
     """
-    if precision == "float32":
-        return Budgets(1e-5, 1e-4, 1e-5, None, None)
     reference = get_spec(name).reference
-    noise_fed = 1e-6 if reference.noise_fed else None
-    return Budgets(1e-13, 1e-12, 1e-12, reference.trained_budget, noise_fed)
+    if precision == "float32":
+        # What magnifies float64's rounding magnifies float32's as much.
+        magnified = reference.losses_budget / 1e-12
+        return Budgets(1e-5, 1e-4 * magnified, 1e-5 * magnified, None, None)
+    return Budgets(1e-13, 1e-12, reference.losses_budget, reference.trained_budget, 1e-6)
 
 
 K = 2.0  # how many times as far from the truth as the reference a float32 port may stray
@@ -52,7 +54,7 @@ _TRUTH_NOTE = (
     "float32 gradients and losses are compared with the reference run in float64; the losses' "
     f"budget is {K:g} times the reference's own worst distance from it, where that is the larger"
 )
-_NOISE_NOTE = (
+NOISE_NOTE = (
     "the gradient of a bias in front of a batch norm is zero in exact arithmetic; such gradients "
     "and moments are rounding noise and are measured on the scale of their layer's weight"
 )
@@ -82,53 +84,59 @@ def check_model(
     Raises:
         MissingExtraError: the reference's framework is not installed.
     """
-    from vae_jax.parity.pytorch import TorchReference, versions
-
     dtype, budgets = np.dtype(precision), budgets_of(name, precision)
-    reference = TorchReference(name, dtype, tensors, seed, **hyper)
+    noise_fed = get_spec(name).reference.noise_fed(create_model(name, **hyper))
+    reference = create_reference(name, dtype, tensors, seed, **hyper)
     start = reference.state_dict()
-    probes = _probes(name, batch_size, seed, steps + 1, **hyper)
+    probes = probes_of(name, batch_size, seed, steps + 1, **hyper)
     truth = (
-        reference if precision == "float64" else TorchReference(name, np.float64, start, **hyper)
+        reference if precision == "float64" else create_reference(name, np.float64, start, **hyper)
     )
     port = Port(name, dtype, start, **hyper)
-    rows = check_gradients(name, reference, truth, port, next(probes), budgets)
+    rows = check_gradients(noise_fed, reference, truth, port, next(probes), budgets)
     # Afresh: the gradients above have moved the running statistics.
-    reference, port = TorchReference(name, dtype, start, **hyper), Port(name, dtype, start, **hyper)
-    notes = [_NOISE_NOTE] if get_spec(name).reference.noise_fed else []
+    reference = create_reference(name, dtype, start, **hyper)
+    port = Port(name, dtype, start, **hyper)
+    notes = [NOISE_NOTE] if noise_fed else []
     if precision == "float64":
-        rows += check_training(name, reference, port, list(probes), budgets)
+        rows += check_training(noise_fed, reference, port, list(probes), budgets)
     else:
-        truth = TorchReference(name, np.float64, start, **hyper)
-        rows += check_losses(name, truth, reference, port, list(probes), budgets)
+        truth = create_reference(name, np.float64, start, **hyper)
+        rows += check_losses(truth, reference, port, list(probes), budgets)
         notes.append(_TRUTH_NOTE)
     title = (
-        f"{name}: the port against {versions()}, {precision}, batch {batch_size}, "
+        f"{name}: the port against {versions(name)}, {precision}, batch {batch_size}, "
         f"{steps} training steps"
     )
     return Report(title, tuple(rows), tuple(notes))
 
 
 def check_gradients(
-    name: str, reference: Any, truth: Any, port: Port, probe: Probe, budgets: Budgets
+    noise_fed: tuple[str, ...],
+    reference: Any,
+    truth: Any,
+    port: Port,
+    probe: Probe,
+    budgets: Budgets,
 ) -> list[Row]:
     """Outputs in eval mode; loss terms and every gradient in train mode.
 
-    ``truth`` is the reference in float64, which the gradients and loss terms are compared with.
+    ``truth`` is the reference in float64, which the gradients and loss terms are compared with;
+    ``noise_fed`` names the tensors that the model's Reference calls so.
     """
     rows = compare("forward", reference.forward(*probe), port.forward(*probe), budgets.forward)
     terms, gradients = truth.backward(*probe)
     port_terms, port_gradients = port.backward(*probe)
     rows += compare("loss terms", terms, port_terms, budgets.losses)
-    scales = _noise_scales(name, gradients)
+    scales = _noise_scales(noise_fed, gradients)
     return rows + compare("gradients", gradients, port_gradients, budgets.gradients, scales)
 
 
 def check_training(
-    name: str, reference: Any, port: Port, probes: list[Probe], budgets: Budgets
+    noise_fed: tuple[str, ...], reference: Any, port: Port, probes: list[Probe], budgets: Budgets
 ) -> list[Row]:
     """A training step a probe on both sides: the losses on the way, the state at the end."""
-    recipe, noise_fed = get_spec(name).recipe, get_spec(name).reference.noise_fed
+    recipe = get_spec(port.name).recipe
     losses, port_losses = {}, {}
     for number, probe in enumerate(probes, 1):
         for side, into in ((reference, losses), (port, port_losses)):
@@ -149,19 +157,19 @@ def check_training(
 
     judge("weights and statistics", reference.state_dict(), port.state_dict(), {})
     for moment, expected in reference.moments().items():
-        judge(moment, expected, port.moments()[moment], _noise_scales(name, expected))
+        judge(moment, expected, port.moments()[moment], _noise_scales(noise_fed, expected))
     return rows
 
 
 def check_losses(
-    name: str, truth: Any, reference: Any, port: Port, probes: list[Probe], budgets: Budgets
+    truth: Any, reference: Any, port: Port, probes: list[Probe], budgets: Budgets
 ) -> list[Row]:
     """A float32 training step a probe: how far each loss term strays from the float64 run.
 
     Two correct float32 runs part, because Adam magnifies rounding, so no fixed tolerance means
     anything. The port may stray K times as far as the reference itself does.
     """
-    recipe, sides = get_spec(name).recipe, (truth, reference, port)
+    recipe, sides = get_spec(port.name).recipe, (truth, reference, port)
     worst: dict[str, np.ndarray] = {}  # of the reference and of the port
     for probe in probes:
         exact, *others = (side.step(recipe, *probe) for side in sides)
@@ -174,14 +182,7 @@ def check_losses(
     ]
 
 
-def _noise_scales(name: str, tensors: Tensors) -> dict[str, float]:
+def _noise_scales(noise_fed: tuple[str, ...], tensors: Tensors) -> dict[str, float]:
     """For each noise-fed bias, the magnitude of its layer's weight in the same collection."""
-    biases = [n for n in get_spec(name).reference.noise_fed if n.endswith(".bias")]
+    biases = [n for n in noise_fed if n.endswith(".bias")]
     return {n: float(np.abs(tensors[n.removesuffix("bias") + "weight"]).max()) for n in biases}
-
-
-def _probes(name: str, batch_size: int, seed: int, count: int, **hyper: Any):
-    model = create_model(name, **hyper)
-    latent_size = model.latent_size if get_spec(name).variational else None
-    for number in range(count):
-        yield make_probe(model.image_shape, latent_size, batch_size, seed * 100_003 + number)

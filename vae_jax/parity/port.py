@@ -1,6 +1,6 @@
 """What the port computes on given arrays, under the reference's names.
 
-Through the public interface alone; the mirror image of ``parity/pytorch.py``, key by key.
+Through the public interface alone; the mirror image of a live reference, key by key.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import optax
 
 import vae_jax
 from vae_jax.convert.mapping import export_leaves, flat_leaves, rules_of
-from vae_jax.distributions import DiagonalGaussian
+from vae_jax.distributions import Posterior
 from vae_jax.optim import optimizer_of
-from vae_jax.spec import Recipe
+from vae_jax.recipe import Recipe
 from vae_jax.typing import Tensors
 
 
@@ -48,36 +48,37 @@ class Port:
             variables["batch_stats"] = self.batch_stats
         return vae_jax.export_weights(self.name, variables, **self.hyper)
 
-    def forward(self, image, noise) -> dict[str, np.ndarray]:
+    def forward(self, image, noise, label=None) -> dict[str, np.ndarray]:
         """The outputs in eval mode."""
         variables = {"params": self.params, "batch_stats": self.batch_stats}
 
         @jax.jit
-        def run(variables, image, noise):
-            decoded, posterior = self.model.apply(variables, image, noise=noise)
+        def run(variables, image, noise, label):
+            labels = () if label is None else (label,)
+            decoded, posterior = self.model.apply(variables, image, *labels, noise=noise)
             return {**heads(posterior), "image": decoded}
 
-        outputs = run(variables, self._cast(image), self._cast(noise))
+        outputs = run(variables, *(self._cast(v) for v in (image, noise, label)))
         return {k: np.asarray(v) for k, v in outputs.items()}
 
-    def backward(self, image, noise) -> tuple[dict[str, float], Tensors]:
+    def backward(self, image, noise, label=None) -> tuple[dict[str, float], Tensors]:
         """Loss terms with the total, and every parameter's gradient, in train mode."""
-        metrics, gradients, _ = self._backward(image, noise)
+        metrics, gradients, _ = self._backward(image, noise, label)
         return metrics, self._export("params", gradients)
 
-    def step(self, recipe: Recipe, image, noise) -> dict[str, float]:
+    def step(self, recipe: Recipe, image, noise, label=None) -> dict[str, float]:
         """One step of the recipe's optimiser; its loss terms."""
         if self.optimizer is None:
             self.optimizer = optimizer_of(recipe)
             self.opt_state = self.optimizer.init(self.params)
             self._update = jax.jit(self.optimizer.update)
-        metrics, gradients, self.batch_stats = self._backward(image, noise)
+        metrics, gradients, self.batch_stats = self._backward(image, noise, label)
         updates, self.opt_state = self._update(gradients, self.opt_state, self.params)
         self.params = optax.apply_updates(self.params, updates)
         return metrics
 
     def moments(self) -> dict[str, Tensors]:
-        """Adam's moments under PyTorch's names."""
+        """Adam's moments under PyTorch's names for them."""
         states = jax.tree.leaves(
             self.opt_state, is_leaf=lambda s: isinstance(s, optax.ScaleByAdamState)
         )
@@ -87,8 +88,10 @@ class Port:
             "exp_avg_sq": self._export("params", adam.nu),
         }
 
-    def _backward(self, image, noise):
+    def _backward(self, image, noise, label):
         batch = {"image": self._cast(image)}
+        if label is not None:
+            batch["label"] = self._cast(label)
         (_, (metrics, batch_stats)), gradients = self._gradient(
             self.params, self.batch_stats, batch, self._cast(noise)
         )
@@ -110,6 +113,6 @@ class Port:
 def heads(encoded: Any) -> dict[str, Any]:
     """What an encoder returned, each head under its own name: heads of equal shape that are
     compared together can be swapped unseen."""
-    if isinstance(encoded, DiagonalGaussian):
+    if isinstance(encoded, Posterior):
         return {"mean": encoded.mean, "std": encoded.std}
     return {"latent": encoded}

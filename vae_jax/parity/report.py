@@ -86,6 +86,31 @@ class Report:
         }
 
 
+_COLUMNS = {
+    "forward": ("forward",),
+    "gradients": ("gradients",),
+    "losses": ("loss",),  # the terms of one batch, and those of each step
+    "weights": ("weights", "exp_avg", "exp_avg_sq"),
+    "noise-fed": ("noise-fed",),
+}
+
+
+def summary(reports: dict[str, Report]) -> str:
+    """One table of the worst errors: a line a model, a column a stage."""
+    lines = [f"{'model':<13}" + "".join(f"{title:>11}" for title in _COLUMNS) + "  verdict"]
+    for name, report in reports.items():
+        errors: dict[str, float] = {}
+        for row in report.rows:
+            is_fed = row.stage.endswith("noise-fed")
+            for title, stages in _COLUMNS.items():
+                if title == "noise-fed" if is_fed else row.stage.startswith(stages):
+                    errors[title] = float(np.maximum(errors.get(title, 0.0), row.error))
+        cells = [f"{errors[t]:.1e}" if t in errors else "" for t in _COLUMNS]
+        verdict = "ok" if report.passed else "BROKEN"
+        lines.append(f"{name:<13}" + "".join(f"{cell:>11}" for cell in cells) + f"  {verdict}")
+    return "\n".join(lines)
+
+
 def compare(
     stage: str,
     reference: dict[str, Any],
