@@ -1,0 +1,231 @@
+"""How good a trained model is, in figures: loss terms, likelihood bounds, active units, PSNR.
+
+Sources: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", 2016, for the bound
+and the active units; Salakhutdinov and Murray, "On the Quantitative Analysis of Deep Belief
+Networks", 2008, for pixels drawn as bits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.bounds import iwae_bound, normal_of, observed
+from vae_jax.corruption import psnr
+from vae_jax.distributions import central_latent
+from vae_jax.errors import DataError, UserError
+from vae_jax.models import create_model, get_spec
+from vae_jax.objectives import loss_terms
+from vae_jax.recipe import Recipe
+from vae_jax.training.step import scale_pixels
+from vae_jax.typing import Key, Labels, Latent, Pixels, Variables
+
+Binarize = Literal["none", "threshold", "sample"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A mean over images.
+
+    Attributes:
+        mean: over the images.
+        standard_error: what other images would change: the standard deviation over the images,
+            over the root of their number. None for a single image, or an infinite mean.
+        monte_carlo_error: of a bound: what other draws for the same images would change, which
+            ``standard_error`` includes. None for one draw.
+    """
+
+    mean: float
+    standard_error: float | None
+    monte_carlo_error: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What ``evaluate`` found; every ``Figure`` is per image.
+
+    Attributes:
+        model: one of ``vae_jax.MODELS``.
+        num_images: how many.
+        binarize: how their pixels were made black or white.
+        unit: of the reconstruction term; the KL divergence is in nats.
+        terms: each loss term.
+        recipe_terms: each term as the recipe's loop prints it after an epoch of these images.
+        recipe_rule: how that joins them, in words.
+        elbo: minus the sum of the terms, nats, where the decoder is a likelihood. (Of grey pixels
+            a Bernoulli decoder gives a cross entropy, which bounds no likelihood.)
+        bounds: number of draws to the importance-weighted bound, nats.
+        latent_size: latent dimensions.
+        active_units: the numbers of those in use; None without a posterior.
+        psnr: of the reconstructions from the posterior's mean, dB; its peak is the width of the
+            pixel range.
+    """
+
+    model: str
+    num_images: int
+    binarize: str
+    unit: str
+    terms: dict[str, Figure]
+    recipe_terms: dict[str, float]
+    recipe_rule: str
+    elbo: Figure | None
+    bounds: dict[int, Figure]
+    latent_size: int
+    active_units: list[int] | None
+    psnr: Figure
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, which has no infinity: the PSNR of identical images is None."""
+        found = dataclasses.asdict(self)
+        if math.isinf(self.psnr.mean):
+            found["psnr"]["mean"] = None
+        return found
+
+
+def active_units(means: Latent, threshold: float = 0.01) -> jax.Array:
+    """Which latents the encoder uses, bool [L]: those whose posterior mean [N, L] has a variance
+    over the data above the threshold.
+
+    >>> active_units(jnp.array([[0.0, 3.0, 0.1], [1.0, 3.0, 0.0]])).tolist()
+    [True, False, False]
+    """
+    return jnp.asarray(means).var(axis=0) > threshold
+
+
+def evaluate(
+    name: str,
+    hyper: dict[str, Any],
+    variables: Variables,
+    images: Pixels,
+    labels: Labels,
+    *,
+    batch_size: int = 100,
+    num_samples: int | Sequence[int] | None = None,
+    chunk: int = 5,
+    seed: int = 0,
+    binarize: Binarize = "none",
+    recipe: Recipe | None = None,
+) -> Evaluation:
+    """Measures a model on stored images, with one draw of the posterior an image for the terms.
+
+    All draws come from the seed and the image's place; the size of a batch changes nothing.
+
+    Args:
+        name: one of ``vae_jax.MODELS``.
+        hyper: its hyperparameters that differ from the reference's.
+        variables: its weights.
+        images: [N, H, W, C] of the model's shape.
+        labels: [N]; they count where the model takes a label.
+        batch_size: images at a time.
+        num_samples: draws for ``iwae_bound``; or several numbers of them.
+        chunk: draws of each image of a batch decoded at a time. About 500 images at a time are
+            fastest on a CPU; an accelerator can do with more.
+        seed: of all draws.
+        binarize: ``threshold``: pixels above one half become white, the rest black; ``sample``:
+            white with the pixel, from 0 to 1, as its probability; ``none``: as they are.
+        recipe: says how ``recipe_terms`` are joined; default: the reference's.
+
+    Raises:
+        UserError: a bound of a model without a likelihood, or figures that are not numbers.
+        DataError: no images, or a label that the model does not know.
+    """
+    spec, model = get_spec(name), create_model(name, **hyper)
+    counts = [num_samples] if isinstance(num_samples, int) else num_samples or ()
+    classes, total = spec.num_classes, len(images)
+    if total == 0:
+        raise DataError("there are no images to evaluate on")
+    if classes and not ((labels >= 0) & (labels < classes)).all():
+        raise DataError(f"{name} takes labels 0 to {classes - 1}; the data have others")
+    variables = jax.tree.map(jnp.asarray, variables)
+    dtype = jnp.result_type(*jax.tree.leaves(variables["params"]))
+    purposes = jax.random.split(jax.random.key(seed), 3)
+    label = (jnp.zeros((1, classes), dtype),) if classes else ()
+    blank = jnp.zeros((1, *model.image_shape), dtype)
+    unit, found = observed(model, variables, blank, label, bounded=bool(counts)).unit, []
+    for start in range(0, total, batch_size):
+        # A last batch that is not full repeats an image: another shape would be compiled anew.
+        rows = np.minimum(start + np.arange(min(batch_size, total)), total - 1)
+        pixel_keys, noise_keys, draw_keys = (_keys(purpose, rows) for purpose in purposes)
+        stored = _binarized(jnp.asarray(images[rows]), binarize, pixel_keys)
+        x = scale_pixels(stored, spec.pixel_range).astype(dtype)
+        label = (jax.nn.one_hot(labels[rows], classes, dtype=dtype),) if classes else ()
+        measured = _measure(model, spec.pixel_range, variables, x, label, noise_keys)
+        bounds = {
+            k: iwae_bound(model, variables, x, draw_keys, *label, num_samples=k, chunk=chunk)
+            for k in counts
+        }
+        real = slice(min(batch_size, total - start))
+        found.append(jax.tree.map(lambda a, real=real: np.asarray(a)[real], (*measured, bounds)))
+    terms, centers, quality, bounds = jax.tree.map(lambda *a: np.concatenate(a), *found)
+    terms = {key: terms[key] for key in ("reconstruction", "kl_divergence") if key in terms}
+    values = [*terms.values(), *(bound.value for bound in bounds.values())]
+    if not np.isfinite(values).all():
+        raise UserError(f"the figures of {name} are not finite; its weights hold NaN?")
+    elbo = -np.stack(list(terms.values())).astype(np.float64).sum(axis=0)
+    recipe, is_bound = recipe or spec.recipe, spec.variational and unit == "nats"
+    return Evaluation(
+        model=name,
+        num_images=total,
+        binarize=binarize,
+        unit=unit,
+        terms={key: _figure(term) for key, term in terms.items()},
+        recipe_terms={key: _as_an_epoch(term, recipe) for key, term in terms.items()},
+        recipe_rule=f"{recipe.reduction} over a batch of {recipe.batch_size}, "
+        f"{recipe.epoch_loss} over the batches",
+        elbo=_figure(elbo) if is_bound else None,
+        bounds={k: _figure(*bound) for k, bound in bounds.items()},
+        latent_size=model.latent_size,
+        active_units=np.flatnonzero(active_units(centers)).tolist() if spec.variational else None,
+        psnr=_figure(quality),
+    )
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _measure(model: Any, pixel_range: Any, variables: Any, x: Any, label: Any, keys: Any) -> Any:
+    """The loss terms, the central latents, and the PSNR of what they decode to, of each image."""
+    encoded = model.apply(variables, x, *label, method="encode")
+    center = central_latent(encoded)
+    noise = normal_of(keys, center)
+    decoded, _ = model.apply(variables, x, *label, noise=noise, method="forward")
+    reconstruction = model.apply(variables, center, *label, method="decode")
+    peak = pixel_range[1] - pixel_range[0]
+    return loss_terms(x, decoded, encoded), center, psnr(x, reconstruction, peak)
+
+
+@partial(jax.jit, static_argnums=1)
+def _binarized(stored: Any, how: str, keys: Any) -> Any:
+    if how == "none":
+        return stored
+    level = jnp.full(stored.shape, 0.5, jnp.float32)
+    if how == "sample":
+        level = jax.vmap(lambda key: jax.random.uniform(key, stored.shape[1:], jnp.float32))(keys)
+    return jnp.where(scale_pixels(stored, (0.0, 1.0)) > level, jnp.uint8(255), jnp.uint8(0))
+
+
+def _keys(key: Key, rows: np.ndarray) -> Key:
+    return jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.asarray(rows))
+
+
+def _figure(values: np.ndarray, errors: np.ndarray | None = None) -> Figure:
+    """The mean of ``values`` [N], whose own draws have ``errors`` [N]."""
+    values, count, monte_carlo = values.astype(np.float64), len(values), None
+    if errors is not None and np.isfinite(errors).all():
+        monte_carlo = float(np.sqrt((errors.astype(np.float64) ** 2).sum()) / count)
+    spread = None
+    if count > 1 and np.isfinite(values).all():
+        spread = float(values.std(ddof=1) / math.sqrt(count))
+    return Figure(float(values.mean()), spread, monte_carlo)
+
+
+def _as_an_epoch(term: np.ndarray, recipe: Recipe) -> float:
+    term, size = term.astype(np.float64), recipe.batch_size
+    join = np.sum if recipe.reduction == "sum" else np.mean
+    batches = [join(term[i : i + size]) for i in range(0, len(term), size)]
+    return float(np.sum(batches) if recipe.epoch_loss == "sum" else np.mean(batches))
