@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 import vae_jax
+from vae_jax.training.checkpoint import load_variables
 
 
 def small_file(path):
@@ -21,11 +22,16 @@ def small_file(path):
 HYPER = ("--hyper=latent_size=3", "--hyper=hidden_size=8")
 
 
-def test_a_file_of_other_sizes_says_which_to_give(cli, tmp_path):
+def test_a_file_of_other_sizes_needs_none_named_and_corrects_wrong_ones(cli, succeed, tmp_path):
     file = small_file(tmp_path / "small.safetensors")
-    outcome = cli("convert", file, "--to", tmp_path / "out")
-    assert outcome.status == 1
-    assert "give latent_size=3 hidden_size=8 (on the command line --hyper)" in outcome.err
+    succeed("convert", file, "--to", tmp_path / "out")
+    name, hyper, _ = load_variables(tmp_path / "out")
+    assert (name, hyper) == ("digits_ae", {"latent_size": 3, "hidden_size": 8})
+    for wrong in ("latent_size=4", "latent_size=20", "hidden_size=9"):
+        outcome = cli("convert", file, "--to", tmp_path / "x", "--hyper", wrong)
+        assert outcome.status == 1
+        assert "give latent_size=3 hidden_size=8 (on the command line --hyper)" in outcome.error
+        assert not (tmp_path / "x").exists()
 
 
 def test_a_file_given_to_another_model_is_told_apart_by_its_names(cli, tmp_path):

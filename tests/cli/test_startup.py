@@ -98,13 +98,20 @@ def test_the_models_are_listed_as_json_with_every_number(succeed):
     import dataclasses
 
     from vae_jax.models import MODELS
+    from vae_jax.models.hyper import canonical
 
     listed = json.loads(succeed("models", "--json").out)
     assert list(listed) == list(MODELS)
     for name, spec in MODELS.items():
         assert listed[name]["recipe"] == dataclasses.asdict(spec.recipe)
-        assert listed[name]["hyperparameters"] == spec.hyperparameters()
+        assert canonical(spec, listed[name]["hyperparameters"]) == spec.hyperparameters()
         assert tuple(listed[name]["image_shape"]) == spec.module.image_shape
+        assert listed[name]["num_classes"] == spec.num_classes
+        told = listed[name]["reference"]
+        assert told.keys() == {"framework", "tutorial", "checkpoint", "parts"}
+        for field, value in told.items():
+            expected = getattr(spec.reference, field)
+            assert (tuple(value) if isinstance(value, list) else value) == expected
 
 
 def test_a_reader_that_goes_away_is_no_error():

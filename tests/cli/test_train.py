@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from vae_jax.models import MODELS
-from vae_jax.spec import Recipe
+from vae_jax.recipe import Recipe
 from vae_jax.training.checkpoint import load_run_variables
 from vae_jax.training.run import open_run
 
@@ -55,8 +55,12 @@ OTHER = {
     "beta1": "0.25",
     "beta2": "0.25",
     "epsilon": "0.25",
+    "epsilon_scaling": "tensorflow",
     "weight_decay": "0.25",
     "beta": "2.5",
+    "beta_warmup": "7",
+    "corrupt": "salt-pepper:0.25",
+    "images": "9,8,7,6,5",
     "reduction": "mean",
     "epoch_loss": "sum",
     "drop_remainder": True,

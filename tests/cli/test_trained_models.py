@@ -63,6 +63,8 @@ def test_the_original_converts_to_what_reading_it_gives(succeed, digits_file, tm
         "tensors": 8,
         "numbers": sum(array.size for array in expected.values()),
         "to": str(target),
+        "files": [str(target)],
+        "remarks": [],
     }
 
 
@@ -81,10 +83,15 @@ def test_a_file_with_several_sets_of_weights_needs_a_key(succeed, cli, digits_fi
 def test_hyperparameters_of_a_file_must_fit_it(cli, succeed, trained, tmp_path):
     file = tmp_path / "small.safetensors"
     succeed("convert", trained, "--to", file)
-    error = cli("convert", file, "--to", tmp_path / "x.safetensors").error
+    target = tmp_path / "x.safetensors"
+    error = cli("convert", file, "--hyper=hidden_size=200", "--to", target).error
     assert str(file) in error
     assert "(8, 784), expected (200, 784)" in error
-    succeed("convert", file, *HYPER, "--model", "digits_ae", "--to", tmp_path / "x.safetensors")
+    assert not target.exists()
+    succeed("convert", file, *HYPER, "--model", "digits_ae", "--to", target)
+    succeed("convert", file, "--to", tmp_path / "told by the file.safetensors")
+    told = tmp_path / "told by the file.safetensors"
+    assert_same(vae_jax.read_checkpoint(told), vae_jax.read_checkpoint(target))
 
 
 def test_a_file_of_another_model_says_whose_it_is(cli, digits_file, tmp_path):

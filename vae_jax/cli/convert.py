@@ -10,11 +10,11 @@ import click
 
 from vae_jax.cli.options import hyper_option, json_option, key_option, model_option, setup_jax
 
-SUFFIXES = (".safetensors", ".pth", ".pt")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".pdparams", ".index")
 
 
 @click.command()
-@click.argument("source")
+@click.argument("source", nargs=-1, required=True)
 @click.option("--to", "to", required=True, help="A new folder (Flax), or a file to write.")
 @model_option
 @key_option
@@ -22,7 +22,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt")
 @click.option("--force", is_flag=True, help="Replace the file that --to names.")
 @json_option
 def convert(
-    source: str,
+    source: tuple[str, ...],
     to: str,
     model: str | None,
     key: str | None,
@@ -32,8 +32,11 @@ def convert(
 ) -> None:
     """Turn SOURCE into another format, every tensor accounted for and read back.
 
-    SOURCE is a run folder, a Flax checkpoint folder or a reference checkpoint file. --to names a
-    new folder for a Flax checkpoint, or a file: .safetensors, or .pth and .pt (needs PyTorch).
+    SOURCE is a run folder, a Flax checkpoint folder or a reference checkpoint: a file, the prefix
+    of a TensorFlow checkpoint (train-9), or the encoder's and the decoder's file where these are
+    saved apart. --to names a new folder for a Flax checkpoint, or a file: .safetensors; .pth or
+    .pt (needs PyTorch); .pdparams (A_encoder_False.pdparams, whose decoder is written beside it);
+    .index (a TensorFlow checkpoint: needs TensorFlow).
     """
     setup_jax()
     import vae_jax
@@ -47,17 +50,52 @@ def convert(
             f"cannot write {target.suffix} files; expected {', '.join(SUFFIXES)}, or a folder "
             "name without a suffix"
         )
-    if target.is_file() and not force:
-        raise CheckpointError(f"{target} exists already; choose another name, or add --force")
+    _require_absent(target, force)
     trained = load_trained(source, model, key, hyper)
     tensors = vae_jax.export_weights(trained.name, trained.variables, **trained.hyper)
-    if target.suffix:
-        vae_jax.write_checkpoint(target, tensors)
-    else:
+    written = [to]
+    if not target.suffix:
         save_variables(target, trained.name, trained.hyper, trained.variables)
+    elif target.suffix == ".pdparams" and trained.spec.reference.parts:
+        files = _files_of_parts(target, trained.spec.reference.parts)
+        for path in files.values():
+            _require_absent(path, force)
+        from vae_jax.convert.parts import split_parts
+
+        for part, contents in split_parts(tensors).items():
+            vae_jax.write_checkpoint(files[part], contents)
+        written = [str(path) for path in files.values()]
+    else:
+        vae_jax.write_checkpoint(target, tensors)
     count = sum(t.size for t in tensors.values())
     if as_json:
         figures = {"model": trained.name, "tensors": len(tensors), "numbers": count, "to": to}
-        click.echo(json.dumps(figures))
+        click.echo(json.dumps(figures | {"files": written, "remarks": trained.remarks}))
     else:
-        click.echo(f"{trained.name}: {len(tensors)} tensors, {count:,} numbers: {to}")
+        click.echo(f"{trained.name}: {len(tensors)} tensors, {count:,} numbers: {written[0]}")
+        for path in written[1:]:
+            click.echo(f"  and {path}")
+        for remark in trained.remarks:
+            click.echo(f"  {remark}")
+
+
+def _require_absent(path: Path, force: bool) -> None:
+    from vae_jax.errors import CheckpointError
+
+    if path.is_file() and not force:
+        raise CheckpointError(f"{path} exists already; choose another name, or add --force")
+
+
+def _files_of_parts(target: Path, parts: tuple[str, ...]) -> dict[str, Path]:
+    """A file a part, named like the first one's."""
+    from vae_jax.convert.parts import sibling
+    from vae_jax.errors import CheckpointError
+
+    files = {part: sibling(target, parts[0], part) for part in parts}
+    found = {part: path for part, path in files.items() if path is not None}
+    if len(found) < len(parts):
+        raise CheckpointError(
+            f"{target.name}: this model is saved as {len(parts)} files; expected a name with "
+            f"{parts[0]!r} in it, such as A_{parts[0]}_False.pdparams"
+        )
+    return found

@@ -26,9 +26,10 @@ def demo(out: str) -> None:
     import vae_jax
     from vae_jax import figures
     from vae_jax.cli.drawing import epoch_figure, reconstruct
+    from vae_jax.cli.trained import Trained
     from vae_jax.data import open_dataset
     from vae_jax.errors import RunError
-    from vae_jax.models import MODELS, create_model
+    from vae_jax.models import MODELS
     from vae_jax.parity.recorded import check_recorded
     from vae_jax.training.loop import train
     from vae_jax.training.run import Run
@@ -54,13 +55,12 @@ def demo(out: str) -> None:
     click.echo("   " + report.table().replace("\n", "\n   ") + "\n")
     if not report.passed:
         raise RunError("the imported model does not agree with PyTorch's recorded outputs")
-    model = create_model("digits_ae")
-    pairs = reconstruct(model, variables, recorded["input"], (0.0, 1.0))
+    recipe = MODELS["digits_ae"].recipe.replace(epochs=EPOCHS)
+    pairs = reconstruct(Trained("digits_ae", {}, variables, recipe), recorded["input"])
     figures.save_figure(figures.reconstruction_rows(*pairs), folder / "figures/imported.png")
 
-    recipe = MODELS["digits_ae"].recipe.replace(epochs=EPOCHS)
     click.echo(f"3. Train digits_ae from scratch: {EPOCHS} epochs of 4,500 real digits")
-    dataset = open_dataset("digits", model.image_shape)
+    dataset = open_dataset("digits", (28, 28, 1))
     run = Run(folder / "digits_ae", "digits_ae", {}, recipe)
     result = train(run, dataset, on_epoch=epoch_figure(run, dataset))
     for name, epoch in (("before.png", 0), ("after.png", EPOCHS)):

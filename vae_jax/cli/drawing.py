@@ -1,4 +1,7 @@
-"""Images out of a trained model for the commands that draw, and the tutorials' epoch figure."""
+"""Images out of a trained model for the commands that draw, and the tutorials' epoch figure.
+
+Images come as they are stored (uint8) and leave as floats in [0, 1].
+"""
 
 from __future__ import annotations
 
@@ -9,67 +12,135 @@ import jax
 import numpy as np
 
 from vae_jax import figures
+from vae_jax.cli.trained import Trained
 from vae_jax.data import Dataset, Split, first_of_each_class
 from vae_jax.distributions import central_latent
-from vae_jax.errors import DataError
-from vae_jax.models import create_model, get_spec
+from vae_jax.errors import DataError, UserError
 from vae_jax.training.run import Run
 from vae_jax.training.step import example_noise, scale_pixels
 from vae_jax.typing import Variables
 
 NUM_SAMPLES = 18  # tutorial 002, plot_epoch
+TABLE_ROWS, TABLE_COLUMNS = 10, 20  # tutorial 004, show_image
 SAMPLE_SEED = 0  # the same points after every epoch, so that the figures can be compared
+_CHUNK = 64
 
 
 def epoch_figure(run: Run, dataset: Dataset) -> Callable[[int, Variables], Any]:
     """A function of the epoch and the variables that writes ``figures/epoch_NNN.png``."""
-    spec, model = get_spec(run.model), create_model(run.model, **run.hyper)
     held_out = dataset.test or dataset.train
 
     def draw(epoch: int, variables: Variables) -> None:
-        if spec.epoch_figure == "reconstructions":
-            chosen = held_out.images[_one_of_each(held_out, len(dataset.class_names))]
-            figure = figures.reconstruction_rows(
-                *reconstruct(model, variables, chosen, spec.pixel_range)
-            )
+        trained = Trained(run.model, run.hyper, variables, run.recipe)
+        if trained.spec.epoch_figure == "reconstructions":
+            chosen = _one_of_each(held_out, len(dataset.class_names))
+            pairs = reconstruct(trained, held_out.images[chosen], held_out.labels[chosen])
+            figure = figures.reconstruction_rows(*pairs)
         else:
-            figure = figures.sample_grid(
-                sample(model, variables, NUM_SAMPLES, SAMPLE_SEED, spec.pixel_range)
-            )
+            figure = sample_figure(trained, None, SAMPLE_SEED, None)
         figures.save_figure(figure, run.figures / f"epoch_{epoch:03d}.png")
 
     return draw
 
 
+def encode(trained: Trained, images: Any, labels: Any = None) -> Any:
+    """What ``encode`` returns for images in the model's pixel range, as NumPy arrays."""
+    model = trained.model
+    run = jax.jit(lambda v, x, *label: model.apply(v, x, *label, method="encode"))
+    return _in_chunks(trained, run, images, labels)
+
+
+def decode(trained: Trained, z: Any, labels: Any = None) -> np.ndarray:
+    """Images in [0, 1] of latents [N, L]."""
+    model = trained.model
+    run = jax.jit(lambda v, z, *label: model.apply(v, z, *label, method="decode"))
+    return to_unit(trained, _in_chunks(trained, run, z, labels))
+
+
 def reconstruct(
-    model: Any, variables: Variables, stored: np.ndarray, pixel_range: tuple[float, float]
+    trained: Trained, stored: np.ndarray, labels: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Stored images [N, H, W, C] and their reconstructions (from the posterior's mean), both as
-    floats in [0, 1]."""
-
-    @jax.jit
-    def run(variables, stored):
-        latent = model.apply(variables, scale_pixels(stored, pixel_range), method="encode")
-        return model.apply(variables, central_latent(latent), method="decode")
-
-    decoded = np.concatenate(
-        [np.asarray(run(variables, stored[i : i + 64])) for i in range(0, len(stored), 64)]
-    )
-    return stored.astype(np.float32) / 255, _to_unit(decoded, pixel_range)
+    """Stored images [N, H, W, C] and their reconstructions (from the posterior's mean)."""
+    encoded = encode(trained, scale_pixels(stored, trained.spec.pixel_range), labels)
+    return stored.astype(np.float32) / 255, decode(trained, central_latent(encoded), labels)
 
 
-def sample(
-    model: Any, variables: Variables, count: int, seed: int, pixel_range: tuple[float, float]
-) -> np.ndarray:
-    """Images in [0, 1], [count, H, W, C], decoded from the prior with a seed's noise."""
-    z = example_noise(jax.random.key(seed), count, model.latent_size)
-    decode = jax.jit(lambda v, z: model.apply(v, z, method="decode"))
-    return _to_unit(np.asarray(decode(variables, z)), pixel_range)
+def sample(trained: Trained, count: int, seed: int, labels: Any = None) -> np.ndarray:
+    """Images decoded from the prior with a seed's noise.
+
+    Raises:
+        UserError: the model is a plain autoencoder.
+    """
+    if not trained.spec.variational:
+        raise UserError(
+            f"{trained.name} is a plain autoencoder: it has no prior to sample from; use "
+            "vae-jax reconstruct"
+        )
+    z = example_noise(jax.random.key(seed), count, trained.model.latent_size)
+    return decode(trained, z, labels)
 
 
-def _to_unit(image: np.ndarray, pixel_range: tuple[float, float]) -> np.ndarray:
-    low, high = pixel_range
-    return (image - low) / (high - low)
+def sample_figure(trained: Trained, count: int | None, seed: int, labels: list[int] | None) -> Any:
+    """Samples as the model's tutorial draws them: 18 in rows of six, or a table of ten rows of
+    twenty; with labels, each label's samples begin a row.
+
+    Raises:
+        UserError: as ``sample``, or labels for a model that takes none.
+    """
+    spec = trained.spec
+    if not spec.num_classes:
+        if labels:
+            raise UserError(f"{trained.name} takes no label; leave out --label")
+        if spec.epoch_figure != "sample table":
+            return figures.sample_grid(sample(trained, count or NUM_SAMPLES, seed))
+        pictures = sample(trained, count or TABLE_ROWS * TABLE_COLUMNS, seed)
+        return figures.image_table(pictures, TABLE_COLUMNS)
+    rows = labels or list(range(spec.num_classes))
+    columns = min(count or TABLE_COLUMNS, TABLE_COLUMNS)
+    per_label = -(-(count or columns) // columns) * columns
+    each = np.repeat(rows, per_label)
+    pictures = sample(trained, len(each), seed, each)
+    titles = [str(label) for label in each[::columns]]
+    return figures.image_table(pictures, columns, row_titles=titles)
+
+
+def to_unit(trained: Trained, image: Any) -> np.ndarray:
+    """From the model's pixel range to [0, 1]."""
+    low, high = trained.spec.pixel_range
+    return (np.asarray(image) - low) / (high - low)
+
+
+def require_finite(trained: Trained, pictures: np.ndarray) -> None:
+    """Raises UserError if a model's pictures are not finite."""
+    if not np.isfinite(pictures).all():
+        raise UserError(f"{trained.name}'s pictures are not finite; its weights hold NaN?")
+
+
+def one_hot(trained: Trained, labels: Any) -> tuple[np.ndarray, ...]:
+    """The model's label argument: none, or one-hot [N, K] of class numbers.
+
+    Raises:
+        UserError: the model takes labels and there is none, or one is not a class of it.
+    """
+    count = trained.spec.num_classes
+    if not count:
+        return ()
+    if labels is None:
+        raise UserError(f"{trained.name} takes a label with each image; give --label 0 to 9")
+    numbers = np.asarray(labels)
+    if len(numbers) and not 0 <= numbers.min() <= numbers.max() < count:
+        wrong = numbers[(numbers < 0) | (numbers >= count)][0]
+        raise UserError(f"a label is {wrong}; {trained.name} takes 0 to {count - 1}")
+    return (np.eye(count, dtype=np.float32)[numbers],)
+
+
+def _in_chunks(trained: Trained, run: Any, values: Any, labels: Any) -> Any:
+    values, label = np.asarray(values), one_hot(trained, labels)
+    parts = [
+        jax.device_get(run(trained.variables, *(a[i : i + _CHUNK] for a in (values, *label))))
+        for i in range(0, len(values), _CHUNK)
+    ]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
 def _one_of_each(split: Split, num_classes: int) -> np.ndarray:

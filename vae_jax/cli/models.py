@@ -16,6 +16,7 @@ from vae_jax.cli.options import json_option
 def models(markdown: bool, as_json: bool) -> None:
     """List the models, and what each takes."""
     from vae_jax.models import MODELS
+    from vae_jax.models.hyper import text_of
 
     if markdown:
         click.echo("\n".join(markdown_table(MODELS)))
@@ -26,7 +27,7 @@ def models(markdown: bool, as_json: bool) -> None:
         return
     for name, spec in MODELS.items():
         recipe, ref = spec.recipe, spec.reference
-        hyper = ", ".join(f"{k}={v}" for k, v in spec.hyperparameters().items())
+        hyper = ", ".join(f"{k}={text_of(v)}" for k, v in spec.hyperparameters().items())
         click.echo(f"{name}  {spec.summary}")
         click.echo(f"  original         {ref.framework}, tutorial {ref.tutorial}; {ref.checkpoint}")
         click.echo(f"  hyperparameters  {hyper}")
@@ -51,6 +52,10 @@ def _describe(spec) -> dict:
         "summary": spec.summary,
         "image_shape": spec.module.image_shape,
         "hyperparameters": spec.hyperparameters(),
-        "reference": dataclasses.asdict(spec.reference),
+        "reference": {
+            field: getattr(spec.reference, field)
+            for field in ("framework", "tutorial", "checkpoint", "parts")
+        },
+        "num_classes": spec.num_classes,
         "recipe": dataclasses.asdict(spec.recipe),
     }

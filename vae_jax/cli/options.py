@@ -6,15 +6,16 @@ import dataclasses
 import os
 import typing
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
-from vae_jax.errors import UserError
-from vae_jax.spec import Recipe
+from vae_jax.recipe import Recipe
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print figures as JSON.")
+label_option = click.option(
+    "--label", multiple=True, type=int, help="Class number, for a model that takes labels."
+)
 model_option = click.option(
     "--model", help="Model of a reference checkpoint file; found out where the file tells."
 )
@@ -74,21 +75,6 @@ def setup_jax(*, x64: bool = False) -> None:
     if os.environ.get("JAX_COMPILATION_CACHE_DIR") is None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-
-
-def existing_path(text: str) -> Path:
-    """A path that is there.
-
-    Raises:
-        UserError: it is not.
-    """
-    path = Path(text)
-    if not path.exists():
-        raise UserError(
-            f"{text} does not exist; expected a run folder, a Flax checkpoint folder or a "
-            "reference checkpoint file"
-        )
-    return path
 
 
 def _hyper(text: str) -> tuple[str, Any]:

@@ -45,10 +45,11 @@ def train(
     """
     setup_jax()
     from vae_jax.cli.drawing import epoch_figure
+    from vae_jax.cli.inputs import open_training_data
     from vae_jax.cli.trained import load_trained
-    from vae_jax.data import open_dataset
     from vae_jax.errors import RunError, UserError
     from vae_jax.models import create_model, get_spec
+    from vae_jax.models.hyper import canonical
     from vae_jax.training import run as run_folder
     from vae_jax.training.loop import train as train_model
 
@@ -67,8 +68,9 @@ def train(
     if init:
         trained = load_trained(init, model=model, hyper=hyper)
         variables, hyper = trained.variables, trained.hyper
+    hyper = canonical(spec, hyper)
     run = run_folder.Run(path, model, hyper, recipe.replace(**set_fields(fields)), init)
-    dataset = open_dataset(run.recipe.data, create_model(model, **hyper).image_shape)
+    dataset = open_training_data(run.recipe, create_model(model, **hyper).image_shape)
     result = train_model(
         run,
         dataset,

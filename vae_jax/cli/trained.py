@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vae_jax.cli.options import existing_path
 from vae_jax.errors import CheckpointError, UserError
+from vae_jax.models import create_model, get_spec
+from vae_jax.models.hyper import canonical, text_of
+from vae_jax.recipe import Recipe
+from vae_jax.spec import ModelSpec
 from vae_jax.typing import Tensors, Variables
+
+WHAT = (
+    "a run folder, a Flax checkpoint folder or a reference checkpoint (a file, or the prefix of a "
+    "TensorFlow checkpoint)"
+)
+
+_PARTS = {"encoder": "an encoder", "decoder": "a decoder"}
 
 
 class Trained(NamedTuple):
@@ -17,49 +28,71 @@ class Trained(NamedTuple):
         name: one of ``vae_jax.MODELS``.
         hyper: hyperparameters that differ from the reference's.
         variables: NumPy arrays.
-        data: the data source that it was trained on, where that is known.
+        recipe: how it was trained, or the reference's recipe where that is not known.
+        remarks: what was left out of a reference checkpoint, or kept for export alone, and why.
     """
 
     name: str
     hyper: dict[str, Any]
     variables: Variables
-    data: str | None
+    recipe: Recipe
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's line of the table."""
+        return get_spec(self.name)
+
+    @property
+    def model(self) -> Any:
+        """The Flax module."""
+        return create_model(self.name, **self.hyper)
 
 
 def load_trained(
-    text: str, model: str | None = None, key: str | None = None, hyper: dict[str, Any] | None = None
+    source: str | Sequence[str],
+    model: str | None = None,
+    key: str | None = None,
+    hyper: dict[str, Any] | None = None,
 ) -> Trained:
-    """Loads a run folder, a Flax checkpoint folder or a reference checkpoint file.
+    """Loads a run folder, a Flax checkpoint folder or a reference checkpoint.
 
     Args:
-        text: the path.
+        source: the path; or two, where the reference saves encoder and decoder apart. Of those
+            the encoder alone will do, if the decoder lies beside it under the name the tutorial
+            gives it.
         model: the model of a file; default: the one whose tensors the file holds.
         key: the weights to take from a file that holds several sets.
-        hyper: hyperparameters of a file.
+        hyper: hyperparameters of a file that its tensors do not tell.
 
     Raises:
         UserError: nothing there that could be loaded, or not of that model.
     """
+    from vae_jax.convert.tf_checkpoint import checkpoint_prefix
     from vae_jax.training import checkpoint
     from vae_jax.training.run import is_run, open_run
 
-    path = existing_path(text)
-    if path.is_file():
-        return _load_file(path, model, key, hyper or {})
+    paths = [Path(text) for text in ([source] if isinstance(source, str) else source)]
+    path = paths[0]
+    if len(paths) > 1 or path.is_file() or checkpoint_prefix(path) is not None:
+        return _load_files(paths, model, key, hyper or {})
+    if not path.exists():
+        raise UserError(f"{path} does not exist; expected {WHAT}")
     if is_run(path):
         run = open_run(path)
         variables = checkpoint.load_run_variables(run.checkpoints)
-        trained = Trained(run.model, run.hyper, variables, run.recipe.data)
+        trained = Trained(run.model, run.hyper, variables, run.recipe)
     elif checkpoint.is_flax_checkpoint(path):
-        trained = Trained(*checkpoint.load_variables(path), data=None)
+        name, kept, variables = checkpoint.load_variables(path)
+        trained = Trained(name, kept, variables, get_spec(name).recipe)
     else:
         raise UserError(
             f"{path} is neither a run folder (with run.json) nor a Flax checkpoint folder (with "
             "model.json)"
         )
     if model not in (None, trained.name):
-        raise UserError(f"{path} holds {trained.name}, not {model}; leave out --model")
-    if hyper and hyper != trained.hyper:
+        raise UserError(f"{path} holds {trained.name}, not {model}: name {trained.name}")
+    if hyper and canonical(trained.spec, hyper) != trained.hyper:
         raise UserError(
             f"{path} has the hyperparameters {trained.hyper or 'of the reference'}, "
             f"not {hyper}; leave out --hyper"
@@ -69,36 +102,71 @@ def load_trained(
     return trained
 
 
-def _load_file(path: Path, model: str | None, key: str | None, hyper: dict[str, Any]) -> Trained:
+def _load_files(
+    paths: list[Path], model: str | None, key: str | None, hyper: dict[str, Any]
+) -> Trained:
     import vae_jax
+    from vae_jax.convert.detect import detect_model
+    from vae_jax.convert.mapping import ignored_tensors, read_sizes, rules_of
 
-    tensors = vae_jax.read_checkpoint(path, key=key)
-    name = model or detect_model(path, tensors)
-    try:
-        return Trained(name, hyper, vae_jax.import_weights(name, tensors, **hyper), data=None)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-
-
-def detect_model(path: Path, tensors: Tensors) -> str:
-    """The model whose tensor names a file has.
-
-    Raises:
-        CheckpointError: none, or several.
-    """
-    from vae_jax.convert.mapping import rules_of
-    from vae_jax.models import MODELS
-
-    fits = [
-        name
-        for name in MODELS
-        if {r.source for r in rules_of(name) if r.default is None} <= tensors.keys()
-    ]
-    if len(fits) != 1:
-        found = ", ".join(list(tensors)[:4]) + (", ..." if len(tensors) > 4 else "")
-        raise CheckpointError(
-            f"{path} holds {len(tensors)} tensors ({found}) that are "
-            f"{'no' if not fits else 'more than one'} model's; name it with --model: "
-            f"{', '.join(fits or MODELS)}"
+    paths, tensors = _read_files(paths, key)
+    path = paths[0]
+    name = get_spec(model).name if model else detect_model(path, tensors)
+    spec = get_spec(name)
+    sizes, given = read_sizes(name, tensors), canonical(spec, hyper)
+    unknown = [k for k in spec.reference.undetermined if k not in given and k not in sizes]
+    if unknown:
+        defaults = spec.hyperparameters()
+        flags = " ".join(f"--hyper {k}={text_of(defaults[k])}" for k in unknown)
+        raise UserError(
+            f"{path}: the tensors of a {name} do not tell {' and '.join(unknown)}; give, for "
+            f"example, {flags}"
         )
-    return fits[0]
+    hyper = sizes | given
+    try:
+        variables = vae_jax.import_weights(name, tensors, **hyper)
+    except CheckpointError as error:
+        raise CheckpointError(f"{' and '.join(map(str, paths))}: {error}") from error
+    notes: dict[str, list[str]] = {}
+    for tensor, reason in ignored_tensors(name, tensors).items():
+        notes.setdefault(f"left out, {reason}", []).append(tensor)
+    for rule in rules_of(name, **hyper):
+        if rule.note:
+            notes.setdefault(rule.note, []).append(rule.source)
+    remarks = tuple(f"{note}: {', '.join(names)}" for note, names in notes.items())
+    return Trained(name, hyper, variables, spec.recipe, remarks)
+
+
+def _read_files(paths: list[Path], key: str | None) -> tuple[list[Path], Tensors]:
+    """The tensors of one file; or of an encoder's and a decoder's, joined; and which files."""
+    import vae_jax
+    from vae_jax.convert.detect import detect_part
+    from vae_jax.convert.parts import join_parts, sibling
+
+    tensors = vae_jax.read_checkpoint(paths[0], key=key)
+    part = detect_part(tensors)
+    if len(paths) == 1:
+        if part is None:
+            return paths, tensors
+        other = "decoder" if part == "encoder" else "encoder"
+        beside = sibling(paths[0], part, other)
+        if beside is None or not beside.is_file():
+            where = f" ({beside.name} is not beside it)" if beside else ""
+            raise CheckpointError(
+                f"{paths[0]} is {_PARTS[part]} without its {other}{where}: give both files, the "
+                "encoder first"
+            )
+        paths = [paths[0], beside] if part == "encoder" else [beside, paths[0]]
+    if len(paths) > 2:
+        raise UserError(f"{len(paths)} files given; expected one, or an encoder and a decoder")
+    parts = {}
+    for role, path in zip(_PARTS, paths, strict=True):
+        parts[role] = vae_jax.read_checkpoint(path, key=key)
+        found = detect_part(parts[role])
+        if found != role:
+            what = _PARTS[found] if found else f"neither of the parts ({', '.join(parts[role])})"
+            raise CheckpointError(
+                f"{path} was given as the {role} but is {what:.200}: give the encoder's file "
+                "first, then the decoder's"
+            )
+    return paths, join_parts(parts)

@@ -1,0 +1,103 @@
+"""``vae-jax denoise``: noise on clean images, and what a model makes of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vae_jax.cli.options import (
+    hyper_option,
+    json_option,
+    key_option,
+    label_option,
+    model_option,
+    setup_jax,
+)
+
+
+@click.command()
+@click.argument("trained")
+@click.argument("images", nargs=-1, type=click.Path())
+@click.option("--data", help="Data source; default: the one it was trained on.")
+@click.option("--count", default=500, type=click.IntRange(1), help="Images to take from the data.")
+@click.option("--show", default=10, type=click.IntRange(1), help="Images to draw.")
+@click.option("--corrupt", help="gaussian:SIGMA, mask:P or salt-pepper:P; default: the run's own.")
+@label_option
+@click.option("--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of the noise.")
+@click.option("--out", default="denoised.png", help="The picture to write.")
+@model_option
+@key_option
+@hyper_option
+@json_option
+def denoise(
+    trained: str,
+    images: tuple[str, ...],
+    data: str | None,
+    count: int,
+    show: int,
+    corrupt: str | None,
+    label: tuple[int, ...],
+    seed: int,
+    out: str,
+    model: str | None,
+    key: str | None,
+    hyper: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Draw clean images with noise, denoised by TRAINED, and clean; print the PSNR of both.
+
+    TRAINED is a run folder (of `vae-jax train --corrupt ...`), a Flax checkpoint folder or a
+    reference checkpoint file. The images are the clean IMAGES given, or the first test images of
+    a data source. The PSNR before is that of the images the model is given, and that of the same
+    as a screen shows them, cut off at black and white, which alone makes the error smaller.
+    """
+    setup_jax()
+    import jax
+    import numpy as np
+
+    from vae_jax import figures
+    from vae_jax.cli import drawing
+    from vae_jax.cli.inputs import stored_images
+    from vae_jax.cli.trained import load_trained
+    from vae_jax.corruption import corrupt as add_noise
+    from vae_jax.corruption import parse_corruption, psnr
+    from vae_jax.distributions import central_latent
+    from vae_jax.errors import UserError
+    from vae_jax.training.step import scale_pixels
+
+    loaded = load_trained(trained, model, key, hyper)
+    corruption = parse_corruption(corrupt or loaded.recipe.corrupt)
+    if corruption.kind == "none":
+        raise UserError(
+            f"{trained} was not trained to denoise; say what noise: --corrupt gaussian:0.3"
+        )
+    stored, labels = stored_images(loaded, images, data, count, label)
+    clean = scale_pixels(stored, loaded.spec.pixel_range)
+    keys = jax.random.split(jax.random.key(seed), len(stored))
+    noisy = add_noise(corruption, keys, clean, loaded.spec.pixel_range)
+    latent = central_latent(drawing.encode(loaded, noisy, labels))
+    denoised = drawing.decode(loaded, latent, labels)
+    drawing.require_finite(loaded, denoised)
+    given = drawing.to_unit(loaded, noisy)
+    shown, target = np.clip(given, 0, 1), stored.astype(np.float32) / 255
+    before, cut_off, after = (
+        float(np.mean(psnr(pictures, target, 1.0))) for pictures in (given, shown, denoised)
+    )
+    path = figures.save_figure(
+        figures.denoising_rows(shown[:show], denoised[:show], target[:show]), Path(out)
+    )
+    if as_json:
+        found = {"psnr_before": before, "psnr_before_cut_off": cut_off, "psnr_after": after}
+        # JSON has no infinity, which is the PSNR of an image that the noise has spared.
+        found = {name: value if math.isfinite(value) else None for name, value in found.items()}
+        found = {"images": len(stored), "corrupt": str(corruption), **found}
+        click.echo(json.dumps(found | {"picture": str(path)}))
+    else:
+        click.echo(
+            f"{len(stored)} images, {corruption}: PSNR {before:.2f} dB before ({cut_off:.2f} cut "
+            f"off at black and white), {after:.2f} dB after: {path}"
+        )

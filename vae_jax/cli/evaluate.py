@@ -1,0 +1,128 @@
+"""``vae-jax evaluate``: what ``vae_jax.evaluation`` finds for a trained model and a test set."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from vae_jax.cli.options import hyper_option, json_option, key_option, model_option, setup_jax
+
+if TYPE_CHECKING:
+    from vae_jax.evaluation import Evaluation, Figure
+
+
+@click.command()
+@click.argument("trained", nargs=-1, required=True)
+@click.option("--data", help="Data source; default: the one it was trained on.")
+@click.option(
+    "--count", type=click.IntRange(1), show_default="all", help="Images to take from the data."
+)
+@click.option(
+    "--samples",
+    multiple=True,
+    type=click.IntRange(1),
+    metavar="K",
+    help="Bound the log-likelihood with K draws an image; may be given several times.",
+)
+@click.option(
+    "--chunk",
+    default=5,
+    type=click.IntRange(1),
+    help="Draws decoded at a time, of each image of a batch: more need more memory.",
+)
+@click.option(
+    "--binarize",
+    default="none",
+    type=click.Choice(["none", "threshold", "sample"]),
+    help="Make pixels black or white: at one half, or with the pixel as the probability. Of grey "
+    "ones a Bernoulli decoder gives a cross entropy, which is no likelihood.",
+)
+@click.option("--batch-size", default=100, type=click.IntRange(1), help="Images at a time.")
+@click.option("--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of all draws.")
+@model_option
+@key_option
+@hyper_option
+@json_option
+def evaluate(
+    trained: tuple[str, ...],
+    data: str | None,
+    count: int | None,
+    samples: tuple[int, ...],
+    chunk: int,
+    binarize: Literal["none", "threshold", "sample"],
+    batch_size: int,
+    seed: int,
+    model: str | None,
+    key: str | None,
+    hyper: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Measure TRAINED on the test images of a data source.
+
+    TRAINED is a run folder, a Flax checkpoint folder or a reference checkpoint: a file, or an
+    encoder's and a decoder's. A source without test images is measured on its training images.
+    The images are encoded as they are, also by a model that was trained to denoise.
+    """
+    setup_jax()
+    from vae_jax import evaluation
+    from vae_jax.cli.trained import load_trained
+    from vae_jax.data import open_dataset
+
+    loaded = load_trained(trained, model, key, hyper)
+    source = data or loaded.recipe.data
+    dataset = open_dataset(source, loaded.model.image_shape)
+    part, split = ("train", dataset.train) if dataset.test is None else ("test", dataset.test)
+    found = evaluation.evaluate(
+        loaded.name,
+        loaded.hyper,
+        loaded.variables,
+        split.images[:count],
+        split.labels[:count],
+        batch_size=batch_size,
+        num_samples=samples,
+        chunk=chunk,
+        seed=seed,
+        binarize=binarize,
+        recipe=loaded.recipe,
+    )
+    if as_json:
+        click.echo(json.dumps(found.as_dict() | {"data": source, "split": part, "seed": seed}))
+        return
+    click.echo(f"{found.model} on {found.num_images} {part} images of {source}, seed {seed}")
+    if binarize != "none":
+        click.echo(f"pixels made black or white: {binarize}")
+    click.echo("\n".join(table(found)))
+
+
+def table(found: Evaluation) -> list[str]:
+    """The lines of the printed table: a figure an image, its standard error over the images, and
+    for a bound the error of its draws."""
+    rows = [("", "an image", "+- images", "+- draws")]
+    for name, figure in found.terms.items():
+        unit = found.unit if name == "reconstruction" else "nats"
+        rows.append((f"{name.replace('_', ' ')} ({unit})", *_cells(figure)))
+    if found.elbo is not None:
+        rows.append(("ELBO (nats)", *_cells(found.elbo)))
+    for count, bound in found.bounds.items():
+        rows.append(
+            (f"bound of {count} {'draw' if count == 1 else 'draws'} (nats)", *_cells(bound))
+        )
+    rows.append(("PSNR of the mean's decoding (dB)", *_cells(found.psnr)))
+    lines = [f"{name:<34}{mean:>12}{images:>12}{draws:>12}" for name, mean, images, draws in rows]
+    if found.active_units is not None:
+        active = f"{len(found.active_units)} of {found.latent_size}"
+        listed = ", ".join(map(str, found.active_units)) or "none"
+        lines.append(f"{'active units':<34}{active:>12}  latents {listed}")
+    joined = ", ".join(f"{k.replace('_', ' ')} {v:.6g}" for k, v in found.recipe_terms.items())
+    return [*lines, f"as its recipe joins them ({found.recipe_rule}): {joined}"]
+
+
+def _cells(figure: Figure) -> tuple[str, str, str]:
+    images, draws = figure.standard_error, figure.monte_carlo_error
+    return (
+        f"{figure.mean:.4f}",
+        "" if images is None else f"{images:.4f}",
+        "" if draws is None else f"{draws:.4f}",
+    )
