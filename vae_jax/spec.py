@@ -92,7 +92,8 @@ class Reference:
         sizes: hyperparameter to the tensor whose length it is, to read it off a checkpoint.
         infer: from a checkpoint's tensors to the hyperparameters that they determine, where
             lengths alone do not tell.
-        undetermined: hyperparameters that no checkpoint tells; a file's user names them.
+        undetermined: from the hyperparameters that are known of a checkpoint to those that its
+            user must name, because no tensor tells them.
         parts: the parts that are saved in a file each; empty where one file holds all.
         ignored: tensors that its checkpoints hold beside the model's.
         losses_budget: the largest relative error of a loss term in a float64 run of training
@@ -106,7 +107,7 @@ class Reference:
     noise_fed: Callable[[Any], tuple[str, ...]] = lambda model: ()
     sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     infer: Callable[[Mapping[str, np.ndarray]], dict[str, Any]] | None = None
-    undetermined: tuple[str, ...] = ()
+    undetermined: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda known: ()
     parts: tuple[str, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     losses_budget: float = 1e-12

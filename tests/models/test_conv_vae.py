@@ -156,7 +156,10 @@ def test_a_checkpoint_tells_the_hyperparameters_it_was_made_with(hyper, random_t
 
 
 def test_no_checkpoint_tells_the_size_of_the_images_so_that_it_must_be_named(random_tensors):
-    assert "image_shape" in vae_jax.MODELS["conv_vae"].reference.undetermined
+    undetermined = vae_jax.MODELS["conv_vae"].reference.undetermined
+    assert undetermined({}) == ("image_shape", "likelihood")
+    assert undetermined({"likelihood": "gaussian", "learned_scale": True})[2:] == ()
+    assert undetermined({"likelihood": "gaussian"})[2:] == ("scale",)
     odd, even = ({"image_shape": (side, side, 1), "widths": (2, 3)} for side in (27, 28))
     tensors = random_tensors("conv_vae", **odd)
     variables = vae_jax.import_weights("conv_vae", tensors, **even)

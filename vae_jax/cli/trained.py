@@ -113,8 +113,8 @@ def _load_files(
     path = paths[0]
     name = get_spec(model).name if model else detect_model(path, tensors)
     spec = get_spec(name)
-    sizes, given = read_sizes(name, tensors), canonical(spec, hyper)
-    unknown = [k for k in spec.reference.undetermined if k not in given and k not in sizes]
+    hyper = read_sizes(name, tensors) | canonical(spec, hyper)
+    unknown = [k for k in spec.reference.undetermined(hyper) if k not in hyper]
     if unknown:
         defaults = spec.hyperparameters()
         flags = " ".join(f"--hyper {k}={text_of(defaults[k])}" for k in unknown)
@@ -122,7 +122,6 @@ def _load_files(
             f"{path}: the tensors of a {name} do not tell {' and '.join(unknown)}; give, for "
             f"example, {flags}"
         )
-    hyper = sizes | given
     try:
         variables = vae_jax.import_weights(name, tensors, **hyper)
     except CheckpointError as error:

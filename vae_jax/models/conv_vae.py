@@ -180,6 +180,11 @@ def _infer(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return found
 
 
+def _undetermined(known: Mapping[str, Any]) -> tuple[str, ...]:
+    fixed = known.get("likelihood") == "gaussian" and not known.get("learned_scale")
+    return ("image_shape", "likelihood", *(["scale"] if fixed else []))
+
+
 def _check(model: ConvVAE) -> None:
     if model.learned_scale and model.likelihood != "gaussian":
         raise UserError(
@@ -208,7 +213,7 @@ SPEC = ModelSpec(
         checkpoint="state dict",
         infer=_infer,
         noise_fed=_noise_fed,
-        undetermined=("image_shape", "likelihood"),
+        undetermined=_undetermined,
     ),
     recipe=Recipe(
         data="digits",
