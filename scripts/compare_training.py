@@ -13,6 +13,7 @@ extra:
 """
 
 import argparse
+import functools
 import json
 import tempfile
 import time
@@ -46,9 +47,8 @@ def train_port(name: str, recipe: Recipe, dataset: Dataset, same_start: bool) ->
     return {k: v for k, v in record.items() if k not in ("epoch", "step", "seconds")}
 
 
-def train_reference(name: str, recipe: Recipe, dataset: Dataset, same_start: bool) -> Terms:
+def train_reference(name: str, recipe: Recipe, dataset: Dataset) -> Terms:
     """The same by the original, its images held in memory, its noise and order from NumPy."""
-    del same_start  # it starts from its own weights in any case
     spec, model = get_spec(name), create_model(name)
     reference = create_reference(name, np.float32, seed=recipe.seed)
     rng, (low, high) = np.random.default_rng(recipe.seed), spec.pixel_range
@@ -83,10 +83,11 @@ def run_all(
     same_start: bool,
 ) -> dict[str, list[str]]:
     """Makes the runs that are not kept yet, and keeps them; their keys, a list a side."""
+    port = functools.partial(train_port, same_start=same_start)
     dataset: Dataset | None = None
     keys: dict[str, list[str]] = {}
     for seed in range(seeds):
-        for side, run in (("JAX", train_port), ("original", train_reference)):
+        for side, run in (("JAX", port), ("original", train_reference)):
             own = [] if side == "original" or not same_start else ["same start"]
             key = json.dumps([name, side, recipe.data, recipe.epochs, seed, *own])
             keys.setdefault(side, []).append(key)
@@ -94,7 +95,7 @@ def run_all(
                 continue
             dataset = dataset or open_dataset(recipe.data, create_model(name).image_shape)
             started = time.perf_counter()
-            kept[key] = run(name, recipe.replace(seed=seed), dataset, same_start)
+            kept[key] = run(name, recipe.replace(seed=seed), dataset)
             text = ", ".join(f"{k} {v:.3f}" for k, v in kept[key].items())
             print(f"{name}, {side}, seed {seed}: {text} ({time.perf_counter() - started:.0f} s)")
             if out:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vae_jax.cli.options import hyper_option, json_option, key_option, model_option, setup_jax
+from vae_jax.cli.options import checkpoint_options, json_option, setup_jax
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pdparams", ".index")
 
@@ -16,9 +16,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".pdparams", ".index")
 @click.command()
 @click.argument("source", nargs=-1, required=True)
 @click.option("--to", "to", required=True, help="A new folder (Flax), or a file to write.")
-@model_option
-@key_option
-@hyper_option
+@checkpoint_options
 @click.option("--force", is_flag=True, help="Replace the file that --to names.")
 @json_option
 def convert(

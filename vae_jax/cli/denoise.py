@@ -9,14 +9,7 @@ from typing import Any
 
 import click
 
-from vae_jax.cli.options import (
-    hyper_option,
-    json_option,
-    key_option,
-    label_option,
-    model_option,
-    setup_jax,
-)
+from vae_jax.cli.options import checkpoint_options, json_option, label_option, setup_jax
 
 
 @click.command()
@@ -29,9 +22,7 @@ from vae_jax.cli.options import (
 @label_option
 @click.option("--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of the noise.")
 @click.option("--out", default="denoised.png", help="The picture to write.")
-@model_option
-@key_option
-@hyper_option
+@checkpoint_options
 @json_option
 def denoise(
     trained: str,

@@ -6,6 +6,7 @@ Images come as they are stored (uint8) and leave as floats in [0, 1].
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -45,16 +46,12 @@ def epoch_figure(run: Run, dataset: Dataset) -> Callable[[int, Variables], Any]:
 
 def encode(trained: Trained, images: Any, labels: Any = None) -> Any:
     """What ``encode`` returns for images in the model's pixel range, as NumPy arrays."""
-    model = trained.model
-    run = jax.jit(lambda v, x, *label: model.apply(v, x, *label, method="encode"))
-    return _in_chunks(trained, run, images, labels)
+    return _in_chunks(trained, "encode", images, labels)
 
 
 def decode(trained: Trained, z: Any, labels: Any = None) -> np.ndarray:
     """Images in [0, 1] of latents [N, L]."""
-    model = trained.model
-    run = jax.jit(lambda v, z, *label: model.apply(v, z, *label, method="decode"))
-    return to_unit(trained, _in_chunks(trained, run, z, labels))
+    return to_unit(trained, _in_chunks(trained, "decode", z, labels))
 
 
 def reconstruct(
@@ -134,11 +131,18 @@ def one_hot(trained: Trained, labels: Any) -> tuple[np.ndarray, ...]:
     return (np.eye(count, dtype=np.float32)[numbers],)
 
 
-def _in_chunks(trained: Trained, run: Any, values: Any, labels: Any) -> Any:
-    values, label = np.asarray(values), one_hot(trained, labels)
+@partial(jax.jit, static_argnums=(0, 1))  # here, so that an epoch's figure compiles nothing anew
+def _apply(model: Any, method: str, variables: Variables, *arguments: Any) -> Any:
+    return model.apply(variables, *arguments, method=method)
+
+
+def _in_chunks(trained: Trained, method: str, values: Any, labels: Any) -> Any:
+    model, arguments = trained.model, (np.asarray(values), *one_hot(trained, labels))
     parts = [
-        jax.device_get(run(trained.variables, *(a[i : i + _CHUNK] for a in (values, *label))))
-        for i in range(0, len(values), _CHUNK)
+        jax.device_get(
+            _apply(model, method, trained.variables, *(a[i : i + _CHUNK] for a in arguments))
+        )
+        for i in range(0, len(arguments[0]), _CHUNK)
     ]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from vae_jax.cli.options import hyper_option, json_option, key_option, model_option, setup_jax
+from vae_jax.cli.options import checkpoint_options, json_option, setup_jax
 
 if TYPE_CHECKING:
     from vae_jax.evaluation import Evaluation, Figure
@@ -41,9 +41,7 @@ if TYPE_CHECKING:
 )
 @click.option("--batch-size", default=100, type=click.IntRange(1), help="Images at a time.")
 @click.option("--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of all draws.")
-@model_option
-@key_option
-@hyper_option
+@checkpoint_options
 @json_option
 def evaluate(
     trained: tuple[str, ...],

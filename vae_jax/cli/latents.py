@@ -9,14 +9,7 @@ from typing import Any
 
 import click
 
-from vae_jax.cli.options import (
-    hyper_option,
-    json_option,
-    key_option,
-    label_option,
-    model_option,
-    setup_jax,
-)
+from vae_jax.cli.options import checkpoint_options, json_option, label_option, setup_jax
 
 dimensions_option = click.option(
     "--dimensions",
@@ -34,9 +27,7 @@ dimensions_option = click.option(
 @dimensions_option
 @click.option("--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of the noise.")
 @click.option("--out", default="latents", help="Folder of the pictures.")
-@model_option
-@key_option
-@hyper_option
+@checkpoint_options
 @json_option
 def latents(
     trained: str,
@@ -105,9 +96,7 @@ def latents(
 @click.option("--columns", default=20, type=click.IntRange(1), help="Pictures from left to right.")
 @label_option
 @click.option("--out", default="manifold.png", help="The picture to write; one a label.")
-@model_option
-@key_option
-@hyper_option
+@checkpoint_options
 def manifold(
     trained: str,
     data: str | None,

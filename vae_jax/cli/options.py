@@ -31,6 +31,11 @@ hyper_option = click.option(
 )
 
 
+def checkpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what a checkpoint file holds, where it does not tell."""
+    return model_option(key_option(hyper_option(command)))
+
+
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """An option for every field of Recipe; None where the user leaves the recipe's value, which
     depends on the model (``vae-jax models`` shows it)."""

@@ -8,14 +8,7 @@ from typing import Any
 
 import click
 
-from vae_jax.cli.options import (
-    hyper_option,
-    json_option,
-    key_option,
-    label_option,
-    model_option,
-    setup_jax,
-)
+from vae_jax.cli.options import checkpoint_options, json_option, label_option, setup_jax
 
 
 @click.command()
@@ -25,9 +18,7 @@ from vae_jax.cli.options import (
 @click.option("--count", default=16, type=click.IntRange(1), help="Images to take from the data.")
 @label_option
 @click.option("--out", default="reconstructions.png", help="The picture to write.")
-@model_option
-@key_option
-@hyper_option
+@checkpoint_options
 @json_option
 def reconstruct(
     trained: str,
@@ -83,9 +74,7 @@ def reconstruct(
 @label_option
 @click.option("--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of the noise.")
 @click.option("--out", default="samples.png", help="The picture to write.")
-@model_option
-@key_option
-@hyper_option
+@checkpoint_options
 def sample(
     trained: str,
     count: int | None,
