@@ -17,6 +17,9 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".pdparams", ".index")
 @click.argument("source", nargs=-1, required=True)
 @click.option("--to", "to", required=True, help="A new folder (Flax), or a file to write.")
 @checkpoint_options
+@click.option(
+    "--optimizer", is_flag=True, help="Also write Adam's state, for the original to train on."
+)
 @click.option("--force", is_flag=True, help="Replace the file that --to names.")
 @json_option
 def convert(
@@ -25,6 +28,7 @@ def convert(
     model: str | None,
     key: str | None,
     hyper: dict[str, Any],
+    optimizer: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -35,10 +39,17 @@ def convert(
     saved apart. --to names a new folder for a Flax checkpoint, or a file: .safetensors; .pth or
     .pt (needs PyTorch); .pdparams (A_encoder_False.pdparams, whose decoder is written beside it);
     .index (a TensorFlow checkpoint: needs TensorFlow).
+
+    With --optimizer the file is a training checkpoint of the model's own framework: for PyTorch
+    {"model", "optimizer", "epoch"} in one file, for Paddle a .pdopt beside each .pdparams, for
+    TensorFlow Adam's slots beside the variables.
     """
     setup_jax()
     import vae_jax
+    from vae_jax.cli.hand_over import kept_adam
     from vae_jax.cli.trained import load_trained
+    from vae_jax.convert.training_files import SUFFIXES as OPTIMIZER_SUFFIXES
+    from vae_jax.convert.training_files import files_with_adam, write_with_adam
     from vae_jax.errors import CheckpointError
     from vae_jax.training.checkpoint import save_variables
 
@@ -51,28 +62,46 @@ def convert(
     _require_absent(target, force)
     trained = load_trained(source, model, key, hyper)
     tensors = vae_jax.export_weights(trained.name, trained.variables, **trained.hyper)
-    written = [to]
-    if not target.suffix:
-        save_variables(target, trained.name, trained.hyper, trained.variables)
-    elif target.suffix == ".pdparams" and trained.spec.reference.parts:
+    files, kept = {"": target}, None
+    if target.suffix == ".pdparams" and trained.spec.reference.parts:
         files = _files_of_parts(target, trained.spec.reference.parts)
-        for path in files.values():
-            _require_absent(path, force)
+    written = list(files.values())
+    if optimizer:
+        framework = trained.spec.reference.framework
+        if target.suffix not in OPTIMIZER_SUFFIXES[framework]:
+            raise CheckpointError(
+                f"{to}: --optimizer writes {trained.name}'s Adam for {framework} alone; expected "
+                f"a name that ends in {' or '.join(OPTIMIZER_SUFFIXES[framework])}"
+            )
+        kept = kept_adam(source[0], trained, key)
+        written = files_with_adam(trained.name, written)
+    for path in written:
+        _require_absent(path, force)
+    if kept is not None:
+        write_with_adam(trained.name, list(files.values()), tensors, *kept)
+    elif not target.suffix:
+        save_variables(target, trained.name, trained.hyper, trained.variables)
+    elif "" in files:
+        vae_jax.write_checkpoint(target, tensors)
+    else:
         from vae_jax.convert.parts import split_parts
 
         for part, contents in split_parts(tensors).items():
             vae_jax.write_checkpoint(files[part], contents)
-        written = [str(path) for path in files.values()]
-    else:
-        vae_jax.write_checkpoint(target, tensors)
+    names = [to] if "" in files else [str(path) for path in written]
     count = sum(t.size for t in tensors.values())
     if as_json:
         figures = {"model": trained.name, "tensors": len(tensors), "numbers": count, "to": to}
-        click.echo(json.dumps(figures | {"files": written, "remarks": trained.remarks}))
+        if kept is not None:
+            figures |= {"optimizer_steps": kept.adam.step, "optimizer": kept.settings}
+        click.echo(json.dumps(figures | {"files": names, "remarks": trained.remarks}))
     else:
-        click.echo(f"{trained.name}: {len(tensors)} tensors, {count:,} numbers: {written[0]}")
-        for path in written[1:]:
+        click.echo(f"{trained.name}: {len(tensors)} tensors, {count:,} numbers: {names[0]}")
+        for path in names[1:]:
             click.echo(f"  and {path}")
+        if kept is not None:
+            settings = ", ".join(f"{field} {value:g}" for field, value in kept.settings.items())
+            click.echo(f"  Adam after {kept.adam.step} steps: {settings}")
         for remark in trained.remarks:
             click.echo(f"  {remark}")
 

@@ -26,6 +26,7 @@ from vae_jax.cli.options import (
 )
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
 @click.option("--init", default=None, help="Start from these weights: a run, folder or file.")
+@click.option("--fresh-optimizer", is_flag=True, help="Of --init's file, take the weights alone.")
 @click.option("--checkpoint-every", type=click.IntRange(1), help="Also save every so many steps.")
 @json_option
 def train(
@@ -34,6 +35,7 @@ def train(
     out: str | None,
     resume: bool,
     init: str | None,
+    fresh_optimizer: bool,
     checkpoint_every: int | None,
     as_json: bool,
     **fields: Any,
@@ -41,10 +43,13 @@ def train(
     """Train MODEL (`vae-jax models` lists them) and write a run folder.
 
     The folder holds run.json, metrics.jsonl, checkpoints/ and, after each epoch, the tutorial's
-    figure in figures/.
+    figure in figures/. A file given with --init that holds the original's Adam too (for Paddle: a
+    .pdopt file beside it) is continued with it: the next step is the one that the original would
+    take.
     """
     setup_jax()
     from vae_jax.cli.drawing import epoch_figure
+    from vae_jax.cli.hand_over import continue_adam
     from vae_jax.cli.inputs import open_training_data
     from vae_jax.cli.trained import load_trained
     from vae_jax.errors import RunError, UserError
@@ -64,22 +69,33 @@ def train(
         recipe, hyper = old.recipe, hyper or old.hyper
     else:
         run_folder.require_no_run(path)  # before anything slow
-    variables = None
+    chosen = set_fields(fields)
+    recipe, variables, adam = recipe.replace(**chosen), None, None
     if init:
         trained = load_trained(init, model=model, hyper=hyper)
         variables, hyper = trained.variables, trained.hyper
+        if not fresh_optimizer:
+            adam = continue_adam(trained, recipe, chosen)
+    elif fresh_optimizer:
+        raise UserError("--fresh-optimizer is about the file of --init; give it, or leave it out")
     hyper = canonical(spec, hyper)
-    run = run_folder.Run(path, model, hyper, recipe.replace(**set_fields(fields)), init)
+    if adam is not None:
+        recipe = adam.recipe
+        for line in () if as_json else adam.lines:
+            click.echo(line)
+    run = run_folder.Run(path, model, hyper, recipe, init, adam.steps if adam else None)
     dataset = open_training_data(run.recipe, create_model(model, **hyper).image_shape)
     result = train_model(
         run,
         dataset,
         resume=resume,
         variables=variables,
+        opt_state=adam.opt_state if adam else None,
         checkpoint_every=checkpoint_every,
         on_epoch=epoch_figure(run, dataset),
     )
     if as_json:
-        click.echo(json.dumps({"run": str(path), "epochs": result.epochs}))
+        continued = {"init_optimizer_steps": adam.steps, "remarks": adam.lines} if adam else {}
+        click.echo(json.dumps({"run": str(path), "epochs": result.epochs} | continued))
     else:
         click.echo(f"trained {model} to step {int(result.state.step)}: {path}")

@@ -30,6 +30,7 @@ class Trained(NamedTuple):
         variables: NumPy arrays.
         recipe: how it was trained, or the reference's recipe where that is not known.
         remarks: what was left out of a reference checkpoint, or kept for export alone, and why.
+        files: the reference checkpoint's files; () of a folder.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Trained(NamedTuple):
     variables: Variables
     recipe: Recipe
     remarks: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
 
     @property
     def spec(self) -> ModelSpec:
@@ -133,7 +135,7 @@ def _load_files(
         if rule.note:
             notes.setdefault(rule.note, []).append(rule.source)
     remarks = tuple(f"{note}: {', '.join(names)}" for note, names in notes.items())
-    return Trained(name, hyper, variables, spec.recipe, remarks)
+    return Trained(name, hyper, variables, spec.recipe, remarks, tuple(paths))
 
 
 def _read_files(paths: list[Path], key: str | None) -> tuple[list[Path], Tensors]:

@@ -110,6 +110,12 @@ def rules_of(name: str, **hyper: Any) -> tuple[Rule, ...]:
     return get_spec(name).rules(create_model(name, **hyper))
 
 
+def source_shapes(name: str, **hyper: Any) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor of a model's reference, in the reference's order."""
+    rules, shapes = _rules_and_shapes(name, **hyper)
+    return {rule.source: _source_shape(rule, shapes[rule.target]) for rule in rules}
+
+
 def _rules_and_shapes(name: str, **hyper: Any) -> tuple[tuple[Rule, ...], dict[Path, tuple]]:
     """The rules, and the shape of every leaf as Flax itself would create it."""
     model = create_model(name, **hyper)

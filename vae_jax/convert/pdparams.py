@@ -46,12 +46,7 @@ def read_pdparams(data: memoryview) -> Any:
     Raises:
         CheckpointError: if the file is damaged, hostile or holds other things than plain data.
     """
-    root, end = load_pickle(
-        data, 0, _find_global, _no_persistent, writer="paddle.save", keep_over=MAX_NAME
-    )
-    if end != len(data):
-        raise _damaged(f"its pickle ends at byte {end} of {len(data)}")
-    root = _as_tensor(root)
+    root = _as_tensor(_load(data))
     _settle(root)
     if type(root) is dict:
         root.pop(NAME_TABLE, None)
@@ -59,8 +54,23 @@ def read_pdparams(data: memoryview) -> Any:
     return root
 
 
-def write_pdparams(arrays: Mapping[str, np.ndarray], file: BinaryIO) -> None:
-    """Write C-contiguous arrays as ``paddle.save`` does, without its table of internal names.
+def parameter_names(data: memoryview) -> dict[str, str]:
+    """The internal name that Paddle gave each tensor of a file; {} where the file keeps none.
+
+    Raises:
+        CheckpointError: as `read_pdparams`; or the table is not one of names.
+    """
+    root = _load(data)
+    table = root.get(NAME_TABLE, {}) if type(root) is dict else {}
+    if type(table) is not dict or not all(type(n) is str for item in table.items() for n in item):
+        raise _damaged(f"its table {NAME_TABLE} is not one of names")
+    return table
+
+
+def write_pdparams(
+    arrays: Mapping[str, np.ndarray], file: BinaryIO, names: Mapping[str, str] | None = None
+) -> None:
+    """Write C-contiguous arrays as ``paddle.save`` does; its table of internal names if given.
 
     Raises:
         CheckpointError: for a dtype or a name that such a file cannot have.
@@ -77,7 +87,17 @@ def write_pdparams(arrays: Mapping[str, np.ndarray], file: BinaryIO) -> None:
                 f"has a tensor named {name!r:.80}: expected at most {MAX_NAME} bytes, and no name "
                 "that Paddle itself uses; rename it"
             )
-    pickle.dump(dict(arrays), file, PROTOCOL)
+    table = {} if names is None else {NAME_TABLE: dict(names)}
+    pickle.dump(dict(arrays) | table, file, PROTOCOL)
+
+
+def _load(data: memoryview) -> Any:
+    root, end = load_pickle(
+        data, 0, _find_global, _no_persistent, writer="paddle.save", keep_over=MAX_NAME
+    )
+    if end != len(data):
+        raise _damaged(f"its pickle ends at byte {end} of {len(data)}")
+    return root
 
 
 def _find_global(module: str, name: str) -> Any:

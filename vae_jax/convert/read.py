@@ -8,16 +8,17 @@ containers with `Tensor` leaves.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from vae_jax.convert.names import strip_wrappers
-from vae_jax.convert.pdparams import read_pdparams
+from vae_jax.convert.pdparams import parameter_names, read_pdparams
 from vae_jax.convert.safetensors import read_safetensors
 from vae_jax.convert.state_dicts import choose_state_dict
 from vae_jax.convert.torch_legacy import MAGIC_BYTES, read_torch_legacy
@@ -70,10 +71,37 @@ def read_as_named(path: str | os.PathLike[str], *, key: str | None = None) -> di
     Raises:
         CheckpointError: as `read_checkpoint`, without the path.
     """
-    try:
-        data = _map_file(path)
-        root = _find_reader(data)(data)
+    with _our_errors():
+        root = read_root(path)
         return {name: tensor.array() for name, tensor in choose_state_dict(root, key).items()}
+
+
+def read_root(path: str | os.PathLike[str]) -> Any:
+    """All that a file holds beside its weights too: plain containers with `Tensor` leaves.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`, without the path.
+    """
+    with _our_errors():
+        data = _map_file(path)
+        return _find_reader(data)(data)
+
+
+def read_parameter_names(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Paddle's internal name of each tensor of a file; {} of a file that is not Paddle's.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`, without the path.
+    """
+    with _our_errors():
+        data = _map_file(path)
+        return parameter_names(data) if _find_reader(data) is read_pdparams else {}
+
+
+@contextlib.contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
     except CheckpointError:
         raise
     except OSError as error:

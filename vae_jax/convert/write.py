@@ -6,12 +6,13 @@ reader and compared bit for bit; only then does it take the old one's place, in 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from vae_jax.convert.safetensors import encode_safetensors
 from vae_jax.convert.torch_tensors import DTYPES
 from vae_jax.errors import CheckpointError, MissingExtraError
 
-_Write = Callable[[BinaryIO], None]
+Write = Callable[[BinaryIO], None]
 
 
 def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Any]) -> None:
@@ -47,23 +48,67 @@ def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Any]) -
     if Path(path).suffix == ".index":
         write_tensorflow(str(path).removesuffix(".index"), tensors)
         return
-    try:
+    with one_line_errors(path):
         target = Path(os.path.realpath(path))  # a link stays a link
         prepare = _FORMATS.get(target.suffix)
         if prepare is None:
             raise CheckpointError(
                 f"has the suffix {target.suffix!r}: expected one of {', '.join(_FORMATS)}"
             )
-        arrays = {name: _plain(name, value) for name, value in tensors.items()}
-        if not arrays:
-            raise CheckpointError("would hold no tensors: nothing was written")
-        if target.is_dir():
-            raise CheckpointError("is a folder: expected the name of a file")
-        if not target.parent.is_dir():
-            raise CheckpointError(
-                f"cannot be written: there is no folder {str(target.parent)!r}; create it first"
-            )
-        _replace(target, prepare(arrays), arrays)
+        arrays = plain_arrays(tensors)
+        file = NewFile(path, prepare(arrays), lambda draft: check_tensors(draft, arrays))
+    replace_files([file])
+
+
+class NewFile(NamedTuple):
+    """A file to write or replace.
+
+    Attributes:
+        path: where.
+        write: writes its bytes.
+        check: reads them back from a path and raises CheckpointError where they differ.
+    """
+
+    path: str | os.PathLike[str]
+    write: Write
+    check: Callable[[Path], None]
+
+
+def replace_files(files: Sequence[NewFile]) -> None:
+    """Write files that belong together: all beside their places and proven, and then moved there.
+
+    Raises:
+        CheckpointError: one line; nothing was replaced, unless the disk failed between the moves.
+    """
+    with contextlib.ExitStack() as drafts:
+        ready = []
+        for file in files:
+            with one_line_errors(file.path):
+                target = Path(os.path.realpath(file.path))
+                ready.append((drafts.enter_context(_drafted(target, file)), target))
+        for (draft, target), file in zip(ready, files, strict=True):
+            with one_line_errors(file.path):
+                os.replace(draft, target)
+
+
+def check_tensors(draft: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises CheckpointError unless a file holds these arrays, bit for bit."""
+    compare_arrays(read_as_named(draft), arrays)
+
+
+def plain_arrays(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Arrays as files have them, by name; raises CheckpointError for others, or none."""
+    arrays = {name: _plain(name, value) for name, value in tensors.items()}
+    if not arrays:
+        raise CheckpointError("would hold no tensors: nothing was written")
+    return arrays
+
+
+@contextlib.contextmanager
+def one_line_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Makes every error in the block one line about the path of a file that is written."""
+    try:
+        yield
     except MissingExtraError:
         raise
     except CheckpointError as error:
@@ -88,24 +133,32 @@ def _plain(name: Any, value: Any) -> np.ndarray:
     return array
 
 
-def _replace(target: Path, write: _Write, arrays: dict[str, np.ndarray]) -> None:
-    """Write beside the target, prove the copy, and put it in the target's place."""
+@contextlib.contextmanager
+def _drafted(target: Path, file: NewFile) -> Iterator[Path]:
+    """A file written beside its place and proven; what is left of it goes at the end."""
+    if target.is_dir():
+        raise CheckpointError("is a folder: expected the name of a file")
+    if not target.parent.is_dir():
+        raise CheckpointError(
+            f"cannot be written: there is no folder {str(target.parent)!r}; create it first"
+        )
     # Not tempfile: its files are for their owner alone, and this one is to stay.
     draft = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
     try:
-        with open(draft, "xb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        _compare(read_as_named(draft), arrays)
+        with open(draft, "xb") as stream:
+            file.write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        file.check(draft)
         if target.exists():
             os.chmod(draft, target.stat().st_mode & 0o777)
-        os.replace(draft, target)
+        yield draft
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _compare(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
+def compare_arrays(found: Mapping[Any, np.ndarray], expected: Mapping[Any, np.ndarray]) -> None:
+    """Raises CheckpointError unless both hold the same arrays, bit for bit."""
     if found.keys() != expected.keys():
         raise CheckpointError("was read back with other names than were written: not replaced")
     for name, array in expected.items():
@@ -122,7 +175,7 @@ def _bytes(array: np.ndarray) -> np.ndarray:
     return array.reshape(-1).view(np.uint8)
 
 
-def _as_safetensors(arrays: dict[str, np.ndarray]) -> _Write:
+def _as_safetensors(arrays: dict[str, np.ndarray]) -> Write:
     def write(file: BinaryIO) -> None:
         for piece in encode_safetensors(arrays):
             file.write(piece)
@@ -130,7 +183,21 @@ def _as_safetensors(arrays: dict[str, np.ndarray]) -> _Write:
     return write
 
 
-def _as_torch(arrays: dict[str, np.ndarray]) -> _Write:
+def _as_torch(arrays: dict[str, np.ndarray]) -> Write:
+    torch, tensor = torch_tensors()
+
+    def write(file: BinaryIO) -> None:
+        torch.save(OrderedDict((name, tensor(array)) for name, array in arrays.items()), file)
+
+    return write
+
+
+def torch_tensors() -> tuple[Any, Callable[[np.ndarray], Any]]:
+    """PyTorch, and the function that makes a tensor of an array, bit for bit.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     try:
         import torch
     except ImportError as error:
@@ -146,17 +213,14 @@ def _as_torch(arrays: dict[str, np.ndarray]) -> _Write:
             plain = plain.view(f"u{plain.dtype.itemsize}")
         return torch.from_numpy(plain).view(torch_dtypes[array.dtype])
 
-    def write(file: BinaryIO) -> None:
-        torch.save(OrderedDict((name, tensor(array)) for name, array in arrays.items()), file)
-
-    return write
+    return torch, tensor
 
 
-def _as_paddle(arrays: dict[str, np.ndarray]) -> _Write:
+def _as_paddle(arrays: dict[str, np.ndarray]) -> Write:
     return lambda file: write_pdparams(arrays, file)
 
 
-_FORMATS: dict[str, Callable[[dict[str, np.ndarray]], _Write]] = {
+_FORMATS: dict[str, Callable[[dict[str, np.ndarray]], Write]] = {
     ".safetensors": _as_safetensors,
     ".pth": _as_torch,
     ".pt": _as_torch,

@@ -8,13 +8,14 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 import orbax.checkpoint as ocp
 
 from vae_jax.errors import CheckpointError, RunError, UserError
 from vae_jax.models import create_model, get_spec
 from vae_jax.models.hyper import canonical
 from vae_jax.training.run import write_atomically
-from vae_jax.training.state import TrainState, check_variables, variables_of
+from vae_jax.training.state import TrainState, check_variables
 from vae_jax.typing import Variables
 
 
@@ -73,13 +74,26 @@ def load_run_variables(folder: Path) -> Variables:
     Raises:
         RunError: there is no checkpoint.
     """
+    return load_run_state(folder).variables
+
+
+def load_run_state(folder: Path) -> TrainState:
+    """A run's last checkpoint as NumPy arrays, with Adam's state alone of the optimiser's.
+
+    Raises:
+        RunError: there is no checkpoint.
+    """
     folder = folder.absolute()
     steps = ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
     if not steps:
         raise RunError(f"{folder} holds no checkpoint yet; expected a run that has saved one")
     try:
         tree = _restore_numpy(folder / str(max(steps)) / "default")
-        return variables_of(tree["params"], tree["batch_stats"])
+        # Orbax keeps a named tuple as a dict of its fields, and an optimiser's chain as a list.
+        parts = jax.tree.leaves(tree["opt_state"], is_leaf=lambda part: isinstance(part, dict))
+        (adam,) = [part for part in parts if isinstance(part, dict)]
+        opt_state: Any = optax.ScaleByAdamState(**adam)
+        return TrainState(tree["step"], tree["params"], tree["batch_stats"], opt_state)
     except Exception as error:  # Orbax and TensorStore have errors of many kinds
         raise RunError(
             f"checkpoint {max(steps)} in {folder} cannot be read: {_first_line(error)}"

@@ -45,6 +45,7 @@ def train(
     *,
     resume: bool = False,
     variables: Variables | None = None,
+    opt_state: Any = None,
     checkpoint_every: int | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> Result:
@@ -55,6 +56,8 @@ def train(
         dataset: images of the model's shape.
         resume: continue the run that the folder holds, exactly where its last checkpoint was.
         variables: weights to start from; default: the reference's initial distributions.
+        opt_state: state of the recipe's optimiser to start from, beside ``variables``; default: a
+            fresh one. The run's own steps are counted from 0 all the same.
         checkpoint_every: steps between checkpoints; default: one after each epoch.
         on_epoch: called with the epoch's number (0 before training) and the variables.
 
@@ -73,7 +76,7 @@ def train(
     if variables is not None:
         check_variables(model, variables)
     _prepare_folder(run, dataset, resume)
-    state = create_state(model, optimizer, init_key, variables)
+    state = create_state(model, optimizer, init_key, variables, opt_state)
     checkpoints = Checkpoints(run.checkpoints)
     try:
         if resume and checkpoints.latest_step is not None:

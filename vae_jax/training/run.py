@@ -27,6 +27,8 @@ class Run:
         hyper: hyperparameters that differ from the reference's.
         recipe: every number of the training.
         init: where its first weights came from; None for the reference's initialisation.
+        init_optimizer_steps: how many steps the optimiser that came with them had taken; None for
+            a fresh one.
     """
 
     path: Path
@@ -34,6 +36,7 @@ class Run:
     hyper: dict[str, Any]
     recipe: Recipe
     init: str | None = None
+    init_optimizer_steps: int | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -102,6 +105,7 @@ def create_run(run: Run, data: dict[str, Any]) -> None:
             "hyper": run.hyper,
             "recipe": dataclasses.asdict(run.recipe),
             "init": run.init,
+            "init_optimizer_steps": run.init_optimizer_steps,
             "data": data,
             "environment": environment(),
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -46,15 +46,20 @@ def create_state(
     optimizer: optax.GradientTransformation,
     key: Key,
     variables: Variables | None = None,
+    opt_state: Any = None,
 ) -> TrainState:
-    """A state at step 0: initialised from the key, or with the given variables."""
+    """A state at step 0: initialised from the key, or with the given variables; and with the given
+    state of the optimiser, whose own count may stand anywhere."""
     if variables is None:
         variables = init_variables(model, key)
     assert variables is not None
     # Copies, because the step is given the state's memory and the caller keeps the variables.
     params = jax.tree.map(jnp.array, variables["params"])
     batch_stats = jax.tree.map(jnp.array, variables.get("batch_stats", {}))
-    return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params))
+    fresh = optimizer.init(params)
+    if opt_state is not None:
+        fresh = jax.tree.map(lambda old, new: jnp.array(new, old.dtype), fresh, opt_state)
+    return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, fresh)
 
 
 def check_variables(model: nn.Module, variables: Variables) -> None:

@@ -1,0 +1,151 @@
+"""Adam's state between a reference's names and layouts and an Optax state.
+
+The moments are laid out as their parameters are, so the model's own rules move them. Source:
+``torch.optim.Adam``, whose names of the moments are used for all frameworks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from vae_jax.convert.mapping import export_leaves, flat_leaves, rules_of, source_shapes
+from vae_jax.errors import CheckpointError
+from vae_jax.typing import Tensors
+
+MAX_STEPS = 2**31 - 1  # Optax counts in int32
+_ALONE = "--fresh-optimizer imports the weights alone"
+
+
+class AdamState(NamedTuple):
+    """What Adam remembers, under a reference's tensor names and in its layouts.
+
+    Attributes:
+        step: updates taken.
+        exp_avg: the first moment of each parameter.
+        exp_avg_sq: the second moment.
+        settings: recipe fields that a file tells (``learning_rate`` and so on); {} where the
+            framework keeps them out of its files, or there is no file yet.
+        epoch: the epoch that the file names; None where it names none.
+    """
+
+    step: int
+    exp_avg: Tensors
+    exp_avg_sq: Tensors
+    settings: dict[str, float]
+    epoch: int | None = None
+
+
+def cannot_continue(found: str, expected: str) -> CheckpointError:
+    """The error of an optimiser's state that this package's Adam cannot go on from."""
+    return CheckpointError(f"{found}: expected {expected}; {_ALONE}")
+
+
+def parameter_shapes(name: str, **hyper: Any) -> dict[str, tuple[int, ...]]:
+    """The reference's parameters (what has a gradient) and their shapes, in its own order."""
+    shapes = source_shapes(name, **hyper)
+    rules = rules_of(name, **hyper)
+    return {rule.source: shapes[rule.source] for rule in rules if rule.target[0] == "params"}
+
+
+def import_adam(name: str, adam: AdamState, opt_state: Any, **hyper: Any) -> Any:
+    """The Optax state that continues a reference's Adam.
+
+    Args:
+        name: one of ``vae_jax.MODELS``.
+        adam: the reference's state. A parameter without moments never had a gradient: zeros.
+        opt_state: a state of the model's optimiser (``jax.eval_shape`` of its ``init`` will do),
+            whose Adam is replaced.
+        **hyper: the model's hyperparameters where they differ from the reference's.
+
+    Returns:
+        The same tree with the count and, as NumPy arrays, the moments; half precisions widened.
+
+    Raises:
+        CheckpointError: a moment is unexpected, misshapen, not finite, a negative square or
+            without its other half; or there are none, or no or too many steps.
+    """
+    shapes = parameter_shapes(name, **hyper)
+    check_adam(adam, shapes)
+    moments = []
+    for tensors in (adam.exp_avg, adam.exp_avg_sq):
+        example = next(iter(tensors.values()))
+        leaves = {}
+        for rule in rules_of(name, **hyper):
+            if rule.source in shapes:
+                array = tensors.get(rule.source)
+                if array is None:
+                    array = np.zeros(shapes[rule.source], example.dtype)
+                dtype = array.dtype if array.dtype.itemsize >= 4 else np.float32
+                leaves[rule.target[1:]] = np.array(rule.to_target(array), dtype, order="C")
+        moments.append(flax.traverse_util.unflatten_dict(leaves))
+    count = np.asarray(adam.step, np.int32)
+    imported = optax.ScaleByAdamState(count, *moments)  # pyright: ignore[reportArgumentType]
+    return jax.tree.map(
+        lambda part: imported if _is_adam(part) else part, opt_state, is_leaf=_is_adam
+    )
+
+
+def export_adam(name: str, opt_state: Any, **hyper: Any) -> AdamState:
+    """A reference's Adam with an Optax state's count and moments: the inverse of ``import_adam``.
+
+    Args:
+        name: one of ``vae_jax.MODELS``.
+        opt_state: a state of the model's optimiser.
+        **hyper: the model's hyperparameters where they differ from the reference's.
+
+    Raises:
+        CheckpointError: there is no state of Adam, or it is not of this model.
+    """
+    found = [s for s in jax.tree.leaves(opt_state, is_leaf=_is_adam) if _is_adam(s)]
+    if len(found) != 1:
+        raise CheckpointError(
+            f"the optimiser's state holds {len(found)} states of Adam: expected 1"
+        )
+    (state,) = found
+    rules = rules_of(name, **hyper)
+    moments = [export_leaves(rules, flat_leaves({"params": t})) for t in (state.mu, state.nu)]
+    adam = AdamState(int(state.count), moments[0], moments[1], {})
+    check_adam(adam, parameter_shapes(name, **hyper))
+    return adam
+
+
+def check_adam(adam: AdamState, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raises CheckpointError unless the state is one of parameters of these names and shapes."""
+    if not 1 <= adam.step <= MAX_STEPS:
+        raise cannot_continue(
+            f"its optimiser has taken {adam.step} steps", f"from 1 to {MAX_STEPS}"
+        )
+    if not adam.exp_avg:
+        raise cannot_continue("its optimiser has moments of no parameter", "Adam's moments")
+    if odd := sorted(adam.exp_avg.keys() ^ adam.exp_avg_sq.keys()):
+        raise cannot_continue(
+            f"its optimiser has one of the two moments alone of {odd[0]}", "both, or neither"
+        )
+    for moment, tensors in (("exp_avg", adam.exp_avg), ("exp_avg_sq", adam.exp_avg_sq)):
+        for name, array in tensors.items():
+            if name not in shapes:
+                raise cannot_continue(f"its {moment} is of {name!r:.80}", "the model's parameters")
+            if array.shape != shapes[name]:
+                raise cannot_continue(
+                    f"its {moment} of {name} is {array.shape}", f"the parameter's {shapes[name]}"
+                )
+            if not jnp.issubdtype(array.dtype, jnp.floating):
+                raise cannot_continue(f"its {moment} of {name} is {array.dtype}", "floating point")
+            plain = array.astype(np.float32) if array.dtype.itemsize < 4 else array
+            if not np.isfinite(plain).all():
+                raise cannot_continue(f"its {moment} of {name} is not finite", "finite moments")
+            if moment == "exp_avg_sq" and (plain < 0).any():
+                raise cannot_continue(
+                    f"its {moment} of {name} is negative somewhere", "means of squares"
+                )
+
+
+def _is_adam(part: Any) -> bool:
+    return isinstance(part, optax.ScaleByAdamState)

@@ -1,0 +1,163 @@
+"""The state of ``paddle.optimizer.Adam`` in ``.pdopt`` files: read without Paddle, and named.
+
+Such a file knows a parameter by Paddle's internal name (``conv2d_0.w_0``), which counts the layers
+of the process in the order of their construction; the table in the ``.pdparams`` beside it ties
+that to ``conv1.weight``. It keeps neither the step size nor the betas.
+
+Source: ``paddle/optimizer/optimizer.py`` and ``adam.py``, read for the names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vae_jax.convert.beta_powers import power_after, steps_of
+from vae_jax.convert.optimizer import AdamState, cannot_continue, check_adam
+from vae_jax.convert.read import one_line, read_parameter_names, read_root
+from vae_jax.convert.torch_tensors import Tensor
+from vae_jax.errors import CheckpointError
+from vae_jax.recipe import Recipe
+from vae_jax.typing import Tensors
+
+SUFFIX = ".pdopt"
+_SLOTS = {"moment1": "exp_avg", "moment2": "exp_avg_sq"}
+_POWERS = ("beta1_pow_acc", "beta2_pow_acc")
+# The last number tells optimisers of one process apart that were made for the same parameters.
+_KEY = re.compile(rf"(.+)_({'|'.join((*_SLOTS, *_POWERS))})_\d+", re.DOTALL)
+_TRANSPOSED = ("decoder.conv2", "decoder.conv3")  # tutorial 004; what else it has is a Conv2D
+
+
+def find_paddle_adam(
+    files: Mapping[str, Path], shapes: Mapping[str, tuple[int, ...]], recipe: Recipe
+) -> AdamState | None:
+    """The state of Adam in the ``.pdopt`` files beside a model's ``.pdparams`` files.
+
+    Args:
+        files: what precedes a file's names in the model's (``encoder.``) to the ``.pdparams``.
+        shapes: of the model's parameters.
+        recipe: the betas that the original was trained with.
+
+    Returns:
+        The state; None if no such file is there.
+
+    Raises:
+        CheckpointError: one is there and another is not, or Adam cannot be continued from them.
+    """
+    beside = {prefix: path.with_suffix(SUFFIX) for prefix, path in files.items()}
+    there = [path for path in beside.values() if path.is_file()]
+    if not there:
+        return None
+    moments: dict[str, Tensors] = {moment: {} for moment in _SLOTS.values()}
+    counts: dict[Path, int] = {}
+    path = there[0]
+    try:
+        for prefix, path in beside.items():
+            if path not in there:
+                raise cannot_continue(f"is not there, and {there[0].name} is", "both, or neither")
+            names = read_parameter_names(files[prefix])
+            if not names:
+                raise cannot_continue(
+                    f"{files[prefix].name} does not tell whose moments it holds (it has no table "
+                    "of Paddle's names)",
+                    "a file that paddle.save wrote of layer.state_dict()",
+                )
+            known = {internal: f"{prefix}{name}" for name, internal in names.items()}
+            powers = _read(read_root(path), known, moments)
+            betas = (recipe.beta1, recipe.beta2)
+            counts[path] = steps_of(list(zip(betas, powers, strict=True)))
+        if len(set(counts.values())) > 1:
+            listed = ", ".join(f"{path.name} {steps}" for path, steps in counts.items())
+            raise cannot_continue(
+                f"counts other steps than the file of the other part ({listed})", "the same"
+            )
+        adam = AdamState(counts[path], moments["exp_avg"], moments["exp_avg_sq"], {})
+        check_adam(adam, shapes)
+    except CheckpointError as error:
+        raise CheckpointError(one_line(path, str(error))) from error
+    return adam
+
+
+def paddle_names(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Paddle's internal names in a process that makes the tutorial's encoder, then its decoder,
+    and no layer before.
+
+    >>> paddle_names({"encoder.conv1.weight": 0, "encoder.conv1.bias": 0, "decoder.conv2.bias": 0})
+    {'encoder.conv1.weight': 'conv2d_0.w_0', 'encoder.conv1.bias': 'conv2d_0.b_0', \
+'decoder.conv2.bias': 'conv2d_transpose_0.b_0'}
+    """
+    layers: dict[str, str] = {}
+    counts = {"conv2d": 0, "conv2d_transpose": 0}
+    found = {}
+    for name in parameters:
+        layer, _, kind = name.rpartition(".")
+        if layer not in layers:
+            base = "conv2d_transpose" if layer in _TRANSPOSED else "conv2d"
+            layers[layer] = f"{base}_{counts[base]}"
+            counts[base] += 1
+        found[name] = f"{layers[layer]}.{kind[0]}_0"
+    return found
+
+
+def paddle_state(
+    adam: AdamState, names: Mapping[str, str], recipe: Recipe, part: str = ""
+) -> Tensors:
+    """What ``set_state_dict`` of a part's Adam takes: arrays by Paddle's names of them.
+
+    Args:
+        adam: the model's state.
+        names: parameter to Paddle's name of it.
+        recipe: the betas.
+        part: the part, such as ``encoder``.
+    """
+    found: Tensors = {}
+    powers = dict(zip(_POWERS, (recipe.beta1, recipe.beta2), strict=True))
+    for name, moment in adam.exp_avg.items():
+        if name.startswith(part):
+            found[f"{names[name]}_moment1_0"] = moment
+            found[f"{names[name]}_moment2_0"] = adam.exp_avg_sq[name]
+            for power, beta in powers.items():
+                value = power_after(adam.step, beta, moment.dtype)
+                found[f"{names[name]}_{power}_0"] = value.reshape(1)
+    return found
+
+
+def _read(root: Any, known: Mapping[str, str], moments: dict[str, Tensors]) -> list[np.ndarray]:
+    """Adds a file's moments under the model's names; the powers of the betas, [] each."""
+    if type(root) is not dict:
+        raise cannot_continue("holds no dict", "what paddle.save writes of opt.state_dict()")
+    if root.get("master_weights"):
+        raise cannot_continue("holds master_weights (mixed precision)", "moments of the weights")
+    powers: dict[str, np.ndarray] = {}
+    seen: set[tuple[str, str]] = set()
+    for key, value in root.items():
+        if key in ("LR_Scheduler", "master_weights"):
+            continue
+        found = _KEY.fullmatch(key) if type(key) is str else None
+        if found is None or type(value) is not Tensor:
+            raise cannot_continue(f"holds {key!r:.80}", "the state of plain Adam alone")
+        internal, kind = found[1], found[2]
+        if internal not in known:
+            raise cannot_continue(
+                f"holds the state of {internal!r:.80}, which the .pdparams beside it has not",
+                "two files of the same process",
+            )
+        if (internal, kind) in seen:
+            raise cannot_continue(f"holds {kind} of {internal!r:.80} twice", "one optimiser")
+        seen.add((internal, kind))
+        array = value.array()
+        if kind in _SLOTS:
+            moments[_SLOTS[kind]][known[internal]] = array
+            continue
+        if array.size != 1 or array.dtype.kind != "f":
+            raise cannot_continue(f"has {key!r:.80} of shape {array.shape}", "one number")
+        power = powers.setdefault(kind, array.reshape(()))
+        if power != array.reshape(()):
+            raise cannot_continue(f"has different {kind} of its parameters", "the same of all")
+    if len(powers) < len(_POWERS):
+        raise cannot_continue("holds no powers of the betas: it is not Adam's", "Adam's state")
+    return [powers[kind] for kind in _POWERS]

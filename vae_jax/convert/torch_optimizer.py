@@ -1,0 +1,217 @@
+"""The state of ``torch.optim.Adam`` in a training checkpoint, read without PyTorch, and written.
+
+Such a state dict numbers the parameters in the order in which the optimiser was given them, which
+is that of ``model.parameters()`` and of the file's own state dict.
+
+Source: ``torch/optim/optimizer.py`` and ``adam.py``, read for the layout.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from vae_jax.convert.names import strip_wrappers
+from vae_jax.convert.optimizer import AdamState, cannot_continue, check_adam
+from vae_jax.convert.state_dicts import MAX_DEPTH, MAX_DICTS, MAX_LISTED
+from vae_jax.convert.torch_tensors import Tensor
+from vae_jax.errors import CheckpointError
+
+SETTINGS = ("lr", "betas", "eps", "weight_decay")
+_VARIANTS = ("amsgrad", "maximize", "decoupled_weight_decay")
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def find_torch_adam(root: Any, shapes: Mapping[str, tuple[int, ...]]) -> AdamState | None:
+    """The state of Adam that a training checkpoint holds.
+
+    Args:
+        root: what the file holds.
+        shapes: of the model's parameters, in the order of the file's state dict.
+
+    Returns:
+        The state, its moments read-only views of the file; None if the file has no optimiser.
+
+    Raises:
+        CheckpointError: Adam cannot be continued from it; or several optimisers fit, or none.
+    """
+    states = dict(_optimizer_states(root))
+    fits: dict[str, AdamState] = {}
+    errors: list[CheckpointError] = []
+    for path, state in states.items():
+        try:
+            fits[path] = _adam(state, shapes)
+        except CheckpointError as error:
+            errors.append(error)
+    if len(states) == 1 and errors:
+        raise errors[0]
+    if states and len(fits) != 1:
+        listed = ", ".join(f"{path or '(root)'!r:.120}" for path in list(states)[:MAX_LISTED])
+        raise cannot_continue(
+            f"holds {len(states)} optimisers' states ({listed}), of which {len(fits)} fit",
+            "one that fits the model",
+        )
+    epoch = _number(root.get("epoch")) if type(root) is dict else None
+    whole = int(epoch) if epoch is not None and epoch == int(epoch) else None
+    return next((adam._replace(epoch=whole) for adam in fits.values()), None)
+
+
+def torch_checkpoint(
+    weights: Mapping[str, np.ndarray], adam: AdamState, group: Mapping[str, Any], epoch: int
+) -> dict[str, Any]:
+    """The training checkpoint of a model and its Adam, with arrays in the place of tensors.
+
+    Args:
+        weights: the model's state dict.
+        adam: the moments, in the order of the model's parameters.
+        group: the settings of the optimiser's one group.
+        epoch: how many were trained.
+    """
+    step = np.asarray(adam.step, np.float32)  # PyTorch's own type for it
+    state = {
+        index: {"step": step, "exp_avg": adam.exp_avg[name], "exp_avg_sq": adam.exp_avg_sq[name]}
+        for index, name in enumerate(adam.exp_avg)
+    }
+    groups = [{**group, "params": list(state)}]
+    optimizer = {"state": state, "param_groups": groups}
+    return {"model": dict(weights), "optimizer": optimizer, "epoch": epoch}
+
+
+def _optimizer_states(root: Any) -> Iterator[tuple[str, dict]]:
+    """Every optimiser's state dict that dicts and lists lead to, with its dotted path."""
+    waiting: list[tuple[str, Any, int]] = [("", root, 0)]
+    seen = {id(root)}
+    while waiting:
+        path, found, depth = waiting.pop(0)
+        if type(found) is dict and {"state", "param_groups"} <= found.keys():
+            yield path, found
+            continue
+        items = found.items() if type(found) is dict else enumerate(found)
+        for key, value in items if type(found) in (dict, list) else ():
+            if type(value) in (dict, list) and id(value) not in seen and depth < MAX_DEPTH:
+                if len(seen) > MAX_DICTS:
+                    raise cannot_continue(f"holds over {MAX_DICTS} dicts and lists", "fewer")
+                seen.add(id(value))
+                text = f"{key!s:.200}"
+                waiting.append((f"{path}.{text}" if path else text, value, depth + 1))
+
+
+def _adam(found: dict, shapes: Mapping[str, tuple[int, ...]]) -> AdamState:
+    state, groups = found["state"], found["param_groups"]
+    if not (type(state) is dict and type(groups) is list and groups):
+        raise cannot_continue("its optimiser's state is damaged", "what torch.optim.Adam saves")
+    if not all(type(g) is dict and type(g.get("params")) is list for g in groups):
+        raise cannot_continue("its optimiser's param_groups are damaged", "dicts with params")
+    settings = _settings(groups)
+    numbers = [number for group in groups for number in group["params"]]
+    if not all(type(n) is int for n in numbers) or len(set(numbers)) < len(numbers):
+        raise cannot_continue("its optimiser's parameters are not numbered", "integers, each once")
+    named = [name for group in groups for name in group.get("param_names") or ()]
+    names = list(shapes)
+    if len(named) == len(numbers) and all(type(name) is str for name in named):
+        names = list(strip_wrappers(named).values())  # it was given model.named_parameters()
+    if len(numbers) != len(names):
+        raise cannot_continue(
+            f"its optimiser has {len(numbers)} parameters", f"the model's {len(names)}"
+        )
+    if unknown := [f"{key!r:.40}" for key in state if key not in set(numbers)]:
+        raise cannot_continue(
+            f"its optimiser holds a state of parameter {unknown[0]}", "those of its param_groups"
+        )
+    moments: dict[str, dict[str, np.ndarray]] = {moment: {} for moment in _MOMENTS}
+    steps = set()
+    for number, name in zip(numbers, names, strict=True):
+        if number in state:  # else it never had a gradient
+            steps.add(_entry(state[number], name, moments))
+    if not steps:
+        raise cannot_continue(
+            "its optimiser holds moments of no parameter (it took no step, or is plain SGD)",
+            "Adam after a step or more",
+        )
+    if len(steps) > 1:
+        listed = " and ".join(map(str, sorted(steps)[:4]))
+        raise cannot_continue(
+            f"its optimiser took {listed} steps on different parameters", "the same on all"
+        )
+    adam = AdamState(steps.pop(), moments["exp_avg"], moments["exp_avg_sq"], settings)
+    check_adam(adam, shapes)
+    return adam
+
+
+def _settings(groups: list[dict]) -> dict[str, float]:
+    """The settings that all groups share, as recipe fields."""
+    first = groups[0]
+    # Adam's and AdamW's alone have amsgrad: RAdam's moments have the same names.
+    if missing := [key for key in (*SETTINGS, "amsgrad") if key not in first]:
+        raise cannot_continue(
+            f"its optimiser has no setting {missing[0]!r}: it is not Adam", "torch.optim.Adam"
+        )
+    values = [[_values(group.get(key)) for key in SETTINGS] for group in groups]
+    flags = [[bool(group.get(key)) for key in _VARIANTS] for group in groups]
+    if any(v != values[0] for v in values) or any(f != flags[0] for f in flags):
+        pairs = zip(
+            (*SETTINGS, *_VARIANTS),
+            [*zip(*values, strict=True), *zip(*flags, strict=True)],
+            strict=True,
+        )
+        differ = [key for key, found in pairs if any(value != found[0] for value in found)]
+        raise cannot_continue(
+            f"its optimiser has {len(groups)} param_groups of different {', '.join(differ)}",
+            "the same settings for all parameters",
+        )
+    if [len(value) for value in values[0]] != [1, 2, 1, 1]:
+        raise cannot_continue("its optimiser's settings are no numbers", "torch.optim.Adam's")
+    (lr,), betas, (eps,), (decay,) = values[0]
+    amsgrad, maximize, decoupled = flags[0]
+    # Without decay, AdamW is Adam.
+    used = {"amsgrad": amsgrad, "maximize": maximize}
+    used["decoupled_weight_decay"] = decoupled and decay != 0
+    for key, is_used in used.items():
+        if is_used:
+            what = " (AdamW)" if key.startswith("decoupled") else ""
+            raise cannot_continue(f"its optimiser has {key}=True{what}", "plain Adam, without it")
+    return {
+        "learning_rate": lr,
+        "beta1": betas[0],
+        "beta2": betas[1],
+        "epsilon": eps,
+        "weight_decay": decay,
+    }
+
+
+def _entry(entry: Any, name: str, moments: dict[str, dict[str, np.ndarray]]) -> int:
+    """Adds one parameter's moments; its steps."""
+    expected = {"step", *_MOMENTS}
+    if type(entry) is not dict or entry.keys() != expected:
+        found = ", ".join(f"{key!s:.40}" for key in entry) if type(entry) is dict else "no dict"
+        raise cannot_continue(
+            f"its optimiser keeps {found:.200} of {name}: it is not plain Adam",
+            "step, exp_avg, exp_avg_sq",
+        )
+    step = _number(entry["step"])
+    if step is None or step != int(step):
+        raise cannot_continue(f"its optimiser's step of {name} is no whole number", "a count")
+    for moment in _MOMENTS:
+        if type(entry[moment]) is not Tensor:
+            raise cannot_continue(f"its {moment} of {name} is no tensor", "Adam's moments")
+        moments[moment][name] = entry[moment].array()
+    return int(step)
+
+
+def _values(value: Any) -> tuple[float, ...]:
+    """A setting's numbers; what is no number is left out."""
+    numbers = map(_number, value if type(value) in (tuple, list) else (value,))
+    return tuple(number for number in numbers if number is not None)
+
+
+def _number(stored: Any) -> float | None:
+    """A finite number that is stored as itself or as a tensor of one element."""
+    value: Any = stored
+    if type(stored) is Tensor and math.prod(stored.shape) == 1 and stored.dtype.kind in "fiu":
+        value = stored.array().reshape(()).item()
+    if type(value) not in (int, float) or not abs(value) < 1 << 63:  # nor NaN
+        return None
+    return float(value)

@@ -1,0 +1,212 @@
+"""A model with its Adam in the files of the framework it comes from: read, and written.
+
+PyTorch's training checkpoint is one file, ``{"model": ..., "optimizer": ..., "epoch": ...}``;
+Paddle keeps a ``.pdopt`` beside each ``.pdparams``; TensorFlow's ``Saver`` keeps all in one
+checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vae_jax.convert.names import strip_wrappers
+from vae_jax.convert.optimizer import AdamState, parameter_shapes
+from vae_jax.convert.paddle_optimizer import (
+    SUFFIX,
+    find_paddle_adam,
+    paddle_names,
+    paddle_state,
+)
+from vae_jax.convert.parts import split_parts
+from vae_jax.convert.pdparams import write_pdparams
+from vae_jax.convert.read import read_as_named, read_parameter_names, read_root
+from vae_jax.convert.tf_checkpoint import checkpoint_prefix, read_tensorflow, write_tensorflow
+from vae_jax.convert.tf_optimizer import find_tf_adam, tf_variables
+from vae_jax.convert.torch_optimizer import find_torch_adam, torch_checkpoint
+from vae_jax.convert.torch_tensors import Tensor
+from vae_jax.convert.write import (
+    NewFile,
+    Write,
+    check_tensors,
+    compare_arrays,
+    one_line_errors,
+    plain_arrays,
+    replace_files,
+    torch_tensors,
+)
+from vae_jax.errors import CheckpointError
+from vae_jax.models import get_spec
+from vae_jax.recipe import Recipe
+from vae_jax.typing import Tensors
+
+SUFFIXES = {
+    "PyTorch": (".pth", ".pt"),
+    "Paddle": (".pdparams",),
+    "TensorFlow": (".index",),
+}
+"""Framework to the suffixes of its files that can hold, or have beside them, an optimiser."""
+
+
+def read_adam(
+    name: str, paths: Sequence[Path], recipe: Recipe, *, key: str | None = None, **hyper: Any
+) -> AdamState | None:
+    """The state of Adam that a model's reference checkpoint holds or has beside it.
+
+    Args:
+        name: one of ``vae_jax.MODELS``.
+        paths: the checkpoint's file, or TensorFlow's prefix; or the files of the model's parts.
+        recipe: the betas of a framework whose files do not keep them.
+        key: the dotted path of the weights in a file that holds several.
+        **hyper: the model's hyperparameters where they differ from the reference's.
+
+    Returns:
+        The state; None where there is none.
+
+    Raises:
+        CheckpointError: one line; Adam cannot be continued from what is there.
+    """
+    shapes, path = parameter_shapes(name, **hyper), paths[0]
+    if checkpoint_prefix(path) is not None:
+        variables = read_tensorflow(path)
+        with one_line_errors(path):
+            return find_tf_adam(variables, shapes, recipe)
+    if path.suffix == ".pdparams":
+        parts = get_spec(name).reference.parts if len(paths) > 1 else ()
+        prefixes = [f"{part}." for part in parts] or [""]
+        return find_paddle_adam(dict(zip(prefixes, paths, strict=True)), shapes, recipe)
+    if len(paths) > 1:
+        return None
+    with one_line_errors(path):
+        # The optimiser numbers the parameters in the order of the file's own state dict.
+        order = strip_wrappers(read_as_named(path, key=key)).values()
+        return find_torch_adam(read_root(path), {n: shapes[n] for n in order if n in shapes})
+
+
+def write_with_adam(
+    name: str, files: Sequence[Path], tensors: Tensors, adam: AdamState, recipe: Recipe, epoch: int
+) -> list[Path]:
+    """Writes a model and its Adam as its original saves and loads them.
+
+    Args:
+        name: one of ``vae_jax.MODELS``.
+        files: what to write: PyTorch's one file, TensorFlow's ``.index``, or the ``.pdparams`` of
+            each of Paddle's parts.
+        tensors: the model's weights, from ``export_weights``.
+        adam: from ``export_adam``.
+        recipe: Adam's settings.
+        epoch: epochs trained; PyTorch's file alone keeps it.
+
+    Returns:
+        All files written, as ``files_with_adam`` lists them.
+
+    Raises:
+        CheckpointError: one line; the original's Adam cannot do what the recipe says, or the place
+            cannot be written, and what was there before is left as it was.
+        MissingExtraError: the framework that writes such files is not installed.
+    """
+    framework = get_spec(name).reference.framework
+    _check_recipe(framework, recipe)
+    if framework == "TensorFlow":
+        variables = tensors | tf_variables(adam, recipe)
+        write_tensorflow(str(files[0]).removesuffix(".index"), variables)
+    elif framework == "PyTorch":
+        replace_files([_torch_file(files[0], tensors, adam, recipe, epoch)])
+    else:
+        replace_files(_paddle_files(files, tensors, adam, recipe))
+    return files_with_adam(name, files)
+
+
+def files_with_adam(name: str, files: Sequence[Path]) -> list[Path]:
+    """The files that ``write_with_adam`` writes: Paddle's optimisers have their own."""
+    if get_spec(name).reference.framework != "Paddle":
+        return list(files)
+    return [*files, *(path.with_suffix(SUFFIX) for path in files)]
+
+
+def _check_recipe(framework: str, recipe: Recipe) -> None:
+    scaling = "tensorflow" if framework == "TensorFlow" else "torch"
+    if recipe.epsilon_scaling != scaling:
+        raise CheckpointError(
+            f"the run's epsilon_scaling is {recipe.epsilon_scaling}, and {framework}'s Adam has "
+            f"{scaling} alone: it cannot go on as the run would; leave out --optimizer"
+        )
+    if framework == "TensorFlow" and recipe.weight_decay:
+        raise CheckpointError(
+            f"the run's weight_decay is {recipe.weight_decay}, and TensorFlow's AdamOptimizer has "
+            "none: it cannot go on as the run would; leave out --optimizer"
+        )
+
+
+def _torch_file(
+    path: Path, tensors: Tensors, adam: AdamState, recipe: Recipe, epoch: int
+) -> NewFile:
+    with one_line_errors(path):
+        torch, tensor = torch_tensors()
+    dummy = torch.optim.Adam(  # its group has every setting that this PyTorch knows
+        [torch.nn.Parameter(torch.zeros(1))],
+        lr=recipe.learning_rate,
+        betas=(recipe.beta1, recipe.beta2),
+        eps=recipe.epsilon,
+        weight_decay=recipe.weight_decay,
+    )
+    group = dummy.state_dict()["param_groups"][0]
+    content = torch_checkpoint(plain_arrays(tensors), adam, group, epoch)
+
+    def check(draft: Path) -> None:
+        found, expected = _flat(read_root(draft)), _flat(content)
+        arrays = {k: v for k, v in expected.items() if isinstance(v, np.ndarray)}
+        compare_arrays({k: v for k, v in found.items() if isinstance(v, np.ndarray)}, arrays)
+        if any(found.get(k) != v for k, v in expected.items() if k not in arrays):
+            raise CheckpointError(
+                "was read back with other settings than were written: not replaced"
+            )
+
+    return NewFile(path, lambda file: torch.save(_map(content, tensor), file), check)
+
+
+def _paddle_files(
+    files: Sequence[Path], tensors: Tensors, adam: AdamState, recipe: Recipe
+) -> list[NewFile]:
+    parts = split_parts(tensors)
+    names, found = paddle_names(tensors), []
+    for path, (part, weights) in zip(files, parts.items(), strict=True):
+        table = {name: names[f"{part}.{name}"] for name in weights}
+        state = paddle_state(adam, names, recipe, f"{part}.")
+        found += [
+            _paddle_file(path, weights, table),
+            _paddle_file(path.with_suffix(SUFFIX), state, {name: name for name in state}),
+        ]
+    return found
+
+
+def _paddle_file(path: Path, tensors: Tensors, names: Mapping[str, str]) -> NewFile:
+    arrays = plain_arrays(tensors)
+    write: Write = lambda file: write_pdparams(arrays, file, names)  # noqa: E731
+
+    def check(draft: Path) -> None:
+        check_tensors(draft, arrays)
+        if read_parameter_names(draft) != names:
+            raise CheckpointError("was read back with other names than were written: not replaced")
+
+    return NewFile(path, write, check)
+
+
+def _map(value: Any, tensor: Any) -> Any:
+    """The same containers with tensors in the place of arrays."""
+    if isinstance(value, dict):
+        return {key: _map(item, tensor) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_map(item, tensor) for item in value]
+    return tensor(value) if isinstance(value, np.ndarray) else value
+
+
+def _flat(value: Any, path: tuple = ()) -> dict[tuple, Any]:
+    """The leaves of dicts and lists by path, tensors as arrays."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        return {k: v for key, item in items for k, v in _flat(item, (*path, key)).items()}
+    return {path: value.array() if isinstance(value, Tensor) else value}
