@@ -58,8 +58,9 @@ class DiagonalGaussian(NamedTuple):
         Zero at mean 0 and std 1. (The tutorial's printed formula has ``log(std**2)``, and its
         prose puts the zero at std 0, mean 1; its code, which counts, is this.)
         """
-        terms = jnp.exp(2 * self.log_std) / 2 + self.mean**2 / 2 - self.log_std - 0.5
-        return terms.sum(axis=-1)
+        # exp(h) - 1 - h without the cancellation of exp(h) - 1.
+        logvar = 2 * self.log_std
+        return (jnp.expm1(logvar) - logvar + self.mean**2).sum(axis=-1) / 2
 
 
 class SignedGaussian(NamedTuple):

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from vae_jax.layers.sums import sum_axes
 from vae_jax.typing import AnyArray, Image, PerExample
 
-_PIXELS = (1, 2, 3)
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -53,7 +53,7 @@ class Bernoulli(NamedTuple):
     def log_prob(self, x: Image) -> PerExample:
         """Log probability of images in [0, 1], nats, [B]."""
         h = self.logits
-        return -(jnp.maximum(h, 0) - h * x + jnp.log1p(jnp.exp(-jnp.abs(h)))).sum(_PIXELS)
+        return -_pixel_sum(jnp.maximum(h, 0) - h * x + jnp.log1p(jnp.exp(-jnp.abs(h))))
 
     def reconstruction_loss(self, x: Image) -> PerExample:
         """The cross entropy, nats, [B]."""
@@ -73,7 +73,7 @@ class OffsetBernoulli(NamedTuple):
     def log_prob(self, x: Image) -> PerExample:
         """Log probability of images in [0, 1], nats, [B]."""
         g = self.mean
-        return (x * jnp.log(1e-8 + g) + (1 - x) * jnp.log(1e-8 + 1 - g)).sum(_PIXELS)
+        return _pixel_sum(x * jnp.log(1e-8 + g) + (1 - x) * jnp.log(1e-8 + 1 - g))
 
     def reconstruction_loss(self, x: Image) -> PerExample:
         """The cross entropy, nats, [B]."""
@@ -104,4 +104,8 @@ Likelihood = SquaredError | Bernoulli | OffsetBernoulli | Gaussian
 
 def squared_error(x: Image, decoded: Image) -> PerExample:
     """Squared error summed over the pixels and channels of each image, [B]."""
-    return ((decoded - x) ** 2).sum(axis=_PIXELS)
+    return _pixel_sum((decoded - x) ** 2)
+
+
+def _pixel_sum(x: Image) -> PerExample:
+    return sum_axes(x, 1, 3)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
+from vae_jax.layers.sums import along_channels, sum_axes
 from vae_jax.typing import AnyArray, Mask
 
 
@@ -52,22 +53,18 @@ class BatchNorm(nn.Module):
         else:
             mean, var = running_mean.value, running_var.value
         x, mean, var, scale, bias = promote_dtype(x, mean, var, scale, bias, dtype=None)
-        mean, factor, bias = (
-            v.reshape(1, 1, 1, -1) for v in (mean, scale / jnp.sqrt(var + self.epsilon), bias)
-        )
+        factor = scale / jnp.sqrt(var + self.epsilon)
+        mean, factor, bias = (along_channels(v, x.shape) for v in (mean, factor, bias))
         return (x - mean) * factor + bias
 
 
 def _moments(x, mask):
     """Mean and biased variance of each channel in two passes, and the number of values."""
-    axes = (0, 1, 2)
     area = x.shape[1] * x.shape[2]
-    if mask is None:
-        mean = x.mean(axes)
-        var = ((x - mean.reshape(1, 1, 1, -1)) ** 2).mean(axes)
-        return mean, var, jnp.asarray(x.shape[0] * area, x.dtype)
-    weight = mask.astype(x.dtype).reshape(-1, 1, 1, 1)
-    size = weight.sum() * area
-    mean = (weight * x).sum(axes) / size
-    var = (weight * (x - mean.reshape(1, 1, 1, -1)) ** 2).sum(axes) / size
+    weight, size = 1.0, jnp.asarray(x.shape[0] * area, x.dtype)
+    if mask is not None:
+        weight = mask.astype(x.dtype).reshape(-1, 1, 1, 1)
+        size = weight.sum() * area
+    mean = sum_axes(weight * x, 0, 3) / size
+    var = sum_axes(weight * (x - along_channels(mean, x.shape)) ** 2, 0, 3) / size
     return mean, var, size

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
 from vae_jax.layers.initializers import TORCH, Initialization
+from vae_jax.layers.sums import along_channels
 from vae_jax.typing import AnyArray
 
 Padding = int | Literal["SAME"]
@@ -72,7 +73,8 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.initialization.kernel(*fans), shape, jnp.float32)
         bias = self.param("bias", self.initialization.bias(*fans), shape[-1:], jnp.float32)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=None)
-        return conv2d(x, kernel, self.stride, self.padding) + bias.reshape(1, 1, 1, -1)
+        x = conv2d(x, kernel, self.stride, self.padding)
+        return x + along_channels(bias, x.shape)
 
 
 class ConvTranspose(nn.Module):
@@ -106,7 +108,7 @@ class ConvTranspose(nn.Module):
         bias = self.param("bias", self.initialization.bias(*fans), shape[2:3], jnp.float32)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=None)
         x = conv2d_transpose(x, kernel, self.stride, self.padding, self.output_padding)
-        return x + bias.reshape(1, 1, 1, -1) if self.adds_bias else x
+        return x + along_channels(bias, x.shape) if self.adds_bias else x
 
 
 def _pair(sizes: int | tuple[int, int]) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
 from vae_jax.layers.initializers import TORCH, Initialization
+from vae_jax.layers.sums import matmul
 from vae_jax.typing import AnyArray
 
 
@@ -24,4 +25,4 @@ class Dense(nn.Module):
         kernel = self.param("kernel", self.initialization.kernel(*fans), fans, jnp.float32)
         bias = self.param("bias", self.initialization.bias(*fans), fans[1:], jnp.float32)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=None)
-        return x @ kernel + jnp.expand_dims(bias, range(x.ndim - 1))
+        return matmul(x, kernel) + jnp.expand_dims(bias, range(x.ndim - 1))
