@@ -1,9 +1,8 @@
 """Records what the live originals compute, so that parity can be checked without them.
 
-Writes `vae_jax/assets/golden/MODEL.safetensors` for each model named, all by default: outputs, loss
-terms, gradients, and losses, weights and moments over some training steps in float64, digested to
-under 100 kB each. `vae-jax parity MODEL --recorded` compares with them. Needs the extras `torch`,
-`paddle` and `tensorflow`; about two minutes on 2 cores:
+Writes `vae_jax/assets/bundles/MODEL.safetensors` for each model named, all by default, each under
+100 kB. `vae-jax parity MODEL --recorded` compares with them. Needs the extras `torch`, `paddle` and
+`tensorflow`; some minutes on 2 cores, most of them for face_vae:
 
     python scripts/record_reference.py
     python scripts/record_reference.py digits_ae conv_vae --out somewhere
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from vae_jax import write_checkpoint
 from vae_jax.models import MODELS, get_spec
-from vae_jax.parity.golden import golden_file, record
+from vae_jax.parity.bundle import bundle_file, record
 
 LIMIT = 100_000  # bytes
 STEPS = {"face_vae": 3}  # of 63 million weights; the others 20
@@ -28,7 +27,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder; default: the package's own")
     args = parser.parse_args()
     for name in args.models or MODELS:
-        path = golden_file(get_spec(name).name)
+        path = bundle_file(get_spec(name).name)
         if args.out is not None:
             path = args.out / path.name
         path.parent.mkdir(parents=True, exist_ok=True)

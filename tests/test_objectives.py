@@ -154,7 +154,7 @@ def test_digits_ae_is_listing_7_3_with_its_gradients():
         assert actual.keys() == terms.keys() == {"loss", "reconstruction"}
         assert_trees_close(actual, terms, 1e-13)
         assert_trees_close(actual_gradients, gradients, 1e-12)
-        padding = (port.params, port.batch_stats, {"image": image}, None, 3)
+        padding = (port.variables["params"], {}, {"image": image}, None, 3)
         metrics, stats = assert_padding_changes_nothing("digits_ae", *padding)
     assert_trees_close(metrics, terms, 1e-13)
     assert stats == {}

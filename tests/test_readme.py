@@ -22,6 +22,7 @@ def test_the_readmes_table_is_the_table_of_models():
 
 def test_the_readmes_import_runs(tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    blocks = [block for block in blocks if "paddle.load" not in block]
     shapes = vae_jax.export_weights("digits_ae", _variables("digits_ae"))
     vae_jax.write_checkpoint(tmp_path / "AE.safetensors", shapes)
     monkeypatch.chdir(tmp_path)

@@ -86,6 +86,7 @@ class Reference:
         framework: the framework of the original.
         tutorial: the tutorial and its section.
         checkpoint: the file that the tutorial saves.
+        heads: the layers whose outputs make the posterior, or the latent.
         noise_fed: from a model to the tensors whose gradient is zero in exact arithmetic (a bias
             in front of a batch norm), so that Adam normalises rounding noise; and the running
             means that absorb them.
@@ -98,12 +99,15 @@ class Reference:
         ignored: tensors that its checkpoints hold beside the model's.
         losses_budget: the largest relative error of a loss term in a float64 run of training
             steps; how far rounding is magnified depends on the model.
+        gradients_k: the largest ratio of the port's error to the reference's own, of a gradient
+            below float64.
         trained_budget: and of weights, moments and statistics after it.
     """
 
     framework: str
     tutorial: str
     checkpoint: str
+    heads: tuple[str, ...] = ()
     noise_fed: Callable[[Any], tuple[str, ...]] = lambda model: ()
     sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     infer: Callable[[Mapping[str, np.ndarray]], dict[str, Any]] | None = None
@@ -111,6 +115,7 @@ class Reference:
     parts: tuple[str, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     losses_budget: float = 1e-12
+    gradients_k: float = 4.0
     trained_budget: float = 1e-11
 
 

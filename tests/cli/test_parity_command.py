@@ -1,39 +1,65 @@
-"""``vae-jax parity``: a table or JSON, and an exit status that can be trusted."""
+"""``vae-jax parity``: a table, JSON or a folder of reports, and an exit status to be trusted."""
 
-import dataclasses
 import json
+import time
 
 import pytest
+from PIL import Image
 
 from vae_jax.parity import check
+from vae_jax.parity.budgets import Budgets
+from vae_jax.parity.bundle import bundle_file
+
+BUNDLE = str(bundle_file("digits_ae"))
 
 
 def test_a_port_that_agrees_exits_with_0_and_reports_every_comparison(succeed):
     (report,) = json.loads(succeed("parity", "digits_ae", "--steps=2", "--json").out)
     assert report["passed"] is True
+    assert report["first_divergence"] is None
     assert "digits_ae" in report["title"]
     rows = report["rows"]
-    assert {"forward", "loss terms", "gradients"} <= {row["stage"] for row in rows}
+    assert {"read-back", "activations", "loss terms", "gradients"} <= {row["stage"] for row in rows}
     assert all(row["error"] <= row["budget"] and row["passed"] for row in rows)
     assert {row["tensor"] for row in rows if row["stage"] == "gradients"} >= {"common.weight"}
+    facts = report["facts"]
+    assert facts["products"] == "float64, matmul precision highest"
+    assert {"devices", "prng", "xla_flags", "versions"} <= facts["environment"].keys()
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_a_broken_budget_exits_with_1_and_is_marked(cli, monkeypatch, as_json):
-    # Nothing of two frameworks agrees to 1e-12 in float32.
-    tight = dataclasses.replace(check.budgets_of("digits_ae", "float32"), forward=1e-12)
-    monkeypatch.setattr(check, "budgets_of", lambda *_: tight)
-    outcome = cli(
-        *("parity", "digits_ae", "--steps=0", "--precision=float32"),
-        *(["--json"] if as_json else []),
-    )
+def test_a_broken_budget_exits_with_1_and_says_where_first(cli, monkeypatch, as_json):
+    nothing_passes = Budgets({"": 0.0}, {"": 0.0})
+    monkeypatch.setattr(check, "budgets_of", lambda *_: nothing_passes)
+    outcome = cli("parity", "digits_ae", "--steps=0", *(["--json"] if as_json else []))
     assert outcome.status == 1
     if as_json:
         (report,) = json.loads(outcome.out)
         assert report["passed"] is False
-        assert {row["stage"] for row in report["rows"] if not row["passed"]} == {"forward"}
+        assert report["first_divergence"] == {"stage": "activations", "place": "common"}
     else:
+        assert "DIVERGES first in activations: common" in outcome.out
         assert "BROKEN" in outcome.out
+
+
+def test_two_precisions_of_a_recording_make_one_report_in_three_files(succeed, tmp_path):
+    folder = tmp_path / "new" / "report"
+    out = succeed(
+        *("parity", "--bundle", BUNDLE, "--precision=float64", "--precision=float32"),
+        *("--out", str(folder)),
+    ).out
+    assert "worst K" in out
+    assert "what PyTorch" in out
+    assert len(json.loads((folder / "report.json").read_text())) == 2
+    assert "| digits_ae | float32 | worst K |" in (folder / "report.md").read_text()
+    with Image.open(folder / "report.png") as picture:
+        assert picture.width > 1000
+
+
+def test_quick_is_quick(succeed):
+    started = time.perf_counter()
+    assert "3 training steps" in succeed("parity", "digits_vae", "--quick").out
+    assert time.perf_counter() - started < 15 * 3  # the machine may be doing something else too
 
 
 def test_the_weights_may_come_from_a_file(succeed, digits_file):
@@ -42,15 +68,43 @@ def test_the_weights_may_come_from_a_file(succeed, digits_file):
     assert "BROKEN" not in out
 
 
-def test_a_file_of_another_model_is_told_before_anything_runs(cli, digits_file):
-    outcome = cli("parity", "face_vae", "--checkpoint", digits_file)
-    assert outcome.status == 1
-    assert "these are the weights of digits_ae, not of face_vae" in outcome.error
+def test_a_recording_of_a_checkpoint_is_checked_with_it_alone(cli, succeed, digits_file, tmp_path):
+    bundle = str(tmp_path / "bundle.safetensors")
+    out = succeed(
+        *("parity", "record", "digits_ae", "--checkpoint", digits_file, "--steps=1"),
+        *("--out", bundle),
+    ).out
+    assert "bytes" in out
+    succeed("parity", "digits_ae", "--bundle", bundle, "--checkpoint", digits_file)
+    outcome = cli("parity", "digits_ae", "--bundle", bundle)
+    assert outcome.status == 2
+    assert "give the same one with --checkpoint" in outcome.error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name one model"),
+        (["digits_ae", "--all"], "name one model"),
+        (["--all", "--checkpoint=x.pt"], "--checkpoint and --bundle are of one model"),
+        (["nonsense"], "there is no model 'nonsense'"),
+        (["face_vae", "--bundle", BUNDLE], "this is a bundle of digits_ae, not of face_vae"),
+        (["digits_ae", "--recorded", "--steps=3"], "leave out --steps"),
+        (["--bundle", "/nowhere.safetensors"], "/nowhere.safetensors"),
+        (["record", "digits_ae", "--out", "bundle.txt"], "ends in .safetensors"),
+        (["record", "digits_ae"], "--out"),
+    ],
+)
+def test_what_could_not_run_exits_with_2_and_one_line(cli, arguments, said):
+    outcome = cli("parity", *arguments)
+    assert outcome.status == 2
+    assert said in outcome.error
+    assert outcome.error.strip().count("\n") == 0
     assert outcome.out == ""
 
 
-@pytest.mark.parametrize("arguments", [[], ["digits_ae", "--all"], ["--all", "--checkpoint=x.pt"]])
-def test_it_must_be_clear_which_models_are_meant(cli, arguments):
-    outcome = cli("parity", *arguments)
-    assert outcome.status != 0
-    assert "name one model" in outcome.error
+def test_a_file_of_another_model_is_told_before_anything_runs(cli, digits_file):
+    outcome = cli("parity", "face_vae", "--checkpoint", digits_file)
+    assert outcome.status == 2
+    assert "these are the weights of digits_ae, not of face_vae" in outcome.error
+    assert outcome.out == ""

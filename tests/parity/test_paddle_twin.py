@@ -228,6 +228,47 @@ def test_labels_are_asked_for_and_only_where_they_belong():
         plain.backward(image, noise, label)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_trace_has_every_layer_in_the_order_of_the_calls(name):
+    model = small(name, np.float64)
+    layers, outputs = model.trace(*probe(name))
+    names = [n.rpartition(".")[0] for n in model.state_dict() if n.endswith("weight")]
+    assert list(layers) == [n + end for n in names for end in (" (input)", "")]
+    assert_same(outputs, model.forward(*probe(name)))
+    np.testing.assert_array_equal(layers["encoder.conv_mean"][:, :, 0, 0], outputs["mean"])
+    flat = F.leaky_relu(torch.tensor(layers["encoder.conv2"]), 0.01).reshape(BATCH, -1, 1, 1)
+    np.testing.assert_allclose(layers["encoder.conv_mean (input)"], flat, rtol=1e-15)
+    image = np.tanh(layers["decoder.conv4"]).transpose(0, 2, 3, 1)
+    np.testing.assert_allclose(outputs["image"], image, rtol=0, atol=1e-15)
+    assert_same(model.trace(*probe(name), train=True)[0], layers)
+
+
+def test_a_reset_twin_is_as_good_as_new():
+    model = small("digits_vae", np.float64)
+    start = model.state_dict()
+    first = model.step(RECIPE, *probe("digits_vae"))
+    after, moments = model.state_dict(), model.moments()
+    model.reset(start)
+    assert_same(model.state_dict(), start)
+    with pytest.raises(AssertionError, match="no step"):
+        model.moments()
+    assert model.step(RECIPE, *probe("digits_vae")) == first
+    assert_same(model.state_dict(), after)
+    for moment, tensors in model.moments().items():
+        assert_same(tensors, moments[moment])
+
+
+def test_the_optimiser_by_itself_is_adam():
+    recipe, rng = RECIPE.replace(epsilon=1e-3), np.random.default_rng(0)
+    start, gradients = rng.normal(size=5), rng.normal(size=(4, 5))
+    found = list(small("digits_vae", np.float64).updates(recipe, start, gradients))
+    parameter, m, v = start.copy(), 0.0, 0.0
+    for t, (g, own) in enumerate(zip(gradients, found, strict=True), 1):
+        m, v = 0.5 * m + 0.5 * g, 0.999 * v + 0.001 * g * g
+        parameter -= 1e-4 * m / (1 - 0.5**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-3)
+        np.testing.assert_allclose(own, parameter, rtol=0, atol=1e-15)
+
+
 AFTER_TENSORFLOW = """
 import logging, os, sys, tensorflow
 import vae_jax.recipe, vae_jax.typing

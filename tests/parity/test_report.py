@@ -1,48 +1,108 @@
-"""A report that fails must say so, and one that proves nothing must not pass."""
+"""A report that fails must say so and where, and one that proves nothing must not pass."""
+
+import json
+import math
 
 import numpy as np
 import pytest
 
-from vae_jax.parity.probes import make_probe
-from vae_jax.parity.report import Report, Row, compare, summary
+from vae_jax.parity.layers import INPUT
+from vae_jax.parity.probes import make_probe, probe_of
+from vae_jax.parity.report import Report, median_k, worst
+
+from .rows import double, exact, judged, layers, single
 
 
-def test_an_error_is_relative_to_the_references_largest_magnitude():
-    (row,) = compare("s", {"t": np.array([1.0, -4.0])}, {"t": np.array([1.0, -4.4])}, 0.2)
-    assert row.error == pytest.approx(0.1)
-    assert row.passed
+def refuse(constant):
+    raise AssertionError(f"{constant} is not JSON")
 
 
-def test_nan_breaks_the_budget():
-    (row,) = compare("s", {"t": np.array([1.0])}, {"t": np.array([np.nan])}, 1e9)
-    assert not row.passed
-    report = Report("title", (Row("s", "fine", 0.0, 1.0), row))
+def test_the_first_divergence_is_the_first_in_the_order_of_the_computation():
+    report = double("conv2")
+    first = report.first_divergence
+    assert first is not None
+    assert (first.stage, first.tensor) == ("activations", "conv2")
+    assert report.place(first) == "conv2"
     assert not report.passed
-    assert "BROKEN" in report.table()
+    assert double().first_divergence is None
+    assert double().passed
 
 
-def test_a_difference_from_zeros_is_infinitely_wrong():
-    (row,) = compare("s", {"t": np.zeros(3)}, {"t": np.full(3, 1e-9)}, 1.0)
-    assert not row.passed
+@pytest.mark.parametrize(
+    ("layer", "place"),
+    [
+        ("conv1", "before conv1"),
+        ("conv2", "between conv1 and conv2"),
+        ("dense", "between conv2 and dense"),
+    ],
+)
+def test_an_input_that_differs_points_at_what_lies_before_the_layer(layer, place):
+    report = double(layer + INPUT)
+    first = report.first_divergence
+    assert first is not None
+    assert report.place(first) == place
 
 
-def test_a_missing_tensor_or_another_shape_cannot_be_compared():
-    with pytest.raises(AssertionError, match="differ"):
-        compare("s", {"t": np.zeros(1)}, {}, 1.0)
-    with pytest.raises(AssertionError, match=r"\(1,\), \(2,\)"):
-        compare("s", {"t": np.zeros(1)}, {"t": np.zeros(2)}, 1.0)
+def test_what_lies_before_a_layer_is_of_the_same_stage():
+    other = [exact("activations, train mode", name) for name in ("late" + INPUT, "late")]
+    report = Report("title", (*layers(exact), *other))
+    assert report.place(report.rows[-2]) == "before late"
 
 
-def test_a_report_without_rows_does_not_pass():
+def test_a_report_without_rows_proves_nothing():
     assert not Report("title", ()).passed
 
 
-def test_the_table_shows_the_worst_of_each_stage():
-    rows = (Row("a", "x", 1e-9, 1e-6), Row("a", "y", 1e-3, 1e-6), Row("b", "z", 0.0, 1.0))
-    table = Report("title", rows).table()
-    assert "y" in table
-    assert "BROKEN" in table
-    assert len(Report("title", rows).worst()) == 2
+@pytest.mark.parametrize("error", [math.nan, math.inf, 1.1e-12])
+def test_a_row_over_its_budget_breaks_the_report(error):
+    report = Report("title", (exact("s", "fine"), exact("s", "t", error)))
+    assert not report.passed
+    assert exact("s", "t", 1e-12).passed
+    assert exact("s", "t", 0.0, 0.0).passed
+
+
+def test_below_float64_the_budget_is_for_k():
+    row = judged("s", "t", k=2.0)
+    assert row.error == 2.0
+    assert row.passed
+    assert not judged("s", "t", k=3.1).passed
+    assert not judged("s", "t", k=math.nan).passed
+    assert median_k([row, judged("s", "t", 5.0), exact("s", "t")]) == 3.5
+    assert median_k([exact("s", "t")]) is None
+
+
+def test_the_worst_row_is_the_nearest_to_its_own_budget():
+    near, far = exact("s", "near", 9e-13), exact("s", "far", 1e-9, 1e-6)
+    assert worst([far, near]) is near
+    broken = exact("s", "broken", math.nan)
+    assert worst([near, broken, far]) is broken
+    assert worst([exact("s", "zero", 0.0, 0.0), near]) is near
+    wrong = exact("s", "wrong", 1e-300, 0.0)
+    assert worst([near, wrong]) is wrong
+
+
+def test_rows_come_by_stage_in_order():
+    stages = double().stages()
+    assert list(stages)[:3] == ["structure", "activations", "posterior heads"]
+    assert len(stages["activations"]) == 6
+
+
+def test_json_is_strict_whatever_the_numbers():
+    rows = (
+        exact("s", "nan", math.nan, by_step=((1, math.nan, None),)),
+        exact("s", "inf", math.inf),
+        *single().rows,
+    )
+    report = Report("title", rows, ("note",), {"seed": 0})
+    text = json.dumps(report.as_dict())
+    found = json.loads(text, parse_constant=refuse)
+    assert found["passed"] is False
+    assert found["first_divergence"] == {"stage": "s", "place": "nan"}
+    assert found["rows"][0]["relative"] == "nan"
+    assert found["rows"][1]["error"] == "inf"
+    assert found["rows"][2]["passed"] is True
+    assert found["facts"] == {"seed": 0}
+    assert json.loads(json.dumps(double().as_dict()))["first_divergence"] is None
 
 
 def test_probes_differ_from_image_to_image_and_are_stored_pixels():
@@ -62,18 +122,14 @@ def test_probes_differ_from_image_to_image_and_are_stored_pixels():
     assert np.abs(square[..., 0] - square[..., 1]).mean() > 0.05
 
 
-def test_the_summary_has_the_worst_of_each_stage_and_keeps_noise_fed_tensors_apart():
-    rows = (
-        Row("forward", "x", 1e-9, 1e-6),
-        Row("forward", "y", 2e-9, 1e-6),
-        Row("losses, 2 steps", "loss at step 1", float("nan"), 1.0),
-        Row("losses, 2 steps", "loss at step 2", 0.5, 1.0),
-        Row("weights and statistics", "w", 1e-3, 1.0),
-        Row("weights and statistics, noise-fed", "b", 3e-1, 1.0),
-        Row("exp_avg", "w", 4e-3, 1.0),
-    )
-    head, line = summary({"tiny": Report("title", rows)}).splitlines()
-    assert head.split() == [
-        "model", "forward", "gradients", "losses", "weights", "noise-fed", "verdict",
-    ]  # fmt: skip
-    assert line.split() == ["tiny", "2.0e-09", "nan", "4.0e-03", "3.0e-01", "BROKEN"]
+def test_each_number_and_each_seed_gives_another_probe_of_the_models_own_kind():
+    probes = [probe_of("digits_cvae", 3, *key) for key in ((0, 0), (0, 1), (1, 0))]
+    for i, probe in enumerate(probes):
+        assert probe.label is not None
+        np.testing.assert_array_equal(probe.label.sum(1), np.ones(3))
+        assert len(set(probe.label.argmax(1))) == 3
+        assert probe.image.min() < -0.3
+        for other in probes[:i]:
+            assert np.abs(probe.image - other.image).mean() > 0.05
+            assert np.abs(np.subtract(probe.noise, other.noise)).mean() > 0.1
+    assert probe_of("digits_ae", 2, 0, 0).noise is None

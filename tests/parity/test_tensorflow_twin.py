@@ -275,6 +275,57 @@ def test_weights_with_slots_beside_them_are_taken_and_incomplete_ones_refused(mo
         )
 
 
+def test_a_trace_has_every_layer_in_the_order_of_the_calls(model):
+    image, noise = batch(seed=4)
+    layers, outputs = model.trace(image, noise)
+    names = [name.rpartition("/")[0] for name in SHAPES][::2]
+    assert list(layers) == [n + end for n in names for end in (" (input)", "")]
+    for name, value in model.forward(image, noise).items():
+        np.testing.assert_array_equal(outputs[name], value)
+    state = model.state_dict()
+    np.testing.assert_array_equal(layers["recognition/d_h1 (input)"], image)
+    first = convolve(image, state["recognition/d_h1/w"]) + state["recognition/d_h1/b"]
+    np.testing.assert_allclose(layers["recognition/d_h1"], first, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        layers["recognition/d_h2 (input)"], relu(first, 0.2), rtol=0, atol=1e-12
+    )
+    np.testing.assert_array_equal(layers["recognition/w_stddev"], outputs["std"])
+    latent = outputs["mean"] + outputs["std"] * noise
+    np.testing.assert_allclose(layers["generation/z_matrix (input)"], latent, rtol=1e-15)
+    logistic = 1 / (1 + np.exp(-layers["generation/g_h2"]))
+    np.testing.assert_allclose(outputs["image"], logistic, rtol=0, atol=1e-12)
+
+
+def test_a_reset_twin_is_as_good_as_new():
+    model, (image, noise) = reference(latent_size=2), batch(latent_size=2)
+    start = model.state_dict()
+    first = model.step(RECIPE, image, noise)
+    after, moments = model.state_dict(), model.moments()
+    model.step(RECIPE, image, noise)
+    model.reset(start)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, start[name])
+    assert not any(m.any() for found in model.moments().values() for m in found.values())
+    assert model.step(RECIPE, image, noise) == first
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, after[name])
+        for moment, found in model.moments().items():
+            np.testing.assert_array_equal(found[name], moments[moment][name])
+
+
+def test_the_optimiser_by_itself_is_tensorflows_adam(model):
+    recipe = RECIPE.replace(learning_rate=3e-3, beta1=0.7, beta2=0.95, epsilon=1e-3)
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=5), rng.normal(size=(4, 5))
+    found = list(model.updates(recipe, start, gradients))
+    parameter, m, v = start.copy(), 0.0, 0.0
+    for t, (g, own) in enumerate(zip(gradients, found, strict=True), 1):
+        m, v = 0.7 * m + 0.3 * g, 0.95 * v + 0.05 * g * g
+        rate = 3e-3 * np.sqrt(1 - 0.95**t) / (1 - 0.7**t)
+        parameter -= rate * m / (np.sqrt(v) + 1e-3)
+        np.testing.assert_allclose(own, parameter, rtol=0, atol=1e-14)
+
+
 def test_nothing_is_said_on_the_terminal(tmp_path):
     code = (
         "import numpy as np\n"

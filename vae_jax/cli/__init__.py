@@ -78,12 +78,18 @@ def main() -> None:
     except UserError as error:
         if debug:
             raise
-        _fail(str(error), 1)
+        _fail(str(error), _status(error))
     except Exception as error:
         if debug:
             raise
         text = " ".join(str(error).split())[:500]
-        _fail(f"{type(error).__name__}: {text} (run again with --debug for the traceback)", 1)
+        hint = "(run again with --debug for the traceback)"
+        _fail(f"{type(error).__name__}: {text} {hint}", _status(error))
+
+
+def _status(error: Exception) -> int:
+    """1, unless a command gave its errors a status of their own."""
+    return getattr(error, "exit_status", 1)
 
 
 def _fail(message: str, status: int) -> None:

@@ -31,6 +31,7 @@ def demo(out: str) -> None:
     from vae_jax.errors import RunError
     from vae_jax.models import MODELS
     from vae_jax.parity.recorded import check_recorded
+    from vae_jax.parity.tables import table
     from vae_jax.training.loop import train
     from vae_jax.training.run import Run
 
@@ -52,7 +53,7 @@ def demo(out: str) -> None:
     click.echo("2. Compare its outputs with those that PyTorch recorded")
     recorded = vae_jax.read_checkpoint(assets / "AEdigits_outputs.safetensors")
     report = check_recorded("digits_ae", variables, recorded)
-    click.echo("   " + report.table().replace("\n", "\n   ") + "\n")
+    click.echo("   " + table(report).replace("\n", "\n   ") + "\n")
     if not report.passed:
         raise RunError("the imported model does not agree with PyTorch's recorded outputs")
     recipe = MODELS["digits_ae"].recipe.replace(epochs=EPOCHS)

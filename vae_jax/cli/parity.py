@@ -1,9 +1,11 @@
-"""``vae-jax parity``: a port against its original, in one table."""
+"""``vae-jax parity``: a port against its original, in one table; and recordings of originals."""
 
 from __future__ import annotations
 
 import json
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,108 +13,220 @@ from click.core import ParameterSource
 
 from vae_jax.cli.options import hyper_option, json_option, key_option, setup_jax
 
-_WITH_RECORDED = ("model", "every", "recorded", "as_json")  # a recording fixes all else
+_WITH_BUNDLE = (
+    "model",
+    "every",
+    "recorded",
+    "bundle",
+    "checkpoint",
+    "precisions",
+    "out",
+    "as_json",
+)
+_PRECISIONS = ("float64", "float32", "tf32", "bfloat16")  # as vae_jax.parity.precision has them
+_QUICK_STEPS = 3
+
+_seed_option = click.option(
+    "--seed", default=0, type=click.IntRange(0), help="Of images and noise."
+)
+_batch_option = click.option(
+    "--batch-size", default=4, type=click.IntRange(2), help="Images a step."
+)
 
 
-@click.command()
+def _checkpoint_option(default: str) -> Any:
+    text = f"Weights to start from: a run, folder or file; default: {default}."
+    return click.option("--checkpoint", help=text)
+
+
+class _Parity(click.Group):
+    """The command ``check`` is meant unless another is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in self.commands:
+            args = ["check", *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Marks what kept a comparison from running, so that it is told from a broken budget."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            vars(error)["exit_status"] = 2
+            raise
+
+
+@click.group(cls=_Parity)
+def parity() -> None:
+    """Compare ports with their originals."""
+
+
+@parity.command()
 @click.argument("model", required=False)
 @click.option("--all", "every", is_flag=True, help="All models.")
 @click.option(
-    "--recorded",
-    is_flag=True,
-    help="Against what the original computed when it was recorded; it need not be installed.",
+    "--precision",
+    "precisions",
+    multiple=True,
+    type=click.Choice(_PRECISIONS),
+    default=("float64",),
+    help="Of both sides; may be given more than once.",
 )
+@click.option("--quick", is_flag=True, help=f"{_QUICK_STEPS} training steps alone.")
+@click.option("--steps", default=20, type=click.IntRange(0), help="Training steps to compare.")
+@click.option("--bundle", help="Compare with this recording, made by `vae-jax parity record`.")
 @click.option(
-    "--checkpoint",
-    help="Weights to start from: a run, folder or file; default: the original's own.",
+    "--recorded", is_flag=True, help="Compare with the recordings that come with the package."
 )
+@_checkpoint_option("the original's own start")
 @key_option
 @hyper_option
-@click.option(
-    "--precision",
-    type=click.Choice(["float64", "float32"]),
-    default="float64",
-    help="Of both sides.",
-)
-@click.option("--steps", default=20, type=click.IntRange(0), help="Training steps to compare.")
-@click.option("--batch-size", default=4, type=click.IntRange(2), help="Images a step.")
-@click.option("--seed", default=0, type=click.IntRange(0), help="Of weights, images and noise.")
+@_batch_option
+@_seed_option
+@click.option("--out", help="Folder for report.json, report.md and report.png.")
 @json_option
 @click.pass_context
-def parity(
+def check(
     context: click.Context,
     model: str | None,
     every: bool,
+    precisions: tuple[str, ...],
+    quick: bool,
+    steps: int,
+    bundle: str | None,
     recorded: bool,
     checkpoint: str | None,
     key: str | None,
     hyper: dict[str, Any],
-    precision: str,
-    steps: int,
     batch_size: int,
     seed: int,
+    out: str | None,
     as_json: bool,
 ) -> None:
-    """Compare MODEL with its original, which must be installed, or with what it recorded.
+    """Compare MODEL with its original, stage by stage; the first divergence stands on top.
 
-    Both start from the same weights and see the same images, noise and batch order: outputs,
-    loss terms, every gradient, and weights, moments and statistics after some training steps.
-    Errors are relative to the largest magnitude of each tensor. The exit status is 1 when a
-    budget is broken.
+    Both start from the same weights and see the same images, noise and batch order: layer by
+    layer, posterior heads, loss terms, every gradient, the optimiser by itself, one step, and a
+    run of steps. The original must be installed; else compare with a recording (--recorded or
+    --bundle). `vae-jax parity record --help` tells how one is made.
+
+    Exit status: 0 when all agrees, 1 when a budget is broken, 2 when it could not run.
     """
-    setup_jax(x64=precision == "float64")
-    import jax
-
+    setup_jax()
     import vae_jax
-    from vae_jax.cli.trained import load_trained
     from vae_jax.errors import MissingExtraError, UserError
     from vae_jax.models import MODELS, get_spec
+    from vae_jax.parity.bundle import bundle_file, check_bundle
     from vae_jax.parity.check import check_model
-    from vae_jax.parity.golden import check_golden, golden_file
-    from vae_jax.parity.report import summary
+    from vae_jax.parity.tables import device_names, summary, table, write_reports
 
-    if every == (model is not None) or (every and checkpoint):
-        raise UserError("name one model, or give --all (without --checkpoint)")
-    if recorded and (fixed := _given(context, _WITH_RECORDED)):
-        raise UserError(f"--recorded takes what it needs from its file: leave out {fixed}")
-    jax.config.update("jax_default_matmul_precision", "highest")  # no TF32 on either side
-    names = list(MODELS) if every else [get_spec(str(model)).name]
-    tensors = None
-    if checkpoint:
-        trained = load_trained(checkpoint, names[0], key, hyper)
-        hyper = trained.hyper
-        tensors = vae_jax.export_weights(names[0], trained.variables, **hyper)
-    reports = {}
+    if sum((model is not None, every, bundle is not None and model is None)) != 1:
+        raise UserError("name one model, or give --all")
+    if every and (checkpoint or bundle):
+        raise UserError("--checkpoint and --bundle are of one model: name it instead of --all")
+    if (recorded or bundle) and (fixed := _given(context, _WITH_BUNDLE)):
+        raise UserError(f"a recording fixes what it was made with: leave out {fixed}")
+    started = time.perf_counter()
+    names = list(MODELS) if every else [get_spec(model).name if model else ""]
+    tensors, hyper = _weights(checkpoint, names[0] or None, key, hyper)
+    reports = []
     for name in names:
-        if recorded:
-            report = check_golden(name, vae_jax.read_checkpoint(golden_file(name)))
-        else:
-            try:
-                report = check_model(
-                    name,
-                    precision=precision,
-                    steps=steps,
-                    batch_size=batch_size,
-                    seed=seed,
-                    tensors=tensors,
-                    **hyper,
+        file = bundle or (recorded and bundle_file(name))
+        for precision in precisions:
+            if file:
+                kept = vae_jax.read_checkpoint(file)
+                report = check_bundle(
+                    kept, model=name or None, precision=precision, tensors=tensors
                 )
-            except MissingExtraError as error:
-                raise UserError(
-                    f"{error}; or compare with recorded values: add --recorded"
-                ) from error
-        reports[name] = report
-        if not as_json:
-            click.echo(report.table())
+            else:
+                try:
+                    report = check_model(
+                        name,
+                        precision=precision,
+                        steps=_QUICK_STEPS if quick else steps,
+                        batch_size=batch_size,
+                        seed=seed,
+                        tensors=tensors,
+                        **hyper,
+                    )
+                except MissingExtraError as error:
+                    raise UserError(
+                        f"{error}; or compare with what it recorded: add --recorded"
+                    ) from error
+            reports.append(report)
+            if not as_json:
+                click.echo(table(report) + "\n")
+    minutes = (time.perf_counter() - started) / 60
     if as_json:
-        click.echo(json.dumps([report.as_dict() for report in reports.values()], indent=2))
-    elif every:
-        click.echo(f"\n{summary(reports)}")
-    sys.exit(0 if all(report.passed for report in reports.values()) else 1)
+        click.echo(json.dumps([report.as_dict() for report in reports], indent=2))
+    else:
+        click.echo(f"{summary(reports)}\n\n{minutes:.1f} minutes on {device_names()}")
+    if out:
+        try:
+            write_reports(Path(out), reports)
+        except OSError as error:
+            raise UserError(f"the report cannot be written to {out}: {error.strerror}") from error
+        click.echo(f"report.json, report.md and report.png are in {out}", err=as_json)
+    sys.exit(0 if all(report.passed for report in reports) else 1)
+
+
+@parity.command()
+@click.argument("model")
+@click.option("--out", required=True, help="The file to write, such as bundle.safetensors.")
+@click.option("--steps", default=20, type=click.IntRange(0), help="Training steps to record.")
+@_checkpoint_option("seeded ones")
+@key_option
+@hyper_option
+@_batch_option
+@_seed_option
+def record(
+    model: str,
+    out: str,
+    steps: int,
+    checkpoint: str | None,
+    key: str | None,
+    hyper: dict[str, Any],
+    batch_size: int,
+    seed: int,
+) -> None:
+    """Record what MODEL's original computes, for `vae-jax parity --bundle` on another machine.
+
+    The file holds digests of every stage in float64, and the original's own errors in float32,
+    TF32 and bfloat16. With --checkpoint it knows the weights by their hash: the same checkpoint is
+    then needed to compare.
+    """
+    setup_jax()
+    import vae_jax
+    from vae_jax.errors import UserError
+    from vae_jax.models import get_spec
+    from vae_jax.parity.bundle import record as record_bundle
+
+    if Path(out).suffix != ".safetensors":
+        raise UserError(f"{out} is no name of a bundle: expected one that ends in .safetensors")
+    tensors, hyper = _weights(checkpoint, get_spec(model).name, key, hyper)
+    bundle = record_bundle(
+        model, seed=seed, batch_size=batch_size, steps=steps, tensors=tensors, **hyper
+    )
+    vae_jax.write_checkpoint(out, bundle)
+    click.echo(f"{out}: {Path(out).stat().st_size:,} bytes")
+
+
+def _weights(
+    checkpoint: str | None, name: str | None, key: str | None, hyper: dict[str, Any]
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """A checkpoint's tensors under the reference's names, and its hyperparameters."""
+    if not checkpoint:
+        return None, hyper
+    import vae_jax
+    from vae_jax.cli.trained import load_trained
+
+    trained = load_trained(checkpoint, name, key, hyper)
+    tensors = vae_jax.export_weights(trained.name, trained.variables, **trained.hyper)
+    return tensors, trained.hyper
 
 
 def _given(context: click.Context, known: tuple[str, ...]) -> str:
     """The options that the command line names beside the known ones."""
     source, typed = context.get_parameter_source, ParameterSource.COMMANDLINE
-    names = [n for n in context.params if n not in known and source(n) is typed]
+    names = [n for n in context.params if n not in (*known, "as_json") and source(n) is typed]
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)

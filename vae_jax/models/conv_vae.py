@@ -211,6 +211,7 @@ SPEC = ModelSpec(
         framework="PyTorch",
         tutorial="001",
         checkpoint="state dict",
+        heads=("fc_mu", "fc_logvar"),
         infer=_infer,
         noise_fed=_noise_fed,
         undetermined=_undetermined,

@@ -60,6 +60,7 @@ SPEC = ModelSpec(
         framework="PyTorch",
         tutorial="002, section 7.2",
         checkpoint="AEdigits.pt (TorchScript)",
+        heads=("encoded",),
         sizes={"latent_size": "encoded.bias", "hidden_size": "common.bias"},
     ),
     recipe=Recipe(data="digits", epochs=10, batch_size=32, learning_rate=2.5e-4, epoch_loss="mean"),

@@ -64,6 +64,7 @@ SPEC = ModelSpec(
         framework="Paddle",
         tutorial="004, part 2",
         checkpoint="D_encoder_True.pdparams and D_decoder_True.pdparams",
+        heads=digits_vae.HEADS,
         sizes=digits_vae.SIZES,
         parts=("encoder", "decoder"),
     ),

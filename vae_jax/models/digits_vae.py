@@ -120,6 +120,7 @@ def rules(model: Any) -> tuple[Rule, ...]:
     )
 
 
+HEADS = ("encoder.conv_mean", "encoder.conv_logvar")
 SIZES = {"latent_size": "encoder.conv_mean.bias", "channels": "encoder.conv1.bias"}
 RECIPE = Recipe(
     data="digits",
@@ -140,6 +141,7 @@ SPEC = ModelSpec(
         framework="Paddle",
         tutorial="004, part 1",
         checkpoint="A_encoder_False.pdparams and A_decoder_False.pdparams",
+        heads=HEADS,
         sizes=SIZES,
         parts=("encoder", "decoder"),
     ),

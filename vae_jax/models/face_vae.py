@@ -126,6 +126,7 @@ SPEC = ModelSpec(
         framework="PyTorch",
         tutorial="000 and 002, section 7.4",
         checkpoint="VAEglasses.pth (state dict)",
+        heads=("encoder.linear2", "encoder.linear3"),
         sizes={"latent_size": "encoder.linear2.bias"},
         trained_budget=1e-8,
         noise_fed=lambda model: (

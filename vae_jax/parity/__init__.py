@@ -1,1 +1,5 @@
-"""Proof that the ports compute what the originals compute."""
+"""Proof that a port computes what its original computes."""
+
+from vae_jax.parity.your_models import compare_models
+
+__all__ = ["compare_models"]

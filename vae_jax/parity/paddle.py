@@ -1,108 +1,26 @@
-"""The Paddle originals, and what they compute on given arrays.
+"""The Paddle originals as sides of a comparison.
 
-Source: tutorial 004, parts 1 and 2, with the noise made an argument and the sizes made
-hyperparameters. Everything comes back as NumPy arrays under Paddle's own tensor names, with the
-part that the tutorial saves apart in front.
+The noise is an argument. Everything comes back as NumPy arrays under Paddle's own tensor names,
+with the part that the tutorial saves apart in front.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
-import sys
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vae_jax.errors import CheckpointError, MissingExtraError
+from vae_jax.errors import CheckpointError
+from vae_jax.parity.layers import INPUT
+from vae_jax.parity.paddle_models import CLASSES, Decoder, Encoder, paddle, versions
+from vae_jax.parity.precision import precision_of
 from vae_jax.recipe import Recipe
 from vae_jax.typing import Tensors
 
-
-@contextlib.contextmanager
-def _contained() -> Iterator[None]:
-    """Keeps what importing Paddle does to a process inside the block.
-
-    It warns, gives the root logger a handler and the level INFO (so that other libraries begin to
-    chatter), and sets ``OMP_NUM_THREADS``, which child processes would inherit. After TensorFlow
-    it would bind to TensorFlow's copies of the C++ symbols that both define, and crash.
-    """
-    root = logging.getLogger()
-    with warnings.catch_warnings(action="ignore"), contextlib.ExitStack() as restore:
-        restore.callback(root.setLevel, root.level)
-        restore.callback(setattr, root, "handlers", list(root.handlers))
-        for name in {"CUSTOM_DEVICE_ROOT", "GLOG_minloglevel", "OMP_NUM_THREADS"} - set(os.environ):
-            restore.callback(os.environ.pop, name, None)
-        os.environ.setdefault("GLOG_minloglevel", "2")
-        if sys.platform == "linux" and "tensorflow" in sys.modules:
-            flags = sys.getdlopenflags()
-            restore.callback(sys.setdlopenflags, flags)
-            sys.setdlopenflags(flags | os.RTLD_DEEPBIND)
-        yield
-
-
-try:
-    with _contained():
-        import paddle
-        from paddle import nn
-        from paddle.nn import functional as F
-        from paddle.version import full_version
-
-        # The first product reads OMP_NUM_THREADS for good; without it Paddle takes twice as long.
-        paddle.matmul(paddle.ones([2, 2]), paddle.ones([2, 2]))
-except ImportError as error:
-    raise MissingExtraError("Paddle", "paddle", "a live comparison with Paddle") from error
-
-SIDE = 28
-CLASSES = {"digits_vae": 0, "digits_cvae": 10}
-
-
-class Encoder(nn.Layer):
-    """The encoder of part 1, and with classes of part 2: the label becomes a second channel.
-
-    Its dense layers are 1x1 convolutions of 1x1 images.
-    """
-
-    def __init__(self, classes: int = 0, latent_size: int = 2, channels: int = 32):
-        super().__init__()
-        if classes:
-            self.conv_label = nn.Conv2D(classes, SIDE * SIDE, 1, 1, 0)
-        self.conv1 = nn.Conv2D(2 if classes else 1, channels, 4, 2, 1)
-        self.conv2 = nn.Conv2D(channels, 2 * channels, 4, 2, 1)
-        self.conv_mean = nn.Conv2D(7 * 7 * 2 * channels, latent_size, 1, 1, 0)
-        self.conv_logvar = nn.Conv2D(7 * 7 * 2 * channels, latent_size, 1, 1, 0)
-
-    def forward(self, x, label=None):
-        """Images [B, 1, 28, 28] to mean and log variance, each [B, L, 1, 1]."""
-        if label is not None:
-            plane = paddle.reshape(self.conv_label(label), [label.shape[0], -1, SIDE, SIDE])
-            x = paddle.concat([x, plane], 1)
-        x = F.leaky_relu(self.conv1(x))
-        x = F.leaky_relu(self.conv2(x))
-        x = paddle.reshape(x, [x.shape[0], -1, 1, 1])
-        return self.conv_mean(x), self.conv_logvar(x)
-
-
-class Decoder(nn.Layer):
-    """The decoder of part 1, and with classes of part 2: the label follows the latent."""
-
-    def __init__(self, classes: int = 0, latent_size: int = 2, channels: int = 32):
-        super().__init__()
-        self.conv1 = nn.Conv2D(latent_size + classes, 7 * 7 * channels, 1, 1, 0)
-        self.conv2 = nn.Conv2DTranspose(channels, 2 * channels, 4, 2, 1)
-        self.conv3 = nn.Conv2DTranspose(2 * channels, channels, 4, 2, 1)
-        self.conv4 = nn.Conv2D(channels, 1, 3, 1, 1)
-
-    def forward(self, z, label=None):
-        """Latents [B, L, 1, 1] to images [B, 1, 28, 28] in [-1, 1]."""
-        x = z if label is None else paddle.concat([z, label], 1)
-        x = F.leaky_relu(self.conv1(x))
-        x = F.leaky_relu(self.conv2(paddle.reshape(x, [x.shape[0], -1, 7, 7])))
-        return F.tanh(self.conv4(F.leaky_relu(self.conv3(x))))
+__all__ = ["Decoder", "Encoder", "PaddleReference", "paddle", "versions"]
 
 
 class PaddleReference:
@@ -117,16 +35,22 @@ class PaddleReference:
 
     Args:
         name: ``digits_vae`` or ``digits_cvae``.
-        dtype: ``np.float32`` or ``np.float64``.
+        precision: a name of ``PRECISIONS``, or a NumPy dtype.
         tensors: weights to load; default: Paddle's own initialisation from ``seed``, in float32.
         seed: of that initialisation; Paddle's generator is put back as it was.
         **hyper: ``latent_size`` and ``channels``, the tutorial's ``latent`` and ``channel``.
     """
 
     def __init__(
-        self, name: str, dtype, tensors: Tensors | None = None, seed: int = 0, **hyper: int
+        self,
+        name: str,
+        precision: Any,
+        tensors: Tensors | None = None,
+        seed: int = 0,
+        **hyper: int,
     ):
-        self.dtype = paddle.float64 if np.dtype(dtype) == np.float64 else paddle.float32
+        chosen = precision_of(precision)
+        self.dtype = paddle.float64 if chosen.dtype == np.float64 else paddle.float32
         self.classes = CLASSES[name]
         generator = paddle.get_rng_state()
         paddle.seed(seed)
@@ -135,15 +59,42 @@ class PaddleReference:
             "decoder": Decoder(self.classes, **hyper),
         }
         paddle.set_rng_state(generator)
-        for layer in self.parts.values():
-            layer.to(dtype=self.dtype)
+        for part in self.parts.values():
+            part.to(dtype=self.dtype)
+            for layer in part.sublayers():
+                layer.bits = chosen.bits
         if tensors is not None:
             self._restore(tensors)
         self.optimizers: list[paddle.optimizer.Adam] = []
 
+    def reset(self, tensors: Tensors) -> None:
+        """Takes weights, and forgets the optimisers."""
+        self._restore(tensors)
+        self.optimizers = []
+
     def state_dict(self) -> Tensors:
         """The weights."""
         return {name: p.numpy().copy() for name, p in self._parameters()}
+
+    def trace(self, image, noise, label=None, *, train: bool = False) -> tuple[Tensors, Tensors]:
+        """What goes into and comes out of each layer, in the order of the calls, and the outputs
+        of ``forward``; the same in both modes."""
+        found: Tensors = {}
+
+        def keep(name):
+            def hook(layer, inputs, output):
+                found[name + INPUT] = inputs[0].numpy().copy()
+                found[name] = output.numpy().copy()
+
+            return hook
+
+        with contextlib.ExitStack() as hooks:
+            for part, whole in self.parts.items():
+                for name, layer in whole.named_sublayers():
+                    handle = layer.register_forward_post_hook(keep(f"{part}.{name}"))
+                    hooks.callback(handle.remove)
+            outputs = self.forward(image, noise, label)
+        return found, outputs
 
     def forward(self, image, noise, label=None) -> dict[str, np.ndarray]:
         """Mean and std [B, L] and image, without gradients."""
@@ -161,11 +112,7 @@ class PaddleReference:
     def step(self, recipe: Recipe, image, noise, label=None) -> dict[str, float]:
         """One step of both optimisers, made with the first step's recipe; the terms before it."""
         if not self.optimizers:
-            scalars = (recipe.learning_rate, recipe.beta1, recipe.beta2, recipe.epsilon)
-            self.optimizers = [
-                paddle.optimizer.Adam(*scalars, parameters=layer.parameters())
-                for layer in self.parts.values()
-            ]
+            self.optimizers = [_adam(recipe, part.parameters()) for part in self.parts.values()]
         terms = self._gradients(image, noise, label)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -175,10 +122,25 @@ class PaddleReference:
         """Adam's two moments by parameter name, under PyTorch's names for them."""
         assert self.optimizers, "no step taken yet"
         state = {k: v for opt in self.optimizers for k, v in opt.state_dict().items()}
+        # A name ends in a number, which counts the optimisers that the parameter has had.
+        bare = {k.rpartition("_")[0]: v for k, v in state.items() if "_moment" in k}
         return {
-            ours: {k: state[f"{p.name}_{theirs}_0"].numpy().copy() for k, p in self._parameters()}
+            ours: {k: bare[f"{p.name}_{theirs}"].numpy().copy() for k, p in self._parameters()}
             for ours, theirs in (("exp_avg", "moment1"), ("exp_avg_sq", "moment2"))
         }
+
+    def updates(
+        self, recipe: Recipe, start: np.ndarray, gradients: Iterable[np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        """The optimiser by itself: a parameter after each of some given gradients."""
+        parameter = paddle.create_parameter(list(start.shape), self.dtype)
+        parameter.set_value(self._tensor(start))
+        optimizer = _adam(recipe, [parameter])
+        for gradient in gradients:
+            (parameter * self._tensor(gradient)).sum().backward()
+            optimizer.step()
+            optimizer.clear_grad()
+            yield parameter.numpy().copy()
 
     def save(self, folder, model_name: str = "A") -> tuple[Path, Path]:
         """Writes the tutorial's two files, such as ``A_encoder_False.pdparams``; their paths."""
@@ -243,6 +205,6 @@ class PaddleReference:
         return paddle.to_tensor(np.asarray(array), dtype=self.dtype)
 
 
-def versions() -> str:
-    """The framework and its version, for a report's title."""
-    return f"Paddle {full_version}"
+def _adam(recipe: Recipe, parameters: Any) -> Any:
+    scalars = (recipe.learning_rate, recipe.beta1, recipe.beta2, recipe.epsilon)
+    return paddle.optimizer.Adam(*scalars, parameters=parameters)

@@ -56,16 +56,20 @@ def make_probe(
     return Probe(np.round(image * 255) / 255 * (high - low) + low, noise, label)
 
 
-def probes_of(name: str, batch_size: int, seed: int, count: int, **hyper: Any) -> Iterator[Probe]:
-    """Probes for a model, each another."""
+def probe_of(name: str, batch_size: int, seed: int, number: int, **hyper: Any) -> Probe:
+    """A probe for a model; each number gives another."""
     model: Any = create_model(name, **hyper)
     spec = get_spec(name)
-    for number in range(count):
-        yield make_probe(
-            model.image_shape,
-            model.latent_size if spec.variational else None,
-            batch_size,
-            seed * 100_003 + number,
-            pixel_range=spec.pixel_range,
-            num_classes=spec.num_classes,
-        )
+    return make_probe(
+        model.image_shape,
+        model.latent_size if spec.variational else None,
+        batch_size,
+        seed * 100_003 + number,
+        pixel_range=spec.pixel_range,
+        num_classes=spec.num_classes,
+    )
+
+
+def probes_of(name: str, batch_size: int, seed: int, count: int, **hyper: Any) -> Iterator[Probe]:
+    """The first probes for a model."""
+    return (probe_of(name, batch_size, seed, number, **hyper) for number in range(count))

@@ -9,12 +9,16 @@ import numpy as np
 
 from vae_jax.distributions import central_latent
 from vae_jax.models import create_model, get_spec
+from vae_jax.parity.budgets import Budgets
+from vae_jax.parity.compare import Expected, compare
+from vae_jax.parity.observe import Observation
 from vae_jax.parity.port import heads
-from vae_jax.parity.report import Report, compare
+from vae_jax.parity.precision import PRECISIONS
+from vae_jax.parity.report import Report
 from vae_jax.training.step import scale_pixels
 from vae_jax.typing import Tensors, Variables
 
-FORWARD_BUDGET = 1e-5
+OUTPUTS_BUDGET = 1e-5
 
 
 def check_recorded(name: str, variables: Variables, recorded: Tensors, **hyper: Any) -> Report:
@@ -38,7 +42,12 @@ def check_recorded(name: str, variables: Variables, recorded: Tensors, **hyper: 
 
     found = {k: np.asarray(v) for k, v in run(variables, x).items()}
     expected = {k: v for k, v in recorded.items() if k != "input"}
-    rows = compare("forward", expected, found, FORWARD_BUDGET)
+    rows = compare(
+        iter([Expected("outputs", 0, expected, None)]),
+        iter([Observation("outputs", 0, found)]),
+        PRECISIONS["float32"],
+        Budgets({"outputs": OUTPUTS_BUDGET}, {}),
+    )
     return Report(
         f"{name}: the port against its reference's recorded outputs, float32", tuple(rows)
     )

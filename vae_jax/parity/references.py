@@ -18,13 +18,13 @@ _HOMES = {
 
 
 def create_reference(
-    name: str, dtype: Any, tensors: Tensors | None = None, seed: int = 0, **hyper: Any
+    name: str, precision: Any, tensors: Tensors | None = None, seed: int = 0, **hyper: Any
 ) -> Any:
     """The original of a model, driven with NumPy arrays.
 
     Args:
         name: one of ``vae_jax.MODELS``.
-        dtype: ``np.float32`` or ``np.float64``.
+        precision: a name of ``PRECISIONS``, or a NumPy dtype.
         tensors: weights to load; default: the framework's own initialisation from ``seed``.
         seed: of that initialisation.
         **hyper: the model's hyperparameters where they differ from the tutorial's.
@@ -37,7 +37,7 @@ def create_reference(
         MissingExtraError: the framework is not installed.
     """
     module, kind = _home(name)
-    return getattr(module, kind)(name, dtype, tensors, seed, **hyper)
+    return getattr(module, kind)(name, precision, tensors, seed, **hyper)
 
 
 def versions(name: str) -> str:

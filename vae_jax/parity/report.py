@@ -1,11 +1,14 @@
-"""One structure for every verdict: rows of errors with their budgets, as a table or as data."""
+"""One structure for every verdict: rows of errors with their budgets."""
 
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from typing import Any
 
 import numpy as np
+
+from vae_jax.parity.layers import INPUT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,19 +18,37 @@ class Row:
     Attributes:
         stage: what was compared, such as ``gradients``.
         tensor: the reference's name of it.
-        error: largest difference relative to the reference's largest magnitude.
-        budget: the largest error that passes.
+        max_abs: the largest difference from what was expected.
+        relative: that by the largest magnitude of the expected tensor, its scale.
+        ulps: that in units in the last place of the scale.
+        rms: the root mean square difference by the scale.
+        budget: the largest error that passes: of ``k`` where there is one, else of ``relative``.
+        stray: the ``rms`` of the reference itself in the same precision; None in float64.
+        k: ``rms`` by ``stray``; None in float64.
+        by_step: of a run of training steps, (step, error, the reference's own) at each that was
+            watched; relative errors in float64, else root mean squares.
     """
 
     stage: str
     tensor: str
-    error: float
+    max_abs: float
+    relative: float
+    ulps: float
+    rms: float
     budget: float
+    stray: float | None = None
+    k: float | None = None
+    by_step: tuple[tuple[int, float, float | None], ...] = ()
+
+    @property
+    def error(self) -> float:
+        """What the budget is for."""
+        return self.relative if self.k is None else self.k
 
     @property
     def passed(self) -> bool:
-        """Whether the error is within the budget; NaN never is."""
-        return self.error <= self.budget
+        """Whether the error is within the budget; NaN and infinity never are."""
+        return self.error <= self.budget and self.error < np.inf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,105 +59,78 @@ class Report:
         title: what was compared with what.
         rows: in the order in which they were made.
         notes: what a reader must know to judge them.
+        facts: settings and versions.
     """
 
     title: str
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
         """Whether every budget holds; a report without rows proves nothing."""
         return bool(self.rows) and all(row.passed for row in self.rows)
 
-    def worst(self) -> list[tuple[Row, int]]:
-        """The worst row of each stage and budget (nearest to it, or furthest over), and how many
-        rows it stands for."""
-        groups: dict[tuple[str, float], list[Row]] = {}
-        for row in self.rows:
-            groups.setdefault((row.stage, row.budget), []).append(row)
-        return [
-            (max(rows, key=lambda r: np.inf if np.isnan(r.error) else r.error), len(rows))
-            for rows in groups.values()
-        ]
+    @property
+    def first_divergence(self) -> Row | None:
+        """The first row over its budget, in the order of the computation."""
+        return next((row for row in self.rows if not row.passed), None)
 
-    def table(self) -> str:
-        """The worst of each stage, a line each; a broken budget is marked."""
-        lines = [
-            self.title,
-            f"  {'stage':<34}{'tensors':>8}  {'worst error':>11}  {'budget':>7}"
-            f"  {'':<6}  worst tensor",
-        ]
-        for row, count in self.worst():
-            verdict = "ok" if row.passed else "BROKEN"
-            lines.append(
-                f"  {row.stage:<34}{count:>8}  {row.error:>11.1e}  {row.budget:>7.0e}"
-                f"  {verdict:<6}  {row.tensor}"
-            )
-        lines += [f"  note: {note}" for note in self.notes]
-        return "\n".join(lines)
+    def stages(self) -> dict[str, list[Row]]:
+        """The rows by stage, in order."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.stage, []).append(row)
+        return found
+
+    def place(self, row: Row) -> str:
+        """Where a row is, in words: an input that differs points at what lies before the layer."""
+        if not row.tensor.endswith(INPUT):
+            return row.tensor
+        before = None
+        for other in self.rows[: self.rows.index(row)]:
+            if other.stage == row.stage and not other.tensor.endswith(INPUT):
+                before = other.tensor
+        layer = row.tensor.removesuffix(INPUT)
+        return f"between {before} and {layer}" if before else f"before {layer}"
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
+        first = self.first_divergence
         return {
             "title": self.title,
             "passed": self.passed,
+            "first_divergence": first and {"stage": first.stage, "place": self.place(first)},
+            "facts": self.facts,
             "notes": list(self.notes),
-            "rows": [dataclasses.asdict(row) | {"passed": row.passed} for row in self.rows],
+            "rows": [
+                {k: _finite(v) for k, v in dataclasses.asdict(row).items()}
+                | {"error": _finite(row.error), "passed": row.passed}
+                for row in self.rows
+            ],
         }
 
 
-_COLUMNS = {
-    "forward": ("forward",),
-    "gradients": ("gradients",),
-    "losses": ("loss",),  # the terms of one batch, and those of each step
-    "weights": ("weights", "exp_avg", "exp_avg_sq"),
-    "noise-fed": ("noise-fed",),
-}
+def _finite(value: Any) -> Any:
+    """JSON knows neither infinity nor NaN: these become text."""
+    if isinstance(value, tuple):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def summary(reports: dict[str, Report]) -> str:
-    """One table of the worst errors: a line a model, a column a stage."""
-    lines = [f"{'model':<13}" + "".join(f"{title:>11}" for title in _COLUMNS) + "  verdict"]
-    for name, report in reports.items():
-        errors: dict[str, float] = {}
-        for row in report.rows:
-            is_fed = row.stage.endswith("noise-fed")
-            for title, stages in _COLUMNS.items():
-                if title == "noise-fed" if is_fed else row.stage.startswith(stages):
-                    errors[title] = float(np.maximum(errors.get(title, 0.0), row.error))
-        cells = [f"{errors[t]:.1e}" if t in errors else "" for t in _COLUMNS]
-        verdict = "ok" if report.passed else "BROKEN"
-        lines.append(f"{name:<13}" + "".join(f"{cell:>11}" for cell in cells) + f"  {verdict}")
-    return "\n".join(lines)
+def worst(rows: list[Row]) -> Row:
+    """The row nearest to its budget, or furthest over it; NaN is furthest."""
+
+    def nearness(row: Row) -> float:
+        if row.budget and np.isfinite(row.error):
+            return row.error / row.budget
+        return 0.0 if row.error == 0 else np.inf
+
+    return max(rows, key=nearness)
 
 
-def compare(
-    stage: str,
-    reference: dict[str, Any],
-    port: dict[str, Any],
-    budgets: dict[str, float] | float,
-    scales: dict[str, float] | None = None,
-) -> list[Row]:
-    """One row a tensor.
-
-    Args:
-        stage: name of the stage.
-        reference: the reference's values by name.
-        port: the port's; the names must be the same.
-        budgets: one for all, or by name.
-        scales: magnitudes to use instead of the reference tensor's own, by name.
-
-    Raises:
-        AssertionError: the two hold different names or shapes.
-    """
-    assert reference.keys() == port.keys(), f"{stage}: {reference.keys() ^ port.keys()} differ"
-    rows = []
-    for name, expected in reference.items():
-        expected, found = np.asarray(expected, np.float64), np.asarray(port[name], np.float64)
-        assert expected.shape == found.shape, f"{stage} {name}: {expected.shape}, {found.shape}"
-        scale = (scales or {}).get(name) or max(float(np.max(np.abs(expected))), 1e-300)
-        error = float(np.max(np.abs(found - expected))) / scale
-        budget = budgets[name] if isinstance(budgets, dict) else budgets
-        rows.append(Row(stage, name, error, budget))
-    return rows
+def median_k(rows: list[Row]) -> float | None:
+    """The median of the ratios to the reference's own error."""
+    found = [row.k for row in rows if row.k is not None]
+    return statistics.median(found) if found else None

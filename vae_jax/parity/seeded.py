@@ -8,7 +8,6 @@ determine a sine, a logarithm or a power.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -42,30 +41,27 @@ def seeded_tensors(name: str, seed: int, **hyper: Any) -> Tensors:
     return tensors
 
 
-def seeded_probes(
-    name: str, batch_size: int, seed: int, count: int, **hyper: Any
-) -> Iterator[Probe]:
-    """Inputs as ``probes_of`` makes them, but that the waves are triangles, and the noise the sum
-    of twelve uniform numbers less 6, which is nearly normal."""
+def seeded_probe(name: str, batch_size: int, seed: int, number: int, **hyper: Any) -> Probe:
+    """Inputs as ``probe_of`` makes them, but that the waves are triangles, and the noise the sum of
+    twelve uniform numbers less 6, which is nearly normal."""
     model: Any = create_model(name, **hyper)
     spec = get_spec(name)
     low, high = spec.pixel_range
     height, width, channels = model.image_shape
     y, x = np.arange(height).reshape(-1, 1, 1) / height, np.arange(width).reshape(-1, 1) / width
-    for number in range(count):
-        image = np.full((batch_size, height, width, channels), 0.5)
-        waves = _uniform((4, 3, batch_size, 1, 1, channels), "image", seed, number)
-        for frequency_y, frequency_x, phase in waves:
-            turns = (1 + 8 * frequency_y) * y + (1 + 8 * frequency_x) * x + phase
-            image += (np.abs(turns % 1 - 0.5) - 0.25) / 2
-        noise = label = None
-        if spec.variational:
-            noise = _uniform((batch_size, model.latent_size, 12), "noise", seed, number)
-            noise = np.floor(noise * 2**32).sum(-1) / 2**32 - 6  # whole numbers: an exact sum
-        if spec.num_classes:
-            order = np.argsort(_words(spec.num_classes, "label", seed, number))
-            label = np.eye(spec.num_classes)[np.resize(order, batch_size)]
-        yield Probe(np.round(image * 255) / 255 * (high - low) + low, noise, label)
+    image = np.full((batch_size, height, width, channels), 0.5)
+    waves = _uniform((4, 3, batch_size, 1, 1, channels), "image", seed, number)
+    for frequency_y, frequency_x, phase in waves:
+        turns = (1 + 8 * frequency_y) * y + (1 + 8 * frequency_x) * x + phase
+        image += (np.abs(turns % 1 - 0.5) - 0.25) / 2
+    noise = label = None
+    if spec.variational:
+        noise = _uniform((batch_size, model.latent_size, 12), "noise", seed, number)
+        noise = np.floor(noise * 2**32).sum(-1) / 2**32 - 6  # whole numbers: an exact sum
+    if spec.num_classes:
+        order = np.argsort(_words(spec.num_classes, "label", seed, number))
+        label = np.eye(spec.num_classes)[np.resize(order, batch_size)]
+    return Probe(np.round(image * 255) / 255 * (high - low) + low, noise, label)
 
 
 def bit_generator(*key: Any) -> np.random.PCG64:

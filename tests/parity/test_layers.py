@@ -1,0 +1,122 @@
+"""Layers under both names, and their activations in one layout."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae_jax.convert.mapping import rules_of
+from vae_jax.models import MODELS
+from vae_jax.parity.layers import INPUT, Layer, captured, layer_of, layers_of
+from vae_jax.parity.port import Port
+from vae_jax.parity.probes import probe_of
+from vae_jax.parity.pytorch import TorchReference
+
+FACE, CONV, MAP = (32, 31, 31), (64, 7, 7), (32, 7, 7)
+# (flat input, flat output, unit axes); every other layer has none
+SHAPED = {
+    "digits_ae": {},
+    "stddev_vae": {},
+    "face_vae": {
+        "encoder.linear1": (FACE, None, 0),
+        "decoder.decoder_lin.2": (None, FACE, 0),
+    },
+    "conv_vae": {
+        "fc_mu": (CONV, None, 0),
+        "fc_logvar": (CONV, None, 0),
+        "decoder.0": (None, CONV, 0),
+    },
+    "digits_vae": {
+        "encoder.conv_mean": (CONV, None, 2),
+        "encoder.conv_logvar": (CONV, None, 2),
+        "decoder.conv1": (None, MAP, 2),
+    },
+}
+SHAPED["digits_cvae"] = SHAPED["digits_vae"] | {"encoder.conv_label": (None, None, 2)}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_rule_is_of_a_layer_whose_layout_is_known(name):
+    rules = rules_of(name)
+    layers = layers_of(rules)
+    for rule in rules:
+        assert layers[rule.target[1:-1]].name == layer_of(rule.source)
+    assert {layer.name for layer in layers.values()} == {layer_of(r.source) for r in rules}
+    shaped = {layer.name: tuple(layer[1:]) for layer in layers.values() if any(layer[1:])}
+    assert shaped == SHAPED[name]
+
+
+def test_a_parameter_of_the_model_itself_is_of_no_layer():
+    rules = rules_of("conv_vae", likelihood="gaussian", learned_scale=True)
+    assert any(rule.source == "log_scale" for rule in rules)
+    assert layers_of(rules) == layers_of(rules_of("conv_vae"))
+
+
+def test_a_tensors_layer_is_its_name_up_to_the_last_separator():
+    assert layer_of("encoder.conv1.weight") == "encoder.conv1"
+    assert layer_of("recognition/d_h1/w") == "recognition/d_h1"
+    assert layer_of("log_scale") == ""
+
+
+class _Two(nn.Module):
+    def setup(self):
+        self.first = nn.Dense(3)
+        self.last = nn.Dense(2)
+
+    def __call__(self, x):
+        return self.first(nn.relu(self.last(x)))
+
+
+def test_submodules_are_captured_in_the_order_of_their_calls_with_what_goes_in_and_out():
+    model, x = _Two(), np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    variables = model.init(jax.random.key(0), x)
+    with captured([("first",), ("last",)]) as found:
+        y = model.apply(variables, x)
+    assert list(found) == [("last",), ("first",)]
+    np.testing.assert_array_equal(found["last",][0], x)
+    np.testing.assert_array_equal(found["first",][0], jnp.maximum(found["last",][1], 0))
+    np.testing.assert_array_equal(found["first",][1], y)
+
+
+def test_nothing_else_is_captured():
+    model, x = _Two(), np.ones((2, 5), np.float32)
+    variables = model.init(jax.random.key(0), x)
+    with captured([("last",), ("elsewhere",)]) as found:
+        pass
+    model.apply(variables, x)
+    assert found == {}
+    with captured([("last",), ("elsewhere",)]) as found:
+        model.apply(variables, x)
+    assert list(found) == [("last",)]
+
+
+def test_activations_get_the_references_layout():
+    image = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    flat = image.reshape(2, -1)
+    first = image.transpose(0, 3, 1, 2)
+    assert np.array_equal(Layer("a").as_reference("input", image, True), first)
+    assert np.array_equal(Layer("a").as_reference("input", image, False), image)
+    dense = Layer("a", flat_input=(5, 3, 4), unit_axes=2)
+    unflattened = first.reshape(2, -1)[:, :, None, None]
+    assert np.array_equal(dense.as_reference("input", flat, True), unflattened)
+    assert np.array_equal(dense.as_reference("output", flat, True), flat[:, :, None, None])
+    dense = Layer("a", flat_output=(5, 3, 4))
+    assert np.array_equal(dense.as_reference("output", flat, True), first.reshape(2, -1))
+    assert np.array_equal(dense.as_reference("input", flat, True), flat)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_a_port_and_its_original_trace_the_same_layers_in_the_same_layout(train):
+    hyper = {"image_shape": (20, 12, 3), "widths": (4, 6), "latent_size": 3, "batch_norm": True}
+    original = TorchReference("conv_vae", np.float64, **hyper)
+    port = Port("conv_vae", np.float64, original.state_dict(), **hyper)
+    probe = probe_of("conv_vae", 3, 0, 0, **hyper)
+    expected, outputs = original.trace(*probe, train=train)
+    found, own = port.trace(*probe, train=train)
+    assert list(found) == list(expected)
+    assert [n + INPUT for n in expected if not n.endswith(INPUT)] == list(expected)[::2]
+    assert own.keys() == outputs.keys() == (set() if train else {"mean", "std", "image"})
+    for name, value in (expected | outputs).items():
+        assert (found | own)[name].shape == value.shape, name
+        np.testing.assert_allclose((found | own)[name], value, rtol=0, atol=1e-12, err_msg=name)

@@ -1,0 +1,254 @@
+"""What a live reference computed, recorded in a small file, and a port checked against it where no
+framework is installed.
+
+Of each tensor the file keeps a digest (``digest.py``) of the reference's float64 numbers, and how
+far the reference itself strays from them in float32, TF32 and bfloat16. Weights and inputs are not
+stored: both sides make them from a seed (``seeded.py``), or the weights come from a checkpoint that
+the file knows by its hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import vae_jax
+from vae_jax.errors import CheckpointError, UserError
+from vae_jax.models import create_model, get_spec
+from vae_jax.parity.budgets import Budgets, budgets_of
+from vae_jax.parity.compare import Expected, compare, live
+from vae_jax.parity.digest import PROJECTIONS, WHOLE, digests
+from vae_jax.parity.facts import facts, notes_of
+from vae_jax.parity.observe import Observation, observe
+from vae_jax.parity.plans import Plan, is_exact, plan_of
+from vae_jax.parity.port import Port
+from vae_jax.parity.precision import PRECISIONS, precision_of
+from vae_jax.parity.references import create_reference, versions
+from vae_jax.parity.report import Report
+from vae_jax.parity.seeded import seeded_probe, seeded_tensors
+from vae_jax.typing import Tensors
+
+_FORMAT = "vae_jax parity bundle, 1"
+_START = "weights and inputs"
+# An error that is estimated from four projections is within a factor of 2.2 of the true one in 999
+# cases of 1,000.
+_K_FACTOR = 2.2
+_DIGEST_NOTE = (
+    f"of a tensor of more than {WHOLE} numbers, {PROJECTIONS} random projections, the root "
+    "mean square and the largest magnitude are compared"
+)
+
+
+def bundle_file(name: str) -> Path:
+    """Where the package keeps the bundle of a model."""
+    return (
+        Path(vae_jax.__file__).parent / "assets" / "bundles" / f"{get_spec(name).name}.safetensors"
+    )
+
+
+def record(
+    name: str,
+    *,
+    seed: int = 0,
+    batch_size: int = 4,
+    steps: int = 20,
+    tensors: Tensors | None = None,
+    **hyper: Any,
+) -> Tensors:
+    """Runs a live reference and keeps what a port must reproduce.
+
+    Args:
+        name: one of ``vae_jax.MODELS``.
+        seed: of the inputs, and of the weights unless there are ``tensors``.
+        batch_size: images a batch, at least 2.
+        steps: training steps.
+        tensors: weights to start from, rounded to float32.
+        **hyper: the model's hyperparameters where they differ from the reference's.
+
+    Returns:
+        ``values`` float64 [N], the digests one after another; ``float32``, ``tf32``, ``bfloat16``
+        float32 [M], the reference's own error for each; ``metadata``, JSON as uint8.
+
+    Raises:
+        MissingExtraError: the reference's framework is not installed.
+        CheckpointError: ``tensors`` are not this model's.
+    """
+    start, plan = _plan(name, seed, batch_size, steps, tensors, hyper)
+    noise_fed = get_spec(name).reference.noise_fed(create_model(name, **hyper))
+    kept: dict[str, list[Any]] = {"values": []}
+    layouts: list[list[list[Any]]] = []
+    listed = []
+    own = _start_observation(start, plan)
+    truth = observe(create_reference(name, np.float64, start, **hyper), plan)
+    for stage, step, values in itertools.chain([own], truth):
+        found = digests(values)
+        layout = [[key, value.size] for key, value in found.items()]
+        if layout not in layouts:
+            layouts.append(layout)
+        listed.append([stage, step, layouts.index(layout)])
+        kept["values"] += found.values()
+        for key, value in found.items():
+            assert np.isfinite(value).all(), f"{name}'s {stage} of {key} are not finite"
+    for precision in (p for p in PRECISIONS.values() if not is_exact(p)):
+        truth = create_reference(name, np.float64, start, **hyper)
+        rounded = create_reference(name, precision, start, **hyper)
+        kept[precision.name] = [0.0] * len(own.tensors)
+        for expected in live(truth, rounded, plan, noise_fed):
+            assert expected.strays is not None
+            kept[precision.name] += [expected.strays[key] for key in expected.values]
+    metadata = {
+        "format": _FORMAT,
+        "model": name,
+        "hyper": hyper,
+        "framework": versions(name),
+        "seed": seed,
+        "batch_size": batch_size,
+        "steps": steps,
+        "weights": None if tensors is None else _hash(start),
+        "layouts": layouts,
+        "observations": listed,
+    }
+    arrays: Tensors = {"values": np.concatenate(kept.pop("values"))}
+    arrays |= {name: np.asarray(strays, np.float32) for name, strays in kept.items()}
+    return arrays | {"metadata": np.frombuffer(json.dumps(metadata).encode(), np.uint8)}
+
+
+def check_bundle(
+    recorded: Mapping[str, np.ndarray],
+    *,
+    model: str | None = None,
+    precision: str = "float64",
+    tensors: Tensors | None = None,
+    stop_early: bool = False,
+) -> Report:
+    """Compares a port with what ``record`` kept of its reference; needs no other framework.
+
+    Args:
+        recorded: as ``record`` returned it, or as ``read_checkpoint`` read it.
+        model: the model that it should be of; default: whichever it is of.
+        precision: of the port.
+        tensors: the weights that it was recorded with, where they were not made from its seed.
+        stop_early: stop after the first observation with a broken budget.
+
+    Raises:
+        CheckpointError: the recorded values are no bundle, or the weights are others.
+        UserError: the weights are missing.
+    """
+    chosen, (about, expected) = precision_of(precision), _read(recorded, precision)
+    name, hyper = about["model"], _hyper(about["hyper"])
+    if model not in (None, name):
+        raise CheckpointError(f"this is a bundle of {name}, not of {model}")
+    if about["weights"] is not None and tensors is None:
+        raise UserError(
+            "this bundle was recorded from a checkpoint: give the same one with --checkpoint"
+        )
+    if about["weights"] is None and tensors is not None:
+        raise UserError("this bundle makes its weights from a seed: leave out --checkpoint")
+    start, plan = _plan(name, about["seed"], about["batch_size"], about["steps"], tensors, hyper)
+    if about["weights"] not in (None, _hash(start)):
+        raise CheckpointError(
+            f"this bundle was recorded from other weights (SHA-256 {about['weights'][:16]}..., "
+            f"these have {_hash(start)[:16]}...): give the checkpoint that it was recorded from"
+        )
+    noise_fed = get_spec(name).reference.noise_fed(create_model(name, **hyper))
+    rows = compare(
+        expected,
+        _digested(
+            _start_observation(start, plan), observe(Port(name, chosen, start, **hyper), plan)
+        ),
+        chosen,
+        _budgets(name),
+        noise_fed,
+        projections=PROJECTIONS,
+        stop_early=stop_early,
+    )
+    title = (
+        f"{name}: the port against what {about['framework']} recorded, {precision}, "
+        f"batch {about['batch_size']}, {about['steps']} training steps"
+    )
+    notes = (_DIGEST_NOTE, *notes_of(noise_fed, chosen))
+    known = facts(name, chosen, about["seed"], about["batch_size"], about["steps"])
+    return Report(title, tuple(rows), notes, known)
+
+
+def _plan(
+    name: str, seed: int, batch_size: int, steps: int, tensors: Tensors | None, hyper: dict
+) -> tuple[Tensors, Plan]:
+    """Weights that float32 holds exactly, so that one recording serves every precision."""
+    start = seeded_tensors(name, seed, **hyper) if tensors is None else tensors
+    start = {
+        k: v.astype(np.float32) if np.issubdtype(v.dtype, np.floating) else v
+        for k, v in start.items()
+    }
+
+    def probe(number: int) -> Any:
+        return seeded_probe(name, batch_size, seed, number, **hyper)
+
+    return start, plan_of(name, PRECISIONS["float32"], start, probe, steps, **hyper)
+
+
+def _start_observation(start: Tensors, plan: Plan) -> Observation:
+    inputs = {f"input {i}": array for i, array in enumerate(plan.probe(0)) if array is not None}
+    return Observation(_START, 0, {**start, **inputs})
+
+
+def _digested(first: Observation, others: Iterator[Observation]) -> Iterator[Observation]:
+    for stage, step, tensors in itertools.chain([first], others):
+        yield Observation(stage, step, digests(tensors))
+
+
+def _budgets(name: str) -> Budgets:
+    """Those of a live comparison; K is estimated."""
+    relative, k = budgets_of(get_spec(name).reference)
+    wider = {stage: budget * _K_FACTOR for stage, budget in k.items()}
+    return Budgets(relative, wider)
+
+
+def _hash(tensors: Tensors) -> str:
+    """SHA-256 of names, types, shapes and bytes."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        found.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
+
+
+def _hyper(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters as JSON keeps them, with its lists as tuples again."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+def _read(
+    recorded: Mapping[str, np.ndarray], precision: str
+) -> tuple[dict[str, Any], Iterator[Expected]]:
+    """The metadata, and what is expected in a precision."""
+    try:
+        about = json.loads(np.asarray(recorded["metadata"], np.uint8).tobytes())
+        assert about["format"] == _FORMAT
+        values, strays = np.asarray(recorded["values"], np.float64), recorded.get(precision)
+        get_spec(about["model"])
+    except (KeyError, ValueError, AssertionError, TypeError) as error:
+        raise CheckpointError(
+            "these tensors are no parity bundle of this version: make one with "
+            "`vae-jax parity record MODEL --out FILE`"
+        ) from error
+
+    def expected() -> Iterator[Expected]:
+        place = number = 0
+        for stage, step, layout in about["observations"]:
+            found, own = {}, {}
+            for name, size in about["layouts"][layout]:
+                found[name] = values[place : place + size]
+                if strays is not None:
+                    own[name] = float(strays[number])
+                place, number = place + size, number + 1
+            yield Expected(stage, step, found, None if strays is None else own)
+
+    return about, expected()

@@ -1,0 +1,161 @@
+"""A port's observations beside what they should be: one row a stage and tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vae_jax.parity.budgets import NOISE_FED, Budgets, is_exact, is_run
+from vae_jax.parity.layers import layer_of
+from vae_jax.parity.measure import Distance, distance, together
+from vae_jax.parity.observe import Observation, observe
+from vae_jax.parity.plans import Plan
+from vae_jax.parity.precision import Precision
+from vae_jax.parity.report import Row
+
+_LAYERWISE = ("structure", "read-back", "activations", "posterior", "outputs", "optimiser")
+
+
+class Expected(NamedTuple):
+    """What an observation should be.
+
+    Attributes:
+        stage: as the observation's.
+        step: as the observation's.
+        values: the truth by name: the reference's own numbers in float64, or of a recording
+            their digests.
+        strays: the reference's own distance from it in the precision under test, root mean square
+            by the scale; None where the precision is the truth's.
+    """
+
+    stage: str
+    step: int
+    values: Mapping[str, Any]
+    strays: Mapping[str, float] | None
+
+
+def live(
+    truth: Any, reference: Any | None, plan: Plan, noise_fed: tuple[str, ...]
+) -> Iterator[Expected]:
+    """What live references compute: ``truth`` in float64, and ``reference`` in the precision under
+    test where that is another."""
+    if reference is None:
+        for stage, step, tensors in observe(truth, plan):
+            yield Expected(stage, step, tensors, None)
+        return
+    for exact, own in zip(observe(truth, plan), observe(reference, plan), strict=True):
+        scales = scales_of(exact.stage, exact.tensors, noise_fed)
+        strays = {
+            name: distance(value, own.tensors[name], np.float64, scale=scales.get(name)).rms
+            for name, value in exact.tensors.items()
+        }
+        yield Expected(exact.stage, exact.step, exact.tensors, strays)
+
+
+class Divergence(Exception):
+    """Raised at the first row over its budget, where a comparison is to stop there."""
+
+
+def compare(
+    expected: Iterator[Expected],
+    found: Iterator[Observation],
+    precision: Precision,
+    budgets: Budgets,
+    noise_fed: tuple[str, ...] = (),
+    *,
+    projections: int | None = None,
+    stop_early: bool = False,
+) -> list[Row]:
+    """Rows in the order of the observations; what was measured at several steps is one row.
+
+    Args:
+        expected: what the observations should be.
+        found: the port's, in the same order.
+        precision: that of the port.
+        budgets: by stage.
+        noise_fed: names that get stages of their own.
+        projections: of a digest, how many numbers at its start have the error's own size; None
+            where values are whole tensors.
+        stop_early: stop after the first observation with a broken budget.
+    """
+    kept: dict[tuple[str, str], _Series] = {}
+
+    def row(key: tuple[str, str]) -> Row:
+        return _row(key, kept[key], precision, budgets)
+
+    for truth, own in zip(expected, found, strict=not stop_early):
+        assert truth[:2] == own[:2], f"{truth[:2]} was compared with {own[:2]}"
+        scales = scales_of(truth.stage, truth.values, noise_fed)
+        touched = []
+        for name in [*truth.values, *(n for n in own.tensors if n not in truth.values)]:
+            fed = name in noise_fed and not truth.stage.startswith(_LAYERWISE)
+            touched.append((f"{truth.stage}, {NOISE_FED}" if fed else truth.stage, name))
+            series = kept.setdefault(touched[-1], _Series([], [], []))
+            series.steps.append(truth.step)
+            series.distances.append(
+                _distance(
+                    *(truth.values.get(name), own.tensors.get(name)),
+                    *(precision, scales.get(name), projections),
+                )
+            )
+            if truth.strays is not None:
+                series.strays.append(truth.strays.get(name, 0.0))
+        if stop_early and not all(row(key).passed for key in touched):
+            break
+    return [row(key) for key in kept]
+
+
+def scales_of(
+    stage: str, tensors: Mapping[str, Any], noise_fed: tuple[str, ...]
+) -> dict[str, float]:
+    """For each noise-fed bias the magnitude of its layer's weight, in gradients and moments: its
+    own is that of rounding noise."""
+    if not stage.startswith(("gradients", "exp_avg")):
+        return {}
+    weights = {layer_of(n): n for n in tensors if n.endswith(".weight")}
+    return {
+        name: float(np.abs(np.asarray(tensors[weights[layer_of(name)]])).max())
+        for name in noise_fed
+        if name in tensors and layer_of(name) in weights
+    }
+
+
+class _Series(NamedTuple):
+    steps: list[int]
+    distances: list[Distance]
+    strays: list[float]
+
+
+def _distance(
+    expected: Any, found: Any, precision: Precision, scale: float | None, projections: int | None
+) -> Distance:
+    """Infinite where one is missing, or of another shape."""
+    if expected is None or found is None or np.shape(expected) != np.shape(found):
+        return Distance(np.inf, np.inf, np.inf, np.inf)
+    whole = projections is None or np.size(expected) != projections + 2
+    rms_of = None if whole else projections
+    return distance(expected, found, precision.dtype, scale=scale, rms_of=rms_of)
+
+
+def _row(key: tuple[str, str], series: _Series, precision: Precision, budgets: Budgets) -> Row:
+    (stage, tensor), whole = key, together(series.distances)
+    stray = k = None
+    if series.strays and not is_exact(stage):
+        # Medians: where a ReLU's input is within rounding of zero, one side may take another branch
+        # than the truth, which changes one batch's gradients by far more than rounding does.
+        stray = float(np.median(series.strays))
+        whole = whole._replace(rms=float(np.median([d.rms for d in series.distances])))
+        # A number that happens to be right to the last bit is no yardstick: rounding the truth
+        # itself may cost a unit roundoff.
+        k = whole.rms / max(stray, 2.0**-24)
+    budget, by_step = budgets.of(stage, k is not None), _by_step(series) if is_run(stage) else ()
+    numbers = (whole.max_abs, whole.relative, whole.ulps, whole.rms)
+    return Row(stage, tensor, *numbers, budget, stray, k, by_step)
+
+
+def _by_step(series: _Series) -> tuple[tuple[int, float, float | None], ...]:
+    if not series.strays:
+        return tuple((s, d.relative, None) for s, d in zip(*series[:2], strict=True))
+    return tuple((s, d.rms, own) for s, d, own in zip(*series, strict=True))

@@ -1,0 +1,174 @@
+"""A Flax port driven with NumPy arrays, under its reference's tensor names and layouts.
+
+The mirror image of a reference (``torch_side.py``), method by method, so that a comparison treats
+both alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from vae_jax.convert.mapping import export_leaves, flat_leaves
+from vae_jax.parity.layers import INPUT, captured, layers_of
+from vae_jax.parity.precision import Precision, compile_in, jax_settings
+from vae_jax.spec import Rule
+from vae_jax.typing import Tensors, Variables
+
+Forward = Callable[..., dict[str, Any]]
+Loss = Callable[..., tuple[dict[str, Any], Any]]
+
+
+class FlaxSide:
+    """A port with its optimiser.
+
+    Args:
+        rules: one a tensor of the reference.
+        forward: ``(variables, *probe) -> outputs`` by name, in eval mode.
+        loss: ``(variables, *probe) -> (terms, batch_stats)``, in train mode; the first term is the
+            total.
+        make_optimizer: from a recipe to its Optax transformation.
+        precision: of everything it computes.
+        channels_first: whether the reference's images are.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        forward: Forward,
+        loss: Loss,
+        make_optimizer: Callable[[Any], optax.GradientTransformation],
+        precision: Precision,
+        *,
+        channels_first: bool = True,
+    ):
+        self.rules, self.precision, self.channels_first = tuple(rules), precision, channels_first
+        self.layers, self.make_optimizer = layers_of(rules), make_optimizer
+        self.variables: Variables = {}
+        self.optimizer: optax.GradientTransformation | None = None
+        self.opt_state: Any = None
+
+        self._calls: list[tuple[str, ...]] = []  # layers in the order of their calls
+
+        def outputs(variables, probe):
+            with captured(self.layers) as layers:
+                found = forward(variables, *probe)
+            self._calls = list(layers)  # while it is traced: a dict comes back from it sorted
+            return layers, found
+
+        def training_layers(variables, probe):
+            with captured(self.layers) as layers:
+                loss(variables, *probe)
+            self._calls = list(layers)
+            return layers
+
+        def total(params, variables, probe):
+            terms, batch_stats = loss({**variables, "params": params}, *probe)
+            return next(iter(terms.values())), (terms, batch_stats)
+
+        self._outputs = compile_in(precision, outputs)
+        self._training_layers = compile_in(precision, training_layers)
+        self._gradient = compile_in(precision, jax.value_and_grad(total, has_aux=True))
+
+    def reset(self, tensors: Tensors) -> None:
+        """Takes the reference's weights and statistics, and forgets the optimiser's state."""
+        with jax_settings(self.precision):
+            self.variables = self._cast(self._import(tensors))
+        self.opt_state = None
+
+    def state_dict(self) -> Tensors:
+        """Weights and statistics."""
+        return export_leaves(self.rules, flat_leaves(self.variables))
+
+    def trace(self, *probe: Any, train: bool = False) -> tuple[Tensors, Tensors]:
+        """What goes into and comes out of each layer, and in eval mode the outputs by name."""
+        with jax_settings(self.precision):
+            inputs = self._cast(probe)
+            if train:
+                layers, outputs = self._training_layers(self.variables, inputs), {}
+            else:
+                layers, outputs = self._outputs(self.variables, inputs)
+        found: Tensors = {}
+        for path in self._calls:
+            layer, (given, made) = self.layers[path], layers[path]
+            found[layer.name + INPUT] = layer.as_reference("input", given, self.channels_first)
+            found[layer.name] = layer.as_reference("output", made, self.channels_first)
+        return found, {k: np.asarray(v) for k, v in outputs.items()}
+
+    def forward(self, *probe: Any) -> Tensors:
+        """The outputs in eval mode."""
+        return self.trace(*probe)[1]
+
+    def backward(self, *probe: Any) -> tuple[dict[str, float], Tensors]:
+        """Loss terms with the total, and every parameter's gradient, in train mode."""
+        terms, gradients, _ = self._backward(probe)
+        return terms, self._export(gradients)
+
+    def step(self, recipe: Any, *probe: Any) -> dict[str, float]:
+        """One step of the optimiser, made with the first step's recipe; the terms before it."""
+        with jax_settings(self.precision):
+            params = self.variables["params"]
+            if self.optimizer is None:
+                self.optimizer = self.make_optimizer(recipe)
+                self._update = jax.jit(self.optimizer.update)
+            if self.opt_state is None:
+                self.opt_state = self.optimizer.init(params)
+            terms, gradients, batch_stats = self._backward(probe)
+            updates, self.opt_state = self._update(gradients, self.opt_state, params)
+            self.variables = {"params": optax.apply_updates(params, updates)}
+            if batch_stats:
+                self.variables["batch_stats"] = batch_stats
+        return terms
+
+    def moments(self) -> dict[str, Tensors]:
+        """Adam's moments under PyTorch's names for them; empty for another optimiser."""
+        states = jax.tree.leaves(
+            self.opt_state, is_leaf=lambda s: isinstance(s, optax.ScaleByAdamState)
+        )
+        for state in states:
+            if isinstance(state, optax.ScaleByAdamState):
+                return {"exp_avg": self._export(state.mu), "exp_avg_sq": self._export(state.nu)}
+        return {}
+
+    def updates(
+        self, recipe: Any, start: np.ndarray, gradients: Iterable[np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        """The optimiser by itself: a parameter after each of some given gradients."""
+        with jax_settings(self.precision):
+            optimizer, parameter = self.make_optimizer(recipe), self._cast(start)
+            state, update = optimizer.init(parameter), jax.jit(optimizer.update)
+        for gradient in gradients:
+            with jax_settings(self.precision):
+                change, state = update(self._cast(gradient), state, parameter)
+                parameter = optax.apply_updates(parameter, change)
+            yield np.asarray(parameter)
+
+    def _backward(self, probe: Any) -> tuple[dict[str, float], Any, Any]:
+        with jax_settings(self.precision):
+            (_, (terms, batch_stats)), gradients = self._gradient(
+                self.variables["params"], self.variables, self._cast(probe)
+            )
+        return {k: float(v) for k, v in terms.items()}, gradients, batch_stats
+
+    def _import(self, tensors: Tensors) -> Variables:
+        leaves = {r.target: r.to_target(np.asarray(tensors[r.source])) for r in self.rules}
+        return flax.traverse_util.unflatten_dict(leaves)
+
+    def _export(self, params: Any) -> Tensors:
+        return export_leaves(self.rules, flat_leaves({"params": params}))
+
+    def _cast(self, tree: Any) -> Any:
+        """Floating leaves to the precision under test; counters stay."""
+
+        def cast(leaf):
+            array = jnp.asarray(leaf)
+            floating = jnp.issubdtype(array.dtype, jnp.floating)
+            return array.astype(self.precision.dtype) if floating else array
+
+        return jax.tree.map(cast, tree)

@@ -1,0 +1,82 @@
+"""Which layer of a port is which layer of its reference, and what went through each.
+
+A layer is a pair of submodules whose parameters the model's Rules tie together. Between the output
+of one and the input of the next lies everything that has no parameters: activation functions,
+reshapes, the draw of the latent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import numpy as np
+
+from vae_jax.spec import Rule
+
+INPUT = " (input)"  # ends the name of what goes into a layer
+
+
+class Layer(NamedTuple):
+    """A layer under both names, and how its activations differ in layout.
+
+    Attributes:
+        name: the reference's, such as ``encoder.conv1``.
+        flat_input: (C, H, W) where its input is an image that the reference flattens channels
+            first.
+        flat_output: the same of its output.
+        unit_axes: axes of length 1 that end the reference's activations and not the port's.
+    """
+
+    name: str
+    flat_input: tuple[int, int, int] | None = None
+    flat_output: tuple[int, int, int] | None = None
+    unit_axes: int = 0
+
+    def as_reference(self, kind: str, array: Any, channels_first: bool) -> np.ndarray:
+        """The reference's layout of the port's input or output (``kind``), whose batch axis is
+        the first and whose channels are the last."""
+        array = np.asarray(array)
+        if array.ndim == 4:
+            return array.transpose(0, 3, 1, 2) if channels_first else array
+        block = self.flat_input if kind == "input" else self.flat_output
+        unflatten = None if block is None else (1, block)
+        return Rule("", (), unflatten=unflatten, unit_axes=self.unit_axes).to_source(array)
+
+
+def layers_of(rules: Iterable[Rule]) -> dict[tuple[str, ...], Layer]:
+    """The layers that rules tie together, by the path of the port's submodule."""
+    layers: dict[tuple[str, ...], Layer] = {}
+    for rule in rules:
+        path, name = rule.target[1:-1], layer_of(rule.source)
+        if not path or not name:  # a parameter of the model itself
+            continue
+        layer = layers.get(path, Layer(name))
+        if rule.unflatten is not None and rule.target[-1] == "kernel":
+            axis, block = rule.unflatten
+            into = axis == (rule.axes[0] if rule.axes else 0)
+            layer = layer._replace(**{"flat_input" if into else "flat_output": block})
+        layers[path] = layer._replace(unit_axes=max(layer.unit_axes, rule.unit_axes))
+    return layers
+
+
+def layer_of(tensor: str) -> str:
+    """The layer that a reference's tensor belongs to: its name up to the last separator."""
+    return tensor[: max(tensor.rfind("."), tensor.rfind("/"), 0)]
+
+
+@contextlib.contextmanager
+def captured(paths: Iterable[tuple[str, ...]]) -> Iterator[dict[tuple[str, ...], Any]]:
+    """Keeps (input, output) of every Flax submodule of these paths that is called in the block."""
+    paths, found = set(paths), {}
+
+    def keep(next_function, args, kwargs, context):
+        output = next_function(*args, **kwargs)
+        if context.method_name == "__call__" and context.module.path in paths:
+            found[context.module.path] = (args[0], output)
+        return output
+
+    with nn.intercept_methods(keep):
+        yield found

@@ -1,0 +1,179 @@
+"""A PyTorch module driven with NumPy arrays, under PyTorch's own tensor names."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from vae_jax.errors import MissingExtraError
+from vae_jax.parity.layers import INPUT
+from vae_jax.parity.precision import Precision
+from vae_jax.typing import Tensors
+
+try:
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+except ImportError as error:
+    raise MissingExtraError("PyTorch", "torch", "a live comparison with PyTorch") from error
+
+_DTYPES = {np.dtype(np.float64): torch.float64, np.dtype(np.float32): torch.float32}
+
+
+class TorchSide:
+    """A reference with its optimiser, on the CPU.
+
+    Args:
+        module: the reference; it is converted to the precision.
+        forward: ``(module, *probe) -> outputs`` by name.
+        loss: ``(module, *probe) -> terms`` by name; their sum is minimised.
+        make_optimizer: from (recipe, parameters) to a ``torch.optim.Optimizer``.
+        precision: of everything it computes.
+    """
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        forward: Callable[..., dict[str, torch.Tensor]],
+        loss: Callable[..., dict[str, torch.Tensor]],
+        make_optimizer: Callable[[Any, Any], torch.optim.Optimizer],
+        precision: Precision,
+    ):
+        self.precision, self.dtype = precision, _DTYPES[precision.dtype]
+        self.model = module.to(self.dtype)
+        self._forward, self._loss, self._make_optimizer = forward, loss, make_optimizer
+        self.optimizer: torch.optim.Optimizer | None = None
+        self.ignored: set[str] = set()  # tensors that the port does not have
+
+    def reset(self, tensors: Tensors) -> None:
+        """Takes weights and statistics, and forgets the optimiser."""
+        state = {k: torch.tensor(np.asarray(v)) for k, v in tensors.items()}
+        self.model.load_state_dict(state, strict=not self.ignored)
+        self.optimizer = None
+
+    def state_dict(self) -> Tensors:
+        """Weights and statistics."""
+        state = self.model.state_dict().items()
+        return {k: v.detach().numpy().copy() for k, v in state if k not in self.ignored}
+
+    def trace(self, *probe: Any, train: bool = False) -> tuple[Tensors, Tensors]:
+        """What goes into and comes out of each module with parameters, in the order of the calls;
+        and in eval mode the outputs by name. In train mode the running statistics move."""
+        found: Tensors = {}
+
+        def keep(name):
+            def hook(module, inputs, output):
+                found[name + INPUT] = inputs[0].detach().numpy().copy()
+                found[name] = output.detach().numpy().copy()
+
+            return hook
+
+        self.model.train(train)
+        inputs, outputs = [self._tensor(array) for array in probe], {}
+        with contextlib.ExitStack() as hooks, self._products(), torch.no_grad():
+            for name, module in self.model.named_modules():
+                if name and next(module.parameters(recurse=False), None) is not None:
+                    hooks.enter_context(module.register_forward_hook(keep(name)))
+            if train:
+                self._loss(self.model, *inputs)
+            else:
+                outputs = self._forward(self.model, *inputs)
+        return found, {k: v.numpy().copy() for k, v in outputs.items()}
+
+    def forward(self, *probe: Any) -> Tensors:
+        """The outputs in eval mode."""
+        return self.trace(*probe)[1]
+
+    def backward(self, *probe: Any) -> tuple[dict[str, float], Tensors]:
+        """Loss terms with the total, and every parameter's gradient, in train mode."""
+        terms = self._backward(probe)
+        return terms, {k: _gradient(p).numpy().copy() for k, p in self.model.named_parameters()}
+
+    def step(self, recipe: Any, *probe: Any) -> dict[str, float]:
+        """One step of the optimiser, made with the first step's recipe; the terms before it."""
+        if self.optimizer is None:
+            self.optimizer = self._make_optimizer(recipe, self.model.parameters())
+        terms = self._backward(probe)
+        self.optimizer.step()
+        return terms
+
+    def moments(self) -> dict[str, Tensors]:
+        """Adam's ``exp_avg`` and ``exp_avg_sq`` by parameter name; empty for another optimiser."""
+        assert self.optimizer is not None, "no step taken yet"
+        state, named = self.optimizer.state, list(self.model.named_parameters())
+        if not all("exp_avg_sq" in state[p] for _, p in named):
+            return {}
+        return {
+            moment: {k: state[p][moment].numpy().copy() for k, p in named}
+            for moment in ("exp_avg", "exp_avg_sq")
+        }
+
+    def updates(
+        self, recipe: Any, start: np.ndarray, gradients: Iterable[np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        """The optimiser by itself: a parameter after each of some given gradients."""
+        parameter = torch.nn.Parameter(self._tensor(start))
+        optimizer = self._make_optimizer(recipe, [parameter])
+        for gradient in gradients:
+            parameter.grad = self._tensor(gradient)
+            optimizer.step()
+            yield parameter.detach().numpy().copy()
+
+    def _backward(self, probe: Any) -> dict[str, float]:
+        self.model.train()
+        self.model.zero_grad()
+        with self._products():
+            terms = self._loss(self.model, *(self._tensor(array) for array in probe))
+            loss = sum(terms.values())
+            assert isinstance(loss, torch.Tensor)
+            loss.backward()
+        return {k: float(v.detach()) for k, v in {"loss": loss, **terms}.items()}
+
+    def _products(self) -> contextlib.AbstractContextManager[Any]:
+        """Rounds the factors of products where the precision asks for it."""
+        bits = self.precision.bits
+        return contextlib.nullcontext() if bits is None else _RoundedFactors(bits)
+
+    def _tensor(self, array: Any) -> Any:
+        if array is None:
+            return None
+        array = np.asarray(array)
+        return torch.tensor(array, dtype=self.dtype if array.dtype.kind == "f" else None)
+
+
+class _RoundedFactors(TorchDispatchMode):
+    """Rounds the factors of every product, forward and backward, to some bits of fraction."""
+
+    def __init__(self, bits: int):
+        super().__init__()
+        self.bits = bits
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        factors = _FACTORS.get(func)
+        if factors is not None:
+            args = [self._round(a) if i in factors else a for i, a in enumerate(args)]
+        return func(*args, **(kwargs or {}))
+
+    def _round(self, tensor: torch.Tensor) -> torch.Tensor:
+        """To the nearest, ties to even, as the hardware does."""
+        dropped = 23 - self.bits
+        word = tensor.contiguous().view(torch.int32)
+        word = word + ((1 << (dropped - 1)) - 1) + ((word >> dropped) & 1)
+        return (word & -(1 << dropped)).view(torch.float32)
+
+
+_aten: Any = torch.ops.aten
+_FACTORS = {  # operation -> which of its arguments are factors
+    _aten.mm.default: (0, 1),
+    _aten.bmm.default: (0, 1),
+    _aten.addmm.default: (1, 2),
+    _aten.convolution.default: (0, 1),
+    _aten.convolution_backward.default: (0, 1, 2),
+}
+
+
+def _gradient(parameter: torch.nn.Parameter) -> torch.Tensor:
+    """Zeros for a parameter that took no part."""
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
