@@ -1,8 +1,9 @@
 """Checks the ports on this machine's own device against the shipped recordings of their originals.
 
-Needs JAX, Flax, Optax and NumPy alone: no original, no command-line library. On a GPU or a TPU:
+Needs JAX, Flax, Optax and NumPy alone: no original, no command-line library, and in a checkout not
+even the package installed. On a GPU or a TPU:
 
-    python scripts/check_on_device.py --precision float32 --precision tf32 --precision bfloat16
+    PYTHONPATH=. python scripts/check_on_device.py --precision float32 --precision tf32
 
 prints the tables with the device's name; `--out DIR` keeps report.json and report.md (with
 matplotlib installed, the figure too). The exit status is 1 when a budget is broken.

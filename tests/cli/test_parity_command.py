@@ -1,7 +1,6 @@
 """``vae-jax parity``: a table, JSON or a folder of reports, and an exit status to be trusted."""
 
 import json
-import time
 
 import pytest
 from PIL import Image
@@ -56,10 +55,8 @@ def test_two_precisions_of_a_recording_make_one_report_in_three_files(succeed, t
         assert picture.width > 1000
 
 
-def test_quick_is_quick(succeed):
-    started = time.perf_counter()
+def test_quick_takes_few_steps(succeed):
     assert "3 training steps" in succeed("parity", "digits_vae", "--quick").out
-    assert time.perf_counter() - started < 15 * 3  # the machine may be doing something else too
 
 
 def test_the_weights_may_come_from_a_file(succeed, digits_file):
@@ -90,6 +87,12 @@ def test_a_recording_of_a_checkpoint_is_checked_with_it_alone(cli, succeed, digi
         (["nonsense"], "there is no model 'nonsense'"),
         (["face_vae", "--bundle", BUNDLE], "this is a bundle of digits_ae, not of face_vae"),
         (["digits_ae", "--recorded", "--steps=3"], "leave out --steps"),
+        (["digits_ae", "--recorded", "--bundle", BUNDLE], "two recordings"),
+        (["digits_ae", "--quick", "--steps=3"], "--quick is a number of --steps"),
+        (["digits_ae", "--key=ema"], "--key chooses inside the file of --checkpoint"),
+        (["--all", "--hyper=latent_size=3"], "--hyper is of one model"),
+        (["digits_ae", "--out", f"{BUNDLE}/report"], "cannot be made a folder"),
+        (["record", "digits_ae", "--out", BUNDLE], "exists already"),
         (["--bundle", "/nowhere.safetensors"], "/nowhere.safetensors"),
         (["record", "digits_ae", "--out", "bundle.txt"], "ends in .safetensors"),
         (["record", "digits_ae"], "--out"),

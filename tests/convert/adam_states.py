@@ -11,7 +11,7 @@ SMALL = {
     "digits_vae": {"channels": 4},
     "stddev_vae": {"latent_size": 3},
 }
-ADVICE = "; --fresh-optimizer imports the weights alone"
+ADVICE = "; train --fresh-optimizer imports the weights alone"
 
 
 def made_up(name, dtype=np.float32):

@@ -88,7 +88,9 @@ def test_paddles_files_that_do_not_fit_are_one_line(tmp_path, change, message):
 
 def test_paddles_half_a_pair_or_a_table_too_few_is_one_line(tmp_path):
     files = pair(tmp_path)
-    with pytest.raises(CheckpointError, match=r"no number of steps.*give --beta1 and --beta2"):
+    with pytest.raises(
+        CheckpointError, match=r"no number of steps.*train takes --beta1 and --beta2"
+    ):
         read_pair(files, RECIPE.replace(beta1=0.9))
     rewrite(files[1], lambda content: None)  # writes no table
     with pytest.raises(

@@ -40,7 +40,7 @@ def double(wrong=None):
         exact("weights after steps", "w", 6e-15, by_step=curve[:2]),
         exact("weights after steps, noise-fed", "b", 7e-13, by_step=curve[:2]),
     ]
-    known = facts("tiny", PRECISIONS["float64"], seed=3, batch_size=2, steps=20)
+    known = facts("tiny", PRECISIONS["float64"], {}, seed=3, batch_size=2, steps=20, hyper={})
     return Report("tiny: in float64", tuple(rows), ("a note",), known)
 
 
@@ -57,5 +57,5 @@ def single():
         judged("losses", "loss", 40.0, endless, curve),
         judged("exp_avg after steps", "w", 30.0, endless, curve),
     ]
-    known = facts("tiny", PRECISIONS["float32"], seed=3, batch_size=2, steps=2)
+    known = facts("tiny", PRECISIONS["float32"], {}, seed=3, batch_size=2, steps=2, hyper={})
     return Report("tiny: in float32", tuple(rows), (), known)

@@ -17,6 +17,7 @@ from vae_jax.models import MODELS
 from vae_jax.optim import optimizer_of
 from vae_jax.parity import bundle
 from vae_jax.parity.bundle import bundle_file, check_bundle, record
+from vae_jax.parity.compare import compare
 from vae_jax.parity.digest import WHOLE, digest
 from vae_jax.parity.faults import FAULTS
 from vae_jax.parity.measure import distance
@@ -93,8 +94,12 @@ def test_the_large_ports_activations_are_the_recorded_ones(monkeypatch):
     def until_outputs(side, plan):
         return itertools.islice(observe(side, plan), 5)
 
+    def until_then(expected, *rest, **more):
+        return compare(itertools.islice(expected, 6), *rest, **more)  # with weights and inputs
+
     monkeypatch.setattr(bundle, "observe", until_outputs)
-    report = check_bundle(shipped("face_vae"), stop_early=True)
+    monkeypatch.setattr(bundle, "compare", until_then)
+    report = check_bundle(shipped("face_vae"))
     assert report.passed, table(report)
     stages = report.stages()
     assert [row.tensor for row in stages["posterior heads"]] == ["mean", "std"]
@@ -133,15 +138,23 @@ def test_other_weights_or_inputs_are_told_before_anything_else():
 
 
 def test_what_is_no_bundle_of_this_version_is_refused():
-    message = "no parity bundle of this version: make one with `vae-jax parity record"
+    message = "no parity bundle of this version, or damaged: make one with `vae-jax parity record"
     older = shipped("digits_ae", format="vae_jax golden, 1")
     nothing = shipped("digits_ae", format=None)
     unreadable = shipped("digits_ae") | {"metadata": np.frombuffer(b"{...", np.uint8)}
     without = {k: v for k, v in shipped("digits_ae").items() if k != "values"}
-    for wrong in (older, nothing, unreadable, without, {"common.weight": np.zeros((200, 784))}, {}):
+    short = shipped("digits_ae") | {"values": shipped("digits_ae")["values"][:-1]}
+    strangers = {"common.weight": np.zeros((200, 784))}
+    for wrong in (older, nothing, unreadable, without, short, strangers, {}):
         with pytest.raises(CheckpointError, match=message) as caught:
             check_bundle(wrong)
         assert "\n" not in str(caught.value)
+
+
+def test_a_bundle_without_a_precision_does_not_judge_it():
+    other = {k: v for k, v in shipped("digits_ae").items() if k != "tf32"}
+    with pytest.raises(CheckpointError, match="no parity bundle of this version, or damaged"):
+        check_bundle(other, precision="tf32")
 
 
 def test_a_bundle_is_of_one_model():
@@ -181,7 +194,8 @@ def test_a_bundle_made_now_is_the_packages():
     pytest.importorskip("torch")
     new, ours = record("digits_ae"), shipped("digits_ae")
     about, known = (json.loads(b["metadata"].tobytes()) for b in (new, ours))
-    del about["framework"], known["framework"]
+    for one in (about, known):
+        del one["framework"], one["recorded_with"]
     assert about == known
     # Another machine or version of PyTorch may round otherwise.
     scale = np.maximum(np.abs(ours["values"]), 1e-3)

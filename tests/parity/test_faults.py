@@ -3,6 +3,8 @@
 import contextlib
 
 import flax.linen as nn
+import jax
+import optax
 import pytest
 
 from vae_jax import objectives
@@ -105,3 +107,17 @@ def test_a_fault_found_elsewhere_is_not_right(injections):
     assert not injection.is_right(fault, ("gradients", "loss"))
     assert not injection.is_right(fault, ("loss terms", "reconstruction"))
     assert not injection.is_right(fault, None)
+
+
+def test_optaxs_own_bias_correction_in_float32_is_found(monkeypatch):
+    # 1 - beta2**t cancels in float32: an update 7e-6 from the truth, where PyTorch's is 3e-8.
+    def plain(recipe):
+        return optax.adam(recipe.learning_rate, recipe.beta1, recipe.beta2, recipe.epsilon)
+
+    monkeypatch.setattr(port, "optimizer_of", plain)
+    with jax.numpy_dtype_promotion("standard"):
+        report = check_model("digits_ae", precision="float32", steps=0, stop_early=True)
+    first = report.first_divergence
+    assert first is not None
+    assert (first.stage, first.tensor) == ("optimiser", "update 1")
+    assert first.k > 10

@@ -43,8 +43,19 @@ def test_every_rule_is_of_a_layer_whose_layout_is_known(name):
     for rule in rules:
         assert layers[rule.target[1:-1]].name == layer_of(rule.source)
     assert {layer.name for layer in layers.values()} == {layer_of(r.source) for r in rules}
-    shaped = {layer.name: tuple(layer[1:]) for layer in layers.values() if any(layer[1:])}
+    shaped = {layer.name: tuple(layer[1:4]) for layer in layers.values() if any(layer[1:4])}
     assert shaped == SHAPED[name]
+
+
+def test_convolutions_and_batch_norms_are_of_images_and_dense_layers_are_not():
+    layers = {layer.name: layer.of_images for layer in layers_of(rules_of("face_vae")).values()}
+    assert {name for name, images in layers.items() if not images} == {
+        "encoder.linear1",
+        "encoder.linear2",
+        "encoder.linear3",
+        "decoder.decoder_lin.0",
+        "decoder.decoder_lin.2",
+    }
 
 
 def test_a_parameter_of_the_model_itself_is_of_no_layer():
@@ -95,8 +106,10 @@ def test_activations_get_the_references_layout():
     image = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
     flat = image.reshape(2, -1)
     first = image.transpose(0, 3, 1, 2)
-    assert np.array_equal(Layer("a").as_reference("input", image, True), first)
-    assert np.array_equal(Layer("a").as_reference("input", image, False), image)
+    conv = Layer("a", of_images=True)
+    assert np.array_equal(conv.as_reference("input", image, True), first)
+    assert np.array_equal(conv.as_reference("input", image, False), image)
+    assert np.array_equal(Layer("a").as_reference("input", image, True), image)  # a dense layer's
     dense = Layer("a", flat_input=(5, 3, 4), unit_axes=2)
     unflattened = first.reshape(2, -1)[:, :, None, None]
     assert np.array_equal(dense.as_reference("input", flat, True), unflattened)

@@ -181,3 +181,62 @@ def test_integer_inputs_stay_integers(precision):
     assert [row.max_abs for row in inputs] == [0.0]
     exact = ("activations", "outputs", "loss terms", "gradients")
     assert all(row.passed for row in report.rows if row.stage in exact), table(report)
+
+
+class Partial(torch.nn.Module):
+    """One layer in use and one that is not."""
+
+    def __init__(self):
+        super().__init__()
+        self.out, self.unused = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.out(x)
+
+
+class PartialPort(nn.Module):
+    def setup(self):
+        self.out = nn.Dense(2)
+
+    def __call__(self, x):
+        return self.out(x)
+
+
+def compare_partial(**more):
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    port = PartialPort()
+    given = {
+        "reference_loss": lambda module, x: {"square": (module(x) ** 2).sum()},
+        "loss": lambda v, x: ({"square": (port.apply(v, x) ** 2).sum()}, {}),
+        "reference_optimizer": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.1),
+        "optimizer": optax.chain(optax.add_decayed_weights(0.1), optax.adam(0.01)),
+        "ignored": ("unused.weight", "unused.bias"),
+    } | more
+    batches = [(rng.normal(size=(2, 5, 3)),) for _ in range(3)]  # of no images, whatever the rank
+    rules = pytorch_rules.linear("out", ("out",))
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        return compare_models(Partial(), port, rules, batches, **given)
+
+
+def test_what_is_ignored_counts_nowhere():
+    report = compare_partial()
+    assert report.passed, table(report)
+    assert {row.tensor for row in report.rows if row.stage == "exp_avg after steps"} == {
+        "out.weight",
+        "out.bias",
+    }
+
+
+def test_what_cannot_be_compared_is_told_in_one_line():
+    with pytest.raises(UserError, match="an optimizer has nothing to minimise"):
+        compare_partial(reference_loss=None, loss=None)
+    with pytest.raises(UserError, match="a term is called 'loss', which is the sum's name"):
+        compare_partial(
+            reference_loss=lambda module, x: {"loss": (module(x) ** 2).sum()},
+            loss=lambda v, x: ({"loss": (PartialPort().apply(v, x) ** 2).sum()}, {}),
+        )
+    with pytest.raises(UserError, match="'exp_avg after one step', the port gives"):
+        compare_partial(
+            reference_optimizer=lambda p: torch.optim.Adam(p, lr=0.01), optimizer=optax.sgd(0.01)
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -13,16 +14,8 @@ from click.core import ParameterSource
 
 from vae_jax.cli.options import hyper_option, json_option, key_option, setup_jax
 
-_WITH_BUNDLE = (
-    "model",
-    "every",
-    "recorded",
-    "bundle",
-    "checkpoint",
-    "precisions",
-    "out",
-    "as_json",
-)
+# What a recording does not fix.
+_WITH_BUNDLE = ("model", "every", "recorded", "bundle", "checkpoint", "key", "precisions")
 _PRECISIONS = ("float64", "float32", "tf32", "bfloat16")  # as vae_jax.parity.precision has them
 _QUICK_STEPS = 3
 
@@ -124,49 +117,49 @@ def check(
         raise UserError("name one model, or give --all")
     if every and (checkpoint or bundle):
         raise UserError("--checkpoint and --bundle are of one model: name it instead of --all")
+    if recorded and bundle:
+        raise UserError("--recorded and --bundle are two recordings: give one")
+    if quick and context.get_parameter_source("steps") is ParameterSource.COMMANDLINE:
+        raise UserError("--quick is a number of --steps: give one of the two")
+    if key and not checkpoint:
+        raise UserError("--key chooses inside the file of --checkpoint: give that too")
+    if every and hyper:
+        raise UserError("--hyper is of one model: name it instead of --all")
     if (recorded or bundle) and (fixed := _given(context, _WITH_BUNDLE)):
         raise UserError(f"a recording fixes what it was made with: leave out {fixed}")
     started = time.perf_counter()
     names = list(MODELS) if every else [get_spec(model).name if model else ""]
+    if out:
+        _make_folder(out)  # before anything slow
     tensors, hyper = _weights(checkpoint, names[0] or None, key, hyper)
+
+    def compared(name: str, precision: str) -> Any:
+        if file := bundle or (recorded and bundle_file(name)):
+            kept = vae_jax.read_checkpoint(file)
+            return check_bundle(kept, model=name or None, precision=precision, tensors=tensors)
+        given = {"batch_size": batch_size, "seed": seed, "tensors": tensors, **hyper}
+        given["steps"] = _QUICK_STEPS if quick else steps
+        try:
+            return check_model(name, precision=precision, **given)
+        except MissingExtraError as error:
+            advice = "or compare with what it recorded: add --recorded"
+            raise UserError(f"{error}; {advice}") from error
+
     reports = []
-    for name in names:
-        file = bundle or (recorded and bundle_file(name))
-        for precision in precisions:
-            if file:
-                kept = vae_jax.read_checkpoint(file)
-                report = check_bundle(
-                    kept, model=name or None, precision=precision, tensors=tensors
-                )
-            else:
-                try:
-                    report = check_model(
-                        name,
-                        precision=precision,
-                        steps=_QUICK_STEPS if quick else steps,
-                        batch_size=batch_size,
-                        seed=seed,
-                        tensors=tensors,
-                        **hyper,
-                    )
-                except MissingExtraError as error:
-                    raise UserError(
-                        f"{error}; or compare with what it recorded: add --recorded"
-                    ) from error
-            reports.append(report)
+    try:
+        for name, precision in itertools.product(names, precisions):
+            reports.append(compared(name, precision))
             if not as_json:
-                click.echo(table(report) + "\n")
+                click.echo(table(reports[-1]) + "\n")
+    finally:
+        if out and reports:  # nothing that was compared is lost
+            files = write_reports(Path(out), reports)
+            click.echo(f"in {out}: {', '.join(files)}", err=True)
     minutes = (time.perf_counter() - started) / 60
     if as_json:
         click.echo(json.dumps([report.as_dict() for report in reports], indent=2))
     else:
         click.echo(f"{summary(reports)}\n\n{minutes:.1f} minutes on {device_names()}")
-    if out:
-        try:
-            write_reports(Path(out), reports)
-        except OSError as error:
-            raise UserError(f"the report cannot be written to {out}: {error.strerror}") from error
-        click.echo(f"report.json, report.md and report.png are in {out}", err=as_json)
     sys.exit(0 if all(report.passed for report in reports) else 1)
 
 
@@ -203,12 +196,24 @@ def record(
 
     if Path(out).suffix != ".safetensors":
         raise UserError(f"{out} is no name of a bundle: expected one that ends in .safetensors")
+    if Path(out).exists():
+        raise UserError(f"{out} exists already: choose another name")
+    _make_folder(str(Path(out).parent))  # before anything slow
     tensors, hyper = _weights(checkpoint, get_spec(model).name, key, hyper)
     bundle = record_bundle(
         model, seed=seed, batch_size=batch_size, steps=steps, tensors=tensors, **hyper
     )
     vae_jax.write_checkpoint(out, bundle)
     click.echo(f"{out}: {Path(out).stat().st_size:,} bytes")
+
+
+def _make_folder(path: str) -> None:
+    from vae_jax.errors import UserError
+
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be made a folder: {error.strerror}") from error
 
 
 def _weights(
@@ -228,5 +233,6 @@ def _weights(
 def _given(context: click.Context, known: tuple[str, ...]) -> str:
     """The options that the command line names beside the known ones."""
     source, typed = context.get_parameter_source, ParameterSource.COMMANDLINE
-    names = [n for n in context.params if n not in (*known, "as_json") and source(n) is typed]
+    known = (*known, "out", "as_json")
+    names = [n for n in context.params if n not in known and source(n) is typed]
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)

@@ -41,7 +41,7 @@ def steps_of(powers: Sequence[tuple[float, np.ndarray]]) -> int:
         listed = ", ".join(f"{steps} by {beta:g}" for beta, steps in found)
         raise cannot_continue(
             f"its powers of the betas tell different numbers of steps ({listed})",
-            "the recipe's betas (or give --beta1 and --beta2)",
+            "the recipe's betas (train takes --beta1 and --beta2)",
         )
     return found[0][1]
 
@@ -70,7 +70,7 @@ def _steps(beta: float, power: np.ndarray) -> int | None:
     if abs(products[steps] - value) > (1 - beta) / 4 * value:
         raise cannot_continue(
             f"its power {value:g} of beta {beta:g} is that of no number of steps",
-            "the recipe's betas (or give --beta1 and --beta2)",
+            "the recipe's betas (train takes --beta1 and --beta2)",
         )
     return steps
 

@@ -20,7 +20,7 @@ from vae_jax.errors import CheckpointError
 from vae_jax.typing import Tensors
 
 MAX_STEPS = 2**31 - 1  # Optax counts in int32
-_ALONE = "--fresh-optimizer imports the weights alone"
+_ALONE = "train --fresh-optimizer imports the weights alone"
 
 
 class AdamState(NamedTuple):

@@ -43,6 +43,8 @@ from vae_jax.models import get_spec
 from vae_jax.recipe import Recipe
 from vae_jax.typing import Tensors
 
+_READING = ("cannot be read", "save it again")
+
 SUFFIXES = {
     "PyTorch": (".pth", ".pt"),
     "Paddle": (".pdparams",),
@@ -72,7 +74,7 @@ def read_adam(
     shapes, path = parameter_shapes(name, **hyper), paths[0]
     if checkpoint_prefix(path) is not None:
         variables = read_tensorflow(path)
-        with one_line_errors(path):
+        with one_line_errors(path, *_READING):
             return find_tf_adam(variables, shapes, recipe)
     if path.suffix == ".pdparams":
         parts = get_spec(name).reference.parts if len(paths) > 1 else ()
@@ -80,7 +82,7 @@ def read_adam(
         return find_paddle_adam(dict(zip(prefixes, paths, strict=True)), shapes, recipe)
     if len(paths) > 1:
         return None
-    with one_line_errors(path):
+    with one_line_errors(path, *_READING):
         # The optimiser numbers the parameters in the order of the file's own state dict.
         order = strip_wrappers(read_as_named(path, key=key)).values()
         return find_torch_adam(read_root(path), {n: shapes[n] for n in order if n in shapes})

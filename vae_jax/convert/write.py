@@ -105,8 +105,12 @@ def plain_arrays(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 @contextlib.contextmanager
-def one_line_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Makes every error in the block one line about the path of a file that is written."""
+def one_line_errors(
+    path: str | os.PathLike[str],
+    failure: str = "cannot be written",
+    advice: str = "nothing was changed",
+) -> Iterator[None]:
+    """Makes every error in the block one line about the path of a file."""
     try:
         yield
     except MissingExtraError:
@@ -115,9 +119,7 @@ def one_line_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         raise CheckpointError(one_line(path, str(error))) from error
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise CheckpointError(
-            one_line(path, f"cannot be written: {reason}; nothing was changed")
-        ) from error
+        raise CheckpointError(one_line(path, f"{failure}: {reason}; {advice}")) from error
 
 
 def _plain(name: Any, value: Any) -> np.ndarray:

@@ -3,7 +3,8 @@
 In float64 a budget is an error relative to the tensor's scale. Below float64 no such number means
 anything, because correct programs round differently and training magnifies it: there the port may
 be K times as far from the truth, the reference run in float64, as the reference itself is in the
-same precision: root mean square over the tensor, median over the batches it was measured on. A run
+same precision: root mean square over the tensor, and of gradients and what follows from them the
+median over the batches they were measured on. A run
 of training steps is not judged there but drawn: each side leaves the truth's branch of some ReLU
 at a step of its own, and training magnifies that. Each step is judged, and the optimiser by itself.
 """
@@ -63,7 +64,10 @@ class Budgets(NamedTuple):
         table = self.k if judged_by_k else self.relative
         if stage.endswith(NOISE_FED) and not stage.startswith("gradients") and NOISE_FED in table:
             return table[NOISE_FED]
-        return next(budget for begin, budget in table.items() if stage.startswith(begin))
+        for begin, budget in table.items():
+            if stage.startswith(begin):
+                return budget
+        raise KeyError(f"no budget for the stage {stage!r}")
 
 
 def is_run(stage: str) -> bool:
@@ -71,7 +75,7 @@ def is_run(stage: str) -> bool:
     return stage == "losses" or stage.partition(",")[0].endswith("after steps")
 
 
-def is_exact(stage: str) -> bool:
+def never_rounds(stage: str) -> bool:
     """Whether a stage has no rounding in any precision."""
     return stage in _EXACT
 

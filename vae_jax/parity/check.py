@@ -75,4 +75,5 @@ def check_model(
         f"{steps} training steps"
     )
     notes = notes_of(noise_fed, chosen)
-    return Report(title, tuple(rows), notes, facts(name, chosen, seed, batch_size, steps))
+    given = {"seed": seed, "batch_size": batch_size, "steps": steps, "hyper": hyper}
+    return Report(title, tuple(rows), notes, facts(name, chosen, start, **given))

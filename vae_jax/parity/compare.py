@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from vae_jax.parity.budgets import NOISE_FED, Budgets, is_exact, is_run
+from vae_jax.errors import UserError
+from vae_jax.parity.budgets import NOISE_FED, Budgets, is_run, never_rounds
+from vae_jax.parity.digest import LENGTH, PROJECTIONS
 from vae_jax.parity.layers import layer_of
 from vae_jax.parity.measure import Distance, distance, together
 from vae_jax.parity.observe import Observation, observe
@@ -15,6 +19,12 @@ from vae_jax.parity.plans import Plan
 from vae_jax.parity.precision import Precision
 from vae_jax.parity.report import Row
 
+# A number that happens to be right to the last bit is no yardstick: rounding the truth itself may
+# cost a unit roundoff of float32.
+K_FLOOR = 2.0**-24
+
+_BEHIND_GRADIENTS = ("gradients", "weights", "exp_avg", "statistics")
+_GROSS = 0.1  # no branch of a ReLU changes a batch by so much
 _LAYERWISE = ("structure", "read-back", "activations", "posterior", "outputs", "optimiser")
 
 
@@ -54,10 +64,6 @@ def live(
         yield Expected(exact.stage, exact.step, exact.tensors, strays)
 
 
-class Divergence(Exception):
-    """Raised at the first row over its budget, where a comparison is to stop there."""
-
-
 def compare(
     expected: Iterator[Expected],
     found: Iterator[Observation],
@@ -65,7 +71,7 @@ def compare(
     budgets: Budgets,
     noise_fed: tuple[str, ...] = (),
     *,
-    projections: int | None = None,
+    digested: bool = False,
     stop_early: bool = False,
 ) -> list[Row]:
     """Rows in the order of the observations; what was measured at several steps is one row.
@@ -76,17 +82,21 @@ def compare(
         precision: that of the port.
         budgets: by stage.
         noise_fed: names that get stages of their own.
-        projections: of a digest, how many numbers at its start have the error's own size; None
-            where values are whole tensors.
+        digested: whether the values are digests (``digest.py``) on both sides.
         stop_early: stop after the first observation with a broken budget.
+
+    Raises:
+        UserError: the sides give different stages, as one that has an optimiser with other moments.
     """
     kept: dict[tuple[str, str], _Series] = {}
 
     def row(key: tuple[str, str]) -> Row:
         return _row(key, kept[key], precision, budgets)
 
-    for truth, own in zip(expected, found, strict=not stop_early):
-        assert truth[:2] == own[:2], f"{truth[:2]} was compared with {own[:2]}"
+    for truth, own in itertools.zip_longest(expected, found):
+        if truth is None or own is None or truth[:2] != own[:2]:
+            stages = [f"{side.stage!r}" if side else "nothing more" for side in (truth, own)]
+            raise UserError(f"expected {stages[0]}, the port gives {stages[1]}: give both the same")
         scales = scales_of(truth.stage, truth.values, noise_fed)
         touched = []
         for name in [*truth.values, *(n for n in own.tensors if n not in truth.values)]:
@@ -94,12 +104,8 @@ def compare(
             touched.append((f"{truth.stage}, {NOISE_FED}" if fed else truth.stage, name))
             series = kept.setdefault(touched[-1], _Series([], [], []))
             series.steps.append(truth.step)
-            series.distances.append(
-                _distance(
-                    *(truth.values.get(name), own.tensors.get(name)),
-                    *(precision, scales.get(name), projections),
-                )
-            )
+            pair = truth.values.get(name), own.tensors.get(name)
+            series.distances.append(_distance(*pair, precision, scales.get(name), digested))
             if truth.strays is not None:
                 series.strays.append(truth.strays.get(name, 0.0))
         if stop_early and not all(row(key).passed for key in touched):
@@ -129,27 +135,29 @@ class _Series(NamedTuple):
 
 
 def _distance(
-    expected: Any, found: Any, precision: Precision, scale: float | None, projections: int | None
+    expected: Any, found: Any, precision: Precision, scale: float | None, digested: bool
 ) -> Distance:
     """Infinite where one is missing, or of another shape."""
     if expected is None or found is None or np.shape(expected) != np.shape(found):
         return Distance(np.inf, np.inf, np.inf, np.inf)
-    whole = projections is None or np.size(expected) != projections + 2
-    rms_of = None if whole else projections
+    rms_of = None
+    if digested and np.size(expected) == LENGTH:
+        rms_of, scale = PROJECTIONS, scale or float(expected[-1])  # the largest magnitude
     return distance(expected, found, precision.dtype, scale=scale, rms_of=rms_of)
 
 
 def _row(key: tuple[str, str], series: _Series, precision: Precision, budgets: Budgets) -> Row:
     (stage, tensor), whole = key, together(series.distances)
     stray = k = None
-    if series.strays and not is_exact(stage):
-        # Medians: where a ReLU's input is within rounding of zero, one side may take another branch
-        # than the truth, which changes one batch's gradients by far more than rounding does.
-        stray = float(np.median(series.strays))
-        whole = whole._replace(rms=float(np.median([d.rms for d in series.distances])))
-        # A number that happens to be right to the last bit is no yardstick: rounding the truth
-        # itself may cost a unit roundoff.
-        k = whole.rms / max(stray, 2.0**-24)
+    if series.strays and not never_rounds(stage):
+        errors, stray = [d.rms for d in series.distances], math.hypot(*series.strays)
+        stray /= math.sqrt(len(series.strays))
+        if stage.startswith(_BEHIND_GRADIENTS) and np.max(errors) <= _GROSS:
+            # Medians: where a ReLU's input is within rounding of zero, one side may take another
+            # branch than the truth, which changes one batch's gradients by far more than rounding.
+            stray = float(np.median(series.strays))
+            whole = whole._replace(rms=float(np.median(errors)))
+        k = whole.rms / max(stray, K_FLOOR)
     budget, by_step = budgets.of(stage, k is not None), _by_step(series) if is_run(stage) else ()
     numbers = (whole.max_abs, whole.relative, whole.ulps, whole.rms)
     return Row(stage, tensor, *numbers, budget, stray, k, by_step)

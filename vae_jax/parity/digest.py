@@ -19,16 +19,17 @@ from vae_jax.typing import Tensors
 
 WHOLE = 16  # a tensor of up to so many numbers is kept as it is
 PROJECTIONS = 4  # as many as a raw word has numbers of 16 bits
+LENGTH = PROJECTIONS + 2  # of a digest, and of nothing else
 
 _CHUNK = 1 << 16
 
 
 def digest(name: str, value: Any) -> np.ndarray:
-    """All of a small tensor, in one dimension; of a large one [6]. The name and size choose the
-    vectors."""
+    """All of a small tensor, in one dimension; of a large one, or one of just 6 numbers, [6]. The
+    name and size choose the vectors."""
     array = np.asarray(value, np.float64)
     flat = array.reshape(-1)
-    if flat.size <= WHOLE:
+    if flat.size <= WHOLE and flat.size != LENGTH:
         return flat
     bits, sums = bit_generator("projections", name, flat.size), []
     for begin in range(0, flat.size, _CHUNK):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
+
+import numpy as np
 
 from vae_jax.parity.plans import is_exact
 from vae_jax.parity.precision import Precision, jax_settings, products_in_jax
 from vae_jax.training.run import environment
+from vae_jax.typing import Tensors
 
 _K_NOTE = (
     "below float64 the error that is judged is K: the port's distance from the reference run in "
@@ -25,11 +29,29 @@ def notes_of(noise_fed: tuple[str, ...], precision: Precision) -> tuple[str, ...
 
 
 def facts(
-    name: str, precision: Precision, seed: int, batch_size: int, steps: int
+    name: str,
+    precision: Precision,
+    start: Tensors,
+    *,
+    seed: int,
+    batch_size: int,
+    steps: int,
+    hyper: dict[str, Any],
 ) -> dict[str, Any]:
     """What a report's figures depend on."""
-    given = {"batch_size": batch_size, "steps": steps, "seed": seed}
+    given = {"hyper": hyper, "batch_size": batch_size, "steps": steps, "seed": seed}
+    given["weights_sha256"] = hash_of(start)
     return {"model": name, **given, **settings_of(precision)}
+
+
+def hash_of(tensors: Tensors) -> str:
+    """SHA-256 of names, types, shapes and bytes."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        found.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
 
 
 def settings_of(precision: Precision) -> dict[str, Any]:

@@ -28,19 +28,22 @@ class Layer(NamedTuple):
             first.
         flat_output: the same of its output.
         unit_axes: axes of length 1 that end the reference's activations and not the port's.
+        of_images: whether it is a convolution or a batch norm, whose channels the reference has
+            first.
     """
 
     name: str
     flat_input: tuple[int, int, int] | None = None
     flat_output: tuple[int, int, int] | None = None
     unit_axes: int = 0
+    of_images: bool = False
 
     def as_reference(self, kind: str, array: Any, channels_first: bool) -> np.ndarray:
         """The reference's layout of the port's input or output (``kind``), whose batch axis is
         the first and whose channels are the last."""
         array = np.asarray(array)
-        if array.ndim == 4:
-            return array.transpose(0, 3, 1, 2) if channels_first else array
+        if self.of_images and array.ndim > 2:
+            return np.moveaxis(array, -1, 1) if channels_first else array
         block = self.flat_input if kind == "input" else self.flat_output
         unflatten = None if block is None else (1, block)
         return Rule("", (), unflatten=unflatten, unit_axes=self.unit_axes).to_source(array)
@@ -58,7 +61,11 @@ def layers_of(rules: Iterable[Rule]) -> dict[tuple[str, ...], Layer]:
             axis, block = rule.unflatten
             into = axis == (rule.axes[0] if rule.axes else 0)
             layer = layer._replace(**{"flat_input" if into else "flat_output": block})
-        layers[path] = layer._replace(unit_axes=max(layer.unit_axes, rule.unit_axes))
+        of_images = rule.target[0] == "batch_stats" or len(rule.axes or ()) > 2
+        layers[path] = layer._replace(
+            unit_axes=max(layer.unit_axes, rule.unit_axes),
+            of_images=layer.of_images or of_images,
+        )
     return layers
 
 

@@ -17,7 +17,7 @@ from vae_jax.parity.plans import Plan
 from vae_jax.typing import Tensors
 
 UPDATES = 10  # of the optimiser by itself
-_FURTHER = 50_000  # numbers of the further batches for gradients, after those of training steps
+FURTHER = 50_000  # numbers of the further batches for gradients, after those of training steps
 _SIZE = 512  # of the parameter that they move
 
 
@@ -48,7 +48,7 @@ def observe(side: Any, plan: Plan) -> Iterator[Observation]:
         yield Observation("activations, train mode", 0, side.trace(*plan.probe(0), train=True)[0])
         side.reset(plan.start)
     for batch in range(plan.batches):
-        terms, gradients = side.backward(*plan.probe(batch and _FURTHER + batch))
+        terms, gradients = side.backward(*plan.probe(batch and FURTHER + batch))
         yield Observation("loss terms", batch, terms)
         yield Observation("gradients", batch, gradients)
     if plan.recipe is None:
@@ -58,7 +58,7 @@ def observe(side: Any, plan: Plan) -> Iterator[Observation]:
         yield Observation("optimiser", step, {f"update {step}": parameter})
     for batch in range(plan.batches if plan.steps else 0):
         side.reset(plan.start)
-        side.step(plan.recipe, *plan.probe(batch and _FURTHER + batch))
+        side.step(plan.recipe, *plan.probe(batch and FURTHER + batch))
         yield from _state(side, batch, "after one step", plan.statistics)
     side.reset(plan.start)
     watched = watched_steps(plan.steps)

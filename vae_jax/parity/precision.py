@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.extend.core import jaxprs_in_params
 
 from vae_jax.errors import UserError
 
@@ -31,12 +32,6 @@ class Precision(NamedTuple):
     dtype: np.dtype
     bits: int | None = None
 
-    @property
-    def unit_roundoff(self) -> float:
-        """The largest relative error of rounding a product's factor."""
-        bits = self.bits if self.bits is not None else np.finfo(self.dtype).nmant
-        return 2.0 ** -(bits + 1)
-
 
 PRECISIONS = {
     "float64": Precision("float64", np.dtype(np.float64)),
@@ -52,7 +47,16 @@ _NATIVE = {
     ("tpu", "bfloat16"): "bfloat16",
 }
 
-_CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call")
+_CALLS = (
+    "jit",
+    "pjit",
+    "closed_call",
+    "custom_jvp_call",
+    "custom_vjp_call",
+    "checkpoint",
+    "remat2",
+)
+_PRODUCTS = ("dot_general", "conv_general_dilated")
 
 
 def precision_of(which: Any) -> Precision:
@@ -105,6 +109,14 @@ def _with_rounded_factors(function: Callable[..., Any], bits: int) -> Callable[.
     return rounded
 
 
+def _has_products(jaxpr: Any) -> bool:
+    return any(
+        equation.primitive.name in _PRODUCTS
+        or any(_has_products(inner) for inner in jaxprs_in_params(equation.params))
+        for equation in jaxpr.eqns
+    )
+
+
 def _evaluate(jaxpr: Any, consts: Any, arguments: Any, bits: int) -> list[Any]:
     values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments], strict=True))
     for equation in jaxpr.eqns:
@@ -112,9 +124,16 @@ def _evaluate(jaxpr: Any, consts: Any, arguments: Any, bits: int) -> list[Any]:
         name = equation.primitive.name
         if name in _CALLS:
             inner = equation.params.get("jaxpr") or equation.params["call_jaxpr"]
-            outputs = _evaluate(inner.jaxpr, inner.consts, inputs, bits)
+            closed = hasattr(inner, "jaxpr")
+            body, constants = (inner.jaxpr, inner.consts) if closed else (inner, [])
+            outputs = _evaluate(body, constants, inputs, bits)
         else:
-            if name in ("dot_general", "conv_general_dilated"):
+            if any(_has_products(inner) for inner in jaxprs_in_params(equation.params)):
+                raise UserError(
+                    f"the model has products inside a {name}, whose factors cannot be rounded "
+                    "here: compare in float64 and float32"
+                )
+            if name in _PRODUCTS:
                 inputs = [jax.lax.reduce_precision(x, 8, bits) for x in inputs]
             outputs = equation.primitive.bind(*inputs, **equation.params)
             outputs = outputs if equation.primitive.multiple_results else [outputs]

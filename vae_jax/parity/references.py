@@ -30,8 +30,7 @@ def create_reference(
         **hyper: the model's hyperparameters where they differ from the tutorial's.
 
     Returns:
-        An object with ``state_dict()``, ``forward``, ``backward`` and ``step`` of (image, noise,
-        label), and ``moments()``; see ``parity/pytorch.py``.
+        A side, as ``parity/observe.py`` says, whose probes are (image, noise, label).
 
     Raises:
         MissingExtraError: the framework is not installed.

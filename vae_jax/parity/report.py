@@ -124,7 +124,7 @@ def worst(rows: list[Row]) -> Row:
 
     def nearness(row: Row) -> float:
         if row.budget and np.isfinite(row.error):
-            return row.error / row.budget
+            return row.error / (1.0 if np.isinf(row.budget) else row.budget)
         return 0.0 if row.error == 0 else np.inf
 
     return max(rows, key=nearness)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
+from vae_jax.parity.budgets import NOISE_FED
 from vae_jax.parity.report import Report, Row, median_k, worst
 from vae_jax.training.run import write_atomically
 
@@ -78,9 +80,9 @@ def markdown(reports: Sequence[Report]) -> str:
     return "\n".join(parts)
 
 
-def write_reports(folder: Path, reports: Sequence[Report]) -> None:
+def write_reports(folder: Path, reports: Sequence[Report]) -> list[str]:
     """``report.json``, ``report.md`` and, where matplotlib is installed, ``report.png`` in a
-    folder, which is made.
+    folder, which is made; the names of those written.
 
     Raises:
         OSError: the folder cannot be written.
@@ -95,7 +97,8 @@ def write_reports(folder: Path, reports: Sequence[Report]) -> None:
 
         save_figure(parity_figure(reports), folder / "report.png")
     except ImportError:  # a bare accelerator host
-        pass
+        return ["report.json", "report.md"]
+    return ["report.json", "report.md", "report.png"]
 
 
 def _settings(facts: dict[str, Any]) -> str:
@@ -130,7 +133,7 @@ def _cells(report: Report) -> list[list[str]]:
 
 
 def _summary_cells(reports: Sequence[Report]) -> list[list[str]]:
-    lines = [["model", "precision", "measure", *_COLUMNS, "noise-fed", "verdict"]]
+    lines = [["model", "precision", "measure", *_COLUMNS, NOISE_FED, "verdict"]]
     all_rows: dict[str, list[Row]] = {}  # of all models by precision
     for report in reports:
         groups = _by_column(report.rows)
@@ -140,12 +143,12 @@ def _summary_cells(reports: Sequence[Report]) -> list[list[str]]:
         facts = report.facts
         line = [str(facts.get("model", "")), str(facts.get("precision", ""))]
         line.append("worst K" if with_k else "relative error")
-        for column in (*_COLUMNS, "noise-fed"):
+        for column in (*_COLUMNS, NOISE_FED):
             rows = groups.get(column)
             if rows is None:
                 line.append("")
                 continue
-            error = max((row.error for row in rows if not math.isnan(row.error)), default=math.nan)
+            error = float(np.max([row.error for row in rows]))  # NaN stays
             shown = f"{error:.2f}" if with_k else f"{error:.1e}"
             if any(math.isinf(row.budget) for row in rows):
                 shown = f"({shown})"
@@ -153,7 +156,7 @@ def _summary_cells(reports: Sequence[Report]) -> list[list[str]]:
         lines.append([*line, "ok" if report.passed else "BROKEN"])
     for precision, rows in all_rows.items():
         medians = {k: median_k(found) for k, found in _by_column(rows).items()}
-        found = [medians.get(column) for column in (*_COLUMNS, "noise-fed")]
+        found = [medians.get(column) for column in (*_COLUMNS, NOISE_FED)]
         cells = ["" if median is None else f"{median:.2f}" for median in found]
         lines.append(["all of these", precision, "median K", *cells, ""])
     if all_rows:
@@ -162,13 +165,13 @@ def _summary_cells(reports: Sequence[Report]) -> list[list[str]]:
 
 
 def _by_column(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """The rows of each column of the summary; below float64 those that have a K."""
+    """The rows of each column of the summary."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        fed = row.stage.endswith("noise-fed")
+        fed = row.stage.endswith(NOISE_FED)
         for column, stages in _COLUMNS.items():
             if row.stage.startswith(stages):
-                groups.setdefault("noise-fed" if fed else column, []).append(row)
+                groups.setdefault(NOISE_FED if fed else column, []).append(row)
     return groups
 
 

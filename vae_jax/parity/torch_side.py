@@ -42,15 +42,17 @@ class TorchSide:
         precision: Precision,
     ):
         self.precision, self.dtype = precision, _DTYPES[precision.dtype]
-        self.model = module.to(self.dtype)
+        self.model = module.to("cpu", self.dtype)
         self._forward, self._loss, self._make_optimizer = forward, loss, make_optimizer
         self.optimizer: torch.optim.Optimizer | None = None
         self.ignored: set[str] = set()  # tensors that the port does not have
+        self._first = {k: v.clone() for k, v in self.model.state_dict().items()}
 
     def reset(self, tensors: Tensors) -> None:
         """Takes weights and statistics, and forgets the optimiser."""
         state = {k: torch.tensor(np.asarray(v)) for k, v in tensors.items()}
-        self.model.load_state_dict(state, strict=not self.ignored)
+        state |= {name: self._first[name] for name in self.ignored}
+        self.model.load_state_dict(state)
         self.optimizer = None
 
     def state_dict(self) -> Tensors:
@@ -65,8 +67,9 @@ class TorchSide:
 
         def keep(name):
             def hook(module, inputs, output):
-                found[name + INPUT] = inputs[0].detach().numpy().copy()
-                found[name] = output.detach().numpy().copy()
+                if inputs and all(isinstance(t, torch.Tensor) for t in (inputs[0], output)):
+                    found[name + INPUT] = inputs[0].detach().numpy().copy()
+                    found[name] = output.detach().numpy().copy()
 
             return hook
 
@@ -74,7 +77,8 @@ class TorchSide:
         inputs, outputs = [self._tensor(array) for array in probe], {}
         with contextlib.ExitStack() as hooks, self._products(), torch.no_grad():
             for name, module in self.model.named_modules():
-                if name and next(module.parameters(recurse=False), None) is not None:
+                own = [f"{name}.{key}" for key, _ in module.named_parameters(recurse=False)]
+                if name and any(key not in self.ignored for key in own):
                     hooks.enter_context(module.register_forward_hook(keep(name)))
             if train:
                 self._loss(self.model, *inputs)
@@ -89,7 +93,7 @@ class TorchSide:
     def backward(self, *probe: Any) -> tuple[dict[str, float], Tensors]:
         """Loss terms with the total, and every parameter's gradient, in train mode."""
         terms = self._backward(probe)
-        return terms, {k: _gradient(p).numpy().copy() for k, p in self.model.named_parameters()}
+        return terms, {k: _gradient(p).numpy().copy() for k, p in self._parameters()}
 
     def step(self, recipe: Any, *probe: Any) -> dict[str, float]:
         """One step of the optimiser, made with the first step's recipe; the terms before it."""
@@ -102,11 +106,15 @@ class TorchSide:
     def moments(self) -> dict[str, Tensors]:
         """Adam's ``exp_avg`` and ``exp_avg_sq`` by parameter name; empty for another optimiser."""
         assert self.optimizer is not None, "no step taken yet"
-        state, named = self.optimizer.state, list(self.model.named_parameters())
-        if not all("exp_avg_sq" in state[p] for _, p in named):
+        state = self.optimizer.state
+        if not any("exp_avg_sq" in found for found in state.values()):
             return {}
         return {
-            moment: {k: state[p][moment].numpy().copy() for k, p in named}
+            # A parameter that took no part has none.
+            moment: {
+                k: state[p].get(moment, torch.zeros_like(p)).detach().numpy().copy()
+                for k, p in self._parameters()
+            }
             for moment in ("exp_avg", "exp_avg_sq")
         }
 
@@ -120,6 +128,10 @@ class TorchSide:
             parameter.grad = self._tensor(gradient)
             optimizer.step()
             yield parameter.detach().numpy().copy()
+
+    def _parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
+        named = self.model.named_parameters()
+        return ((name, p) for name, p in named if name not in self.ignored)
 
     def _backward(self, probe: Any) -> dict[str, float]:
         self.model.train()
@@ -167,6 +179,9 @@ class _RoundedFactors(TorchDispatchMode):
 _aten: Any = torch.ops.aten
 _FACTORS = {  # operation -> which of its arguments are factors
     _aten.mm.default: (0, 1),
+    _aten.mv.default: (0, 1),
+    _aten.dot.default: (0, 1),
+    _aten.baddbmm.default: (1, 2),
     _aten.bmm.default: (0, 1),
     _aten.addmm.default: (1, 2),
     _aten.convolution.default: (0, 1),

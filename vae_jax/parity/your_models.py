@@ -14,7 +14,7 @@ from vae_jax.parity.budgets import Budgets, budgets_of
 from vae_jax.parity.compare import compare, live
 from vae_jax.parity.facts import notes_of, settings_of
 from vae_jax.parity.flax_side import FlaxSide
-from vae_jax.parity.observe import observe
+from vae_jax.parity.observe import FURTHER, observe
 from vae_jax.parity.plans import Plan, batches_of, inputs_held, is_exact, statistics_of
 from vae_jax.parity.precision import PRECISIONS, precision_of
 from vae_jax.parity.report import Report
@@ -54,7 +54,8 @@ def compare_models(
             ``vae_jax.models.pytorch_rules`` has those of linear layers, convolutions and batch
             norms.
         batches: inputs, at least two different ones of at least two examples; both sides get the
-            same arrays. The first is for everything before the run of steps, which takes the rest.
+            same arrays. The first is for the layers, the first few for gradients and single
+            steps; the run of steps takes all but the first.
         reference_forward: ``(module, *batch) -> outputs`` by name; default: ``{"output":
             module(*batch)}``. One that takes images with channels first transposes them here.
         forward: ``(variables, *batch) -> outputs`` under the same names and in the same layout,
@@ -94,7 +95,9 @@ def compare_models(
             raise UserError(
                 f"reference_{name} and {name} belong together; expected both or neither"
             )
-    if len(batches) < 2 or any(len(np.asarray(b[0])) < 2 for b in batches):
+    if optimizer is not None and loss is None:
+        raise UserError("an optimizer has nothing to minimise: give reference_loss and loss too")
+    if len(batches) < 2 or any(not b or (np.shape(b[0]) or (0,))[0] < 2 for b in batches):
         raise UserError("expected at least two batches of at least two examples each")
     chosen = precision_of(precision)
 
@@ -114,6 +117,8 @@ def compare_models(
 
     def terms(variables: Variables, *batch: Any) -> tuple[Terms, Any]:
         found, batch_stats = loss(*(variables, *batch)) if loss else ({}, {})
+        if "loss" in found:
+            raise UserError("a term is called 'loss', which is the sum's name: give terms alone")
         return {"loss": sum(found.values()), **found}, batch_stats
 
     port = FlaxSide(
@@ -126,12 +131,12 @@ def compare_models(
     steps = len(batches) - 1 if optimizer is not None else 0
     plan = Plan(
         start,
-        lambda number: inputs_held(batches[number % len(batches)], chosen),
+        lambda number: inputs_held(batches[number % FURTHER], chosen),
         optimizer,
         steps,
         heads=heads,
         statistics=statistics_of(rules) if loss is not None else frozenset(),
-        batches=batches_of(start, chosen) if loss else 0,
+        batches=min(batches_of(start, chosen), len(batches)) if loss else 0,
     )
     rows = compare(
         live(truth, None if truth is original else original, plan, noise_fed),
