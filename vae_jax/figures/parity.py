@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -67,8 +68,10 @@ def _draw_steps(axes: Any, report: Any) -> None:
     for color, (begin, label) in enumerate(_CLASSES.items()):
         for fed in (False, True):
             worst: dict[int, list[float]] = {}
+            budget = math.inf
             for row in report.rows:
                 if row.stage.startswith(begin) and row.stage.endswith("noise-fed") == fed:
+                    budget = min(budget, row.budget)
                     for step, *errors in row.by_step:
                         pair = [0.0 if e is None else e for e in errors]
                         worst[step] = np.maximum(worst.get(step, [0.0, 0.0]), pair).tolist()
@@ -78,13 +81,17 @@ def _draw_steps(axes: Any, report: Any) -> None:
             port, reference = (np.array([worst[s][i] for s in steps]) for i in (0, 1))
             style = {"color": f"C{color}", "alpha": 0.45 if fed else 1.0}
             _plot(axes, steps, port, "-", f"{label}, noise-fed" if fed else label, **style)
+            if math.isfinite(budget) and (fed or label in ("losses", "weights")):
+                axes.axhline(budget, linestyle="--", linewidth=0.8, **style)
             if reference.any():
                 _plot(axes, steps, reference, ":", "", **style)
     if not axes.lines:
         axes.axis("off")
         return
     dotted = any(row.k is not None for row in report.rows)
-    measure = "worst rms error; dotted: the reference's own" if dotted else "largest relative error"
+    measure = "worst rms error; dotted: the reference's own (plotted, not judged)"
+    if not dotted:
+        measure = "largest relative error; dashed: the budgets of losses and weights"
     axes.set_xscale("log")
     axes.set_xlabel("training step")
     axes.set_title(measure, fontsize=8, loc="left")
