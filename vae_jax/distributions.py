@@ -6,7 +6,7 @@ Source: Kingma and Welling, "Auto-Encoding Variational Bayes", 2013, appendix B.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,23 @@ import jax.numpy as jnp
 from vae_jax.typing import Key, Latent, Noise, PerExample
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+
+def _reparameterize(self: Any, noise: Noise | None) -> Latent:
+    """The point ``mean + std * noise`` for standard normal ``noise`` [B, L].
+
+    Raises:
+        ValueError: there is no noise, or of another shape, shared between examples.
+    """
+    if noise is None or noise.shape != self.mean.shape:
+        found = None if noise is None else tuple(noise.shape)
+        raise ValueError(f"noise of shape {found}; expected {tuple(self.mean.shape)}")
+    return self.mean + self.std * noise
+
+
+def _sample(self: Any, key: Key) -> Latent:
+    """A draw, [B, L], from one PRNG key."""
+    return self.reparameterize(jax.random.normal(key, self.mean.shape, self.mean.dtype))
 
 
 class DiagonalGaussian(NamedTuple):
@@ -35,17 +52,8 @@ class DiagonalGaussian(NamedTuple):
         """Standard deviation, [B, L]."""
         return jnp.exp(self.log_std)
 
-    def reparameterize(self, noise: Noise | None) -> Latent:
-        """The point ``mean + std * noise`` for standard normal ``noise`` [B, L].
-
-        Raises:
-            ValueError: there is no noise, or of another shape, shared between examples.
-        """
-        return _reparameterize(self.mean, self.std, noise)
-
-    def sample(self, key: Key) -> Latent:
-        """A draw, [B, L], from one PRNG key."""
-        return self.reparameterize(jax.random.normal(key, self.mean.shape, self.mean.dtype))
+    reparameterize = _reparameterize
+    sample = _sample
 
     def log_prob(self, z: Latent) -> PerExample:
         """Log density at ``z`` [B, L] in nats, [B]."""
@@ -77,17 +85,8 @@ class SignedGaussian(NamedTuple):
     mean: Latent
     std: Latent
 
-    def reparameterize(self, noise: Noise | None) -> Latent:
-        """The point ``mean + std * noise`` for standard normal ``noise`` [B, L].
-
-        Raises:
-            ValueError: there is no noise, or of another shape, shared between examples.
-        """
-        return _reparameterize(self.mean, self.std, noise)
-
-    def sample(self, key: Key) -> Latent:
-        """A draw, [B, L], from one PRNG key."""
-        return self.reparameterize(jax.random.normal(key, self.mean.shape, self.mean.dtype))
+    reparameterize = _reparameterize
+    sample = _sample
 
     def log_prob(self, z: Latent) -> PerExample:
         """Log density at ``z`` [B, L] in nats, [B]."""
@@ -113,10 +112,3 @@ def central_latent(encoded: Posterior | Latent) -> Latent:
 def prior_log_prob(z: Latent) -> PerExample:
     """Log density of the prior, the standard normal, at ``z`` [B, L] in nats, [B]."""
     return -(z**2 / 2 + _HALF_LOG_2PI).sum(axis=-1)
-
-
-def _reparameterize(mean, std, noise):
-    if noise is None or noise.shape != mean.shape:
-        found = None if noise is None else tuple(noise.shape)
-        raise ValueError(f"noise of shape {found}; expected {tuple(mean.shape)}")
-    return mean + std * noise

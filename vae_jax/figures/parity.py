@@ -49,12 +49,10 @@ def _draw_layers(axes: Any, report: Any) -> None:
         strays = np.array([row.stray or 0.0 for row in rows])
         _plot(axes, places, [row.rms for row in rows], "o", "port (rms)")
         _plot(axes, places, strays, "x", "reference (rms)")
-        limits = [row.budget * max(row.stray or 0.0, 2.0**-24) for row in rows]
-        axes.step(places, limits, where="mid", color="0.6", label="budget")
     else:
         _plot(axes, places, [row.relative for row in rows], "o", "port (largest)")
-        limits = [row.budget for row in rows]
-        axes.step(places, limits, where="mid", color="0.6", label="budget")
+    limits = [row.limit for row in rows]
+    axes.step(places, limits, where="mid", color="0.6", label="budget")
     for place, row in zip(places, rows, strict=True):
         if not row.passed:
             axes.axvline(place, color="tab:red", alpha=0.3)

@@ -17,11 +17,7 @@ from vae_jax.parity.measure import Distance, distance, together
 from vae_jax.parity.observe import Observation, observe
 from vae_jax.parity.plans import Plan
 from vae_jax.parity.precision import Precision
-from vae_jax.parity.report import Row
-
-# A number that happens to be right to the last bit is no yardstick: rounding the truth itself may
-# cost a unit roundoff of float32.
-K_FLOOR = 2.0**-24
+from vae_jax.parity.report import Row, yardstick
 
 _BEHIND_GRADIENTS = ("gradients", "weights", "exp_avg", "statistics")
 _GROSS = 0.1  # no branch of a ReLU changes a batch by so much
@@ -157,7 +153,7 @@ def _row(key: tuple[str, str], series: _Series, precision: Precision, budgets: B
             # branch than the truth, which changes one batch's gradients by far more than rounding.
             stray = float(np.median(series.strays))
             whole = whole._replace(rms=float(np.median(errors)))
-        k = whole.rms / max(stray, K_FLOOR)
+        k = whole.rms / yardstick(stray)
     budget, by_step = budgets.of(stage, k is not None), _by_step(series) if is_run(stage) else ()
     numbers = (whole.max_abs, whole.relative, whole.ulps, whole.rms)
     return Row(stage, tensor, *numbers, budget, stray, k, by_step)

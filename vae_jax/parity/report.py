@@ -11,6 +11,12 @@ import numpy as np
 from vae_jax.parity.layers import INPUT
 
 
+def yardstick(stray: float) -> float:
+    """What K divides by: the reference's own error, or a unit roundoff of float32, which rounding
+    the truth itself may cost. A number that happens to be right to the last bit is no yardstick."""
+    return max(stray, 2.0**-24)
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
     """One comparison.
@@ -39,6 +45,11 @@ class Row:
     stray: float | None = None
     k: float | None = None
     by_step: tuple[tuple[int, float, float | None], ...] = ()
+
+    @property
+    def limit(self) -> float:
+        """The largest error of the tensor that passes: relative, or with ``k`` root mean square."""
+        return self.budget if self.stray is None else self.budget * yardstick(self.stray)
 
     @property
     def error(self) -> float:
