@@ -150,7 +150,7 @@ def test_what_is_exact_is_exact_below_float64_too():
 
 
 def test_a_run_of_steps_is_drawn_and_not_judged_below_float64():
-    for stage in ("losses", "weights after steps", "weights after steps, noise-fed"):
+    for stage in ("weights after steps", "weights after steps, noise-fed"):
         (row,) = rows_of(
             [(stage, n, {"w": 1.0}, {"w": 0.1}) for n in (1, 2)],
             [(stage, n, {"w": 1.0 + 10 * n}) for n in (1, 2)],
@@ -273,3 +273,18 @@ def test_sides_that_give_different_stages_are_told_apart_in_one_line():
         rows_of(one, [("gradients", 0, {"w": np.ones(2)})], DOUBLE)
     with pytest.raises(UserError, match="expected 'losses', the port gives 'losses'"):
         rows_of([("losses", 1, {}, None)], [("losses", 2, {})])
+
+
+@pytest.mark.parametrize(("error", "passes"), [(1.9e-5, True), (2.1e-5, False), (np.nan, False)])
+def test_of_a_run_below_float64_the_worst_loss_is_judged(error, passes):
+    # By twice the original's own worst, which is at another step.
+    strays = [1e-9, 1e-5, 1e-9]
+    expected = [("losses", n, {"loss": 1.0}, {"loss": s}) for n, s in enumerate(strays, 1)]
+    found = [("losses", n, {"loss": 1.0 + (error if n == 3 else 0)}) for n in (1, 2, 3)]
+    (row,) = rows_of(expected, found, SINGLE, budgets_of())
+    assert row.passed == passes
+    assert row.budget == 2
+    # Below a floor there is no saying whose rounding it is.
+    expected = [("losses", 1, {"loss": 1.0}, {"loss": 0.0})]
+    (row,) = rows_of(expected, [("losses", 1, {"loss": 1.0 + 9e-6})], SINGLE, budgets_of())
+    assert row.passed

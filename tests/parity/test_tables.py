@@ -72,7 +72,7 @@ def test_the_summary_has_the_worst_of_each_stage_and_keeps_noise_fed_tensors_apa
     assert other.split() == ["tiny", "float32", "worst", "K", *numbers, "ok"]
     numbers = ["1.00", "1.20", "1.60", "40.00", "30.00"]
     assert medians.split() == ["all", "of", "these", "float32", "median", "K", *numbers]
-    assert brackets.strip() == "in brackets: drawn, not judged"
+    assert brackets.strip() == "in brackets: plotted, not judged"
     assert len(summary([double()]).splitlines()) == 2
 
 

@@ -87,7 +87,7 @@ def _draw_steps(axes: Any, report: Any) -> None:
         axes.axis("off")
         return
     dotted = any(row.k is not None for row in report.rows)
-    measure = "worst rms error; dotted: the reference's own (plotted, not judged)"
+    measure = "worst rms error; dotted: the reference's own"
     if not dotted:
         measure = "largest relative error; dashed: the budgets of losses and weights"
     axes.set_xscale("log")

@@ -4,9 +4,10 @@ In float64 a budget is an error relative to the tensor's scale. Below float64 no
 anything, because correct programs round differently and training magnifies it: there the port may
 be K times as far from the truth, the reference run in float64, as the reference itself is in the
 same precision: root mean square over the tensor, and of gradients and what follows from them the
-median over the batches they were measured on. A run
-of training steps is not judged there but drawn: each side leaves the truth's branch of some ReLU
-at a step of its own, and training magnifies that. Each step is judged, and the optimiser by itself.
+median over the batches they were measured on. Of a run of training steps the losses alone are
+judged there, the worst of each side, and the rest is plotted: each side leaves the truth's branch
+of some ReLU at a step of its own, and training magnifies that. Single steps are judged, and the
+optimiser by itself.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _K = {
     "posterior heads": 3.0,
     "outputs": 3.0,
     "loss terms": 4.0,
+    "losses": 2.0,
     "optimiser": 2.0,
     "statistics": 3.0,
     # Adam divides a gradient by its own size: where that is rounding noise, a whole step is noise.
@@ -52,14 +54,17 @@ class Budgets(NamedTuple):
     Attributes:
         relative: largest relative errors, where no reference's own error is known.
         k: largest ratios to the reference's own error, where it is.
+        losses_floor: below float64, the least error of the reference's that the losses of a run
+            are measured by, both the worst over its steps.
     """
 
     relative: Mapping[str, float]
     k: Mapping[str, float]
+    losses_floor: float = 5e-6
 
     def of(self, stage: str, judged_by_k: bool) -> float:
         """The budget of a stage."""
-        if judged_by_k and is_run(stage):
+        if judged_by_k and is_run(stage) and stage != "losses":
             return math.inf
         table = self.k if judged_by_k else self.relative
         if stage.endswith(NOISE_FED) and not stage.startswith("gradients") and NOISE_FED in table:
@@ -94,4 +99,6 @@ def budgets_of(reference: Reference | None = None) -> Budgets:
     )
     of_gradients = {"gradients": reference.gradients_k, "exp_avg_sq": 2 * reference.gradients_k}
     of_gradients |= {"exp_avg": reference.gradients_k, NOISE_FED: reference.gradients_k}
-    return Budgets(relative, _K | of_gradients)
+    # What magnifies float64's rounding magnifies float32's as much.
+    floor = 5e-6 * reference.losses_budget / 1e-12
+    return Budgets(relative, _K | of_gradients, floor)

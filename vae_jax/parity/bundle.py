@@ -209,9 +209,9 @@ def _digested(first: Observation, others: Iterator[Observation]) -> Iterator[Obs
 
 def _budgets(name: str) -> Budgets:
     """Those of a live comparison; K is estimated."""
-    relative, k = budgets_of(get_spec(name).reference)
+    relative, k, floor = budgets_of(get_spec(name).reference)
     wider = {stage: budget * _K_FACTOR for stage, budget in k.items()}
-    return Budgets(relative, wider)
+    return Budgets(relative, wider, floor)
 
 
 def _hyper(values: Mapping[str, Any]) -> dict[str, Any]:

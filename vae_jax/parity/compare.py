@@ -154,6 +154,9 @@ def _row(key: tuple[str, str], series: _Series, precision: Precision, budgets: B
             stray = float(np.median(series.strays))
             whole = whole._replace(rms=float(np.median(errors)))
         k = whole.rms / yardstick(stray)
+        if stage == "losses":  # the worst of the run
+            stray, whole = max(series.strays), whole._replace(rms=float(np.max(errors)))
+            k = whole.rms / max(stray, budgets.losses_floor)
     budget, by_step = budgets.of(stage, k is not None), _by_step(series) if is_run(stage) else ()
     numbers = (whole.max_abs, whole.relative, whole.ulps, whole.rms)
     return Row(stage, tensor, *numbers, budget, stray, k, by_step)

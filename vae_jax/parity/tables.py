@@ -160,7 +160,7 @@ def _summary_cells(reports: Sequence[Report]) -> list[list[str]]:
         cells = ["" if median is None else f"{median:.2f}" for median in found]
         lines.append(["all of these", precision, "median K", *cells, ""])
     if all_rows:
-        lines.append(["", "", "in brackets: drawn, not judged", *[""] * (len(lines[0]) - 3)])
+        lines.append(["", "", "in brackets: plotted, not judged", *[""] * (len(lines[0]) - 3)])
     return lines
 
 
