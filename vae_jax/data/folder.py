@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vae_jax.data import cache
+from vae_jax.data.attributes import read_attributes
 from vae_jax.data.dataset import Dataset, Split
 from vae_jax.data.resize import open_picture
 from vae_jax.errors import DataError
@@ -46,8 +47,8 @@ def open_folder(source: str, place: str, image_shape: tuple[int, int, int]) -> D
       image_shape: the model's (height, width, channels): 3 channels are RGB, 1 is grey.
 
     Returns:
-      The examples sorted by class name, then by subfolder, then by file name; the images are a
-      read-only memory map of the cache.
+      The examples sorted by class name, then by subfolder, then by file name, with the attributes
+      of `attributes.csv` if there is one; the images are a read-only memory map of the cache.
 
     Raises:
       DataError: if there are no class folders, a class has no pictures, a picture cannot be
@@ -68,7 +69,8 @@ def open_folder(source: str, place: str, image_shape: tuple[int, int, int]) -> D
     images, fingerprint = cache.open_cached(
         source, content, lambda: _decode_all(source, folder, pictures, image_shape)
     )
-    return Dataset(source, Split(images, content.labels), None, class_names, fingerprint)
+    columns = read_attributes(source, folder, [picture.name for picture in pictures])
+    return Dataset(source, Split(images, content.labels, columns), None, class_names, fingerprint)
 
 
 def list_pictures(source: str, folder: pathlib.Path) -> tuple[tuple[str, ...], tuple[Picture, ...]]:

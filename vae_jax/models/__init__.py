@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -56,12 +57,13 @@ def create_model(name: str, **hyper: Any) -> nn.Module:
     return model
 
 
+@partial(jax.jit, static_argnums=0)  # here, so that a second model of the kind compiles nothing
 def init_variables(model: Any, key: Key) -> Variables:
     """The reference framework's initial distributions, drawn from one key."""
     image = jnp.zeros((1, *model.image_shape), jnp.float32)
     label = [jnp.zeros((1, model.num_classes), jnp.float32)] if model.num_classes else []
     noise = jnp.zeros((1, model.latent_size), jnp.float32)
-    return jax.jit(lambda key: model.init(key, image, *label, noise=noise))(key)
+    return model.init(key, image, *label, noise=noise)
 
 
 def variable_shapes(model: Any) -> dict[tuple[str, ...], tuple[int, ...]]:

@@ -139,7 +139,7 @@ SPEC = ModelSpec(
         ),
     ),
     recipe=Recipe(
-        data="folder:glasses", epochs=10, batch_size=16, learning_rate=1e-4, weight_decay=1e-5
+        data="faces", epochs=10, batch_size=16, learning_rate=1e-4, weight_decay=1e-5
     ),
     rules=_rules,
     variational=True,

@@ -127,6 +127,7 @@ class _Steps:
                 pixel_range=spec.pixel_range,
                 num_classes=spec.num_classes,
                 corruption=None if noisy == "none" else parse_corruption(noisy),
+                noise_scale=run.recipe.noise,
             )
         )
 

@@ -7,7 +7,7 @@ run needs no saved key, and sharding the batch over more devices changes nothing
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, SupportsFloat
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +47,7 @@ def make_train_step(
     pixel_range: tuple[float, float] = (0.0, 1.0),
     num_classes: int = 0,
     corruption: Corruption | None = None,
+    noise_scale: SupportsFloat = 1.0,
 ) -> TrainStep:
     """The step ``(state, batch, key) -> (state, metrics)``.
 
@@ -57,6 +58,7 @@ def make_train_step(
         pixel_range: the model's values of black and white.
         num_classes: of the labels that the model takes; 0 for none.
         corruption: what is done to the images that are encoded; they stay the target.
+        noise_scale: standard deviation of the noise; 0 decodes the posteriors' means.
 
     Returns:
         A function of the state, a batch of stored images (``image`` uint8 [B, H, W, C], ``label``
@@ -76,7 +78,7 @@ def make_train_step(
             keys = jax.random.split(corruption_key, batch_size)
             inputs["input"] = corrupt(corruption, keys, inputs["image"], pixel_range)
         if latent_size is not None:
-            noise = example_noise(step_key, batch_size, latent_size)
+            noise = example_noise(step_key, batch_size, latent_size) * float(noise_scale)
         (_, (metrics, batch_stats)), grads = gradient(
             state.params, state.batch_stats, inputs, noise, step=state.step
         )

@@ -1,0 +1,83 @@
+"""``attributes.csv`` beside the class folders: what is known of each picture.
+
+The first column, ``file``, is the picture's path in the folder; every other column is an attribute.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from vae_jax.errors import DataError
+
+ATTRIBUTES_FILE = "attributes.csv"
+Columns = Mapping[str, np.ndarray]
+"""A column's name -> its values [N]: text, or float64 with NaN where there is none."""
+
+
+def read_attributes(source: str, folder: pathlib.Path, names: Sequence[str]) -> Columns:
+    """The attributes of a folder's pictures in the order of ``names``; none without the file.
+
+    A column whose every value is a number or empty is read as float64, any other as text.
+
+    Raises:
+        DataError: the file cannot be read, its first column is not ``file``, a line has another
+            number of fields, or a picture has no line, or two.
+    """
+    path = folder / ATTRIBUTES_FILE
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.reader(file) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{source}: cannot read {path}: {error}") from error
+    if not rows or rows[0][0] != "file" or len(set(rows[0])) != len(rows[0]):
+        raise DataError(
+            f"{source}: {path} does not begin with a line of different column names, the first of"
+            " them 'file'"
+        )
+    header, by_file = rows[0], {}
+    for row in rows[1:]:
+        if len(row) != len(header):
+            raise DataError(
+                f"{source}: {path}: the line of {row[0]!r} has {len(row)} fields, expected"
+                f" {len(header)}"
+            )
+        if row[0] in by_file:
+            raise DataError(f"{source}: {path} has two lines of {row[0]!r}")
+        by_file[row[0]] = row[1:]
+    table = []
+    for name in names:
+        key = name.replace(os.sep, "/")
+        if key not in by_file:
+            raise DataError(f"{source}: {path} has no line of {key!r}, which the folder holds")
+        table.append(by_file[key])
+    columns = zip(header[1:], zip(*table, strict=True), strict=True)
+    return {name: _typed(values) for name, values in columns}
+
+
+def write_attributes(path: pathlib.Path, names: Sequence[str], columns: Columns) -> None:
+    """Writes the attributes of pictures; NaN becomes an empty field."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", *columns])
+        for name, *values in zip(names, *columns.values(), strict=True):
+            writer.writerow([name, *map(_text, values)])
+
+
+def _text(value) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if np.isnan(value) else repr(float(value))
+
+
+def _typed(values: Sequence[str]) -> np.ndarray:
+    try:
+        return np.array([float(value) if value else np.nan for value in values])
+    except ValueError:
+        return np.array(values)
