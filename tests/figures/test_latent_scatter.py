@@ -5,7 +5,7 @@ import pytest
 from matplotlib import colormaps
 from matplotlib.colors import to_rgba, to_rgba_array
 
-from vae_jax.figures import latent_scatter, save_figure
+from vae_jax.figures import latent_scatter, save_figure, value_scatter
 
 FIRST = ["blue", "red", "green", "yellow", "pink"]
 TUTORIAL = [*FIRST, "cyan", "brown", "orange", "limegreen", "blueviolet"]
@@ -95,3 +95,16 @@ def test_a_label_without_a_class_is_refused():
         latent_scatter(points(2), np.array([-1, 0]), title="Mean")
     with pytest.raises(ValueError, match="labels 0 to 2 for 2 classes"):
         latent_scatter(points(2), np.array([0, 2]), title="Mean", class_names=["a", "b"])
+
+
+def test_numbers_are_drawn_on_a_scale_and_the_unknown_in_grey(tmp_path):
+    points = np.random.default_rng(0).standard_normal((5, 2))
+    values = np.array([0.1, np.nan, 0.4, 0.9, np.nan])
+    figure = value_scatter(points, values, title="Mean", name="lightness")
+    grey, coloured = figure.axes[0].collections
+    np.testing.assert_array_equal(grey.get_offsets(), points[[1, 4]])
+    np.testing.assert_array_equal(coloured.get_array(), values[[0, 2, 3]])
+    assert figure.axes[1].get_ylabel() == "lightness"
+    save_figure(figure, tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"must be \[N, 2\] and \[N\]"):
+        value_scatter(np.zeros((5, 3)), values, title="Mean", name="lightness")

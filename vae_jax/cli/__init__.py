@@ -21,11 +21,17 @@ COMMANDS = {
     "reconstruct": ("pictures", "Draw images above their reconstructions."),
     "sample": ("pictures", "Draw images decoded from the prior."),
     "denoise": ("denoise", "Draw noisy images, denoised; print the PSNR of both."),
+    "arithmetic": ("arithmetic", "Decode sums and differences of groups' encodings."),
+    "interpolate": ("interpolate", "Decode the way from one group of images to another."),
+    "direction": ("arithmetic", "Add an attribute to images, or take it away."),
+    "nearest": ("nearest", "Draw samples beside the training images nearest to them."),
     "latents": ("latents", "Draw where a model puts images in its latent space."),
-    "manifold": ("latents", "Draw what a model decodes over its latent space."),
+    "manifold": ("manifold", "Draw what a model decodes over its latent space."),
+    "explore": ("explore", "Explore a model's latent space in a browser."),
     "evaluate": ("evaluate", "Measure a model on a test set: terms, bounds, PSNR."),
     "convert": ("convert", "Turn a checkpoint into another format."),
     "parity": ("parity", "Compare a port with its original, number by number."),
+    "faces": ("faces", "Write synthetic faces with exact attributes to a folder."),
     "demo": ("demo", "Import, verify, train and draw, in about a minute."),
 }
 

@@ -5,27 +5,35 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from vae_jax.cli.options import checkpoint_options, json_option, label_option, setup_jax
+from vae_jax.cli.options import (
+    data_option,
+    json_option,
+    label_option,
+    seed_option,
+    trained_options,
+)
+
+if TYPE_CHECKING:
+    from vae_jax.cli.trained import Trained
 
 
 @click.command()
-@click.argument("trained")
+@trained_options
 @click.argument("images", nargs=-1, type=click.Path())
-@click.option("--data", help="Data source; default: the one it was trained on.")
+@data_option
 @click.option("--count", default=500, type=click.IntRange(1), help="Images to take from the data.")
 @click.option("--show", default=10, type=click.IntRange(1), help="Images to draw.")
 @click.option("--corrupt", help="gaussian:SIGMA, mask:P or salt-pepper:P; default: the run's own.")
 @label_option
-@click.option("--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of the noise.")
+@seed_option
 @click.option("--out", default="denoised.png", help="The picture to write.")
-@checkpoint_options
 @json_option
 def denoise(
-    trained: str,
+    loaded: Trained,
     images: tuple[str, ...],
     data: str | None,
     count: int,
@@ -34,9 +42,6 @@ def denoise(
     label: tuple[int, ...],
     seed: int,
     out: str,
-    model: str | None,
-    key: str | None,
-    hyper: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Draw clean images with noise, denoised by TRAINED, and clean; print the PSNR of both.
@@ -46,25 +51,23 @@ def denoise(
     a data source. The PSNR before is that of the images the model is given, and that of the same
     as a screen shows them, cut off at black and white, which alone makes the error smaller.
     """
-    setup_jax()
     import jax
     import numpy as np
 
     from vae_jax import figures
     from vae_jax.cli import drawing
     from vae_jax.cli.inputs import stored_images
-    from vae_jax.cli.trained import load_trained
     from vae_jax.corruption import corrupt as add_noise
     from vae_jax.corruption import parse_corruption, psnr
     from vae_jax.distributions import central_latent
     from vae_jax.errors import UserError
     from vae_jax.training.step import scale_pixels
 
-    loaded = load_trained(trained, model, key, hyper)
     corruption = parse_corruption(corrupt or loaded.recipe.corrupt)
     if corruption.kind == "none":
+        source = click.get_current_context().params["trained"]
         raise UserError(
-            f"{trained} was not trained to denoise; say what noise: --corrupt gaussian:0.3"
+            f"{source} was not trained to denoise; say what noise: --corrupt gaussian:0.3"
         )
     stored, labels = stored_images(loaded, images, data, count, label)
     clean = scale_pixels(stored, loaded.spec.pixel_range)

@@ -1,177 +1,152 @@
-"""``vae-jax latents`` and ``vae-jax manifold``: the latent space as tutorial 004 draws it."""
+"""``vae-jax latents``: the latent space as tutorial 004 draws it, or projected to a plane."""
 
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vae_jax.cli.options import checkpoint_options, json_option, label_option, setup_jax
-
-dimensions_option = click.option(
-    "--dimensions",
-    nargs=2,
-    default=(0, 1),
-    type=click.IntRange(0),
-    help="The two latent dimensions to draw, from 0.",
+from vae_jax.cli.options import (
+    data_option,
+    dimensions_option,
+    json_option,
+    seed_option,
+    trained_options,
 )
+
+if TYPE_CHECKING:
+    from vae_jax.cli.trained import Trained
 
 
 @click.command()
-@click.argument("trained")
-@click.option("--data", help="Data source; default: the one it was trained on.")
+@trained_options
+@data_option
 @click.option("--count", default=1000, type=click.IntRange(1), help="Training images to encode.")
 @dimensions_option
-@click.option("--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of the noise.")
+@click.option(
+    "--project",
+    type=click.Choice(["pca", "tsne"]),
+    help="Instead of two dimensions, two principal components, or t-SNE.",
+)
+@click.option(
+    "--colour-by",
+    default="class",
+    metavar="ATTRIBUTE",
+    help="Colour the points by class, or by an attribute of the data.",
+)
+@seed_option
 @click.option("--out", default="latents", help="Folder of the pictures.")
-@checkpoint_options
 @json_option
 def latents(
-    trained: str,
+    loaded: Trained,
     data: str | None,
     count: int,
-    dimensions: tuple[int, int],
+    dimensions: tuple[int, int] | None,
+    project: str | None,
+    colour_by: str,
     seed: int,
     out: str,
-    model: str | None,
-    key: str | None,
-    hyper: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Draw where TRAINED puts images: mean.png, std.png and posterior_and_prior.png.
 
     The first two are scatters of the posteriors' means and standard deviations, coloured by
     class; the third has ten images decoded from their posteriors above ten from the prior, drawn
-    with the same noise.
+    with the same noise. With --project, all dimensions of the means are drawn in two, and
+    deviations are not. A plain autoencoder has latents alone: latent.png, with --project.
     """
-    setup_jax()
+    from vae_jax import figures
+    from vae_jax.cli.encodings import encode_training_images, require_dimensions
+    from vae_jax.distributions import central_latent
+    from vae_jax.errors import UserError
+
+    if project and dimensions:
+        raise UserError("--project and --dimensions exclude each other; leave out one")
+    chosen = [] if project else require_dimensions(loaded, dimensions)
+    posterior, images, dataset = encode_training_images(loaded, data, count)
+    scatter = _scatter(dataset, colour_by, len(images))
+    folder, middle = Path(out), central_latent(posterior)
+    told: dict[str, Any] = {}
+    title = "Mean" if loaded.spec.variational else "Latent"
+    if project:
+        points, names = _projected(middle, project, seed)
+        told["axes"] = names
+        drawn = [(title, points)]
+    else:
+        # Counted from 1, as the tutorial does.
+        names = [f"Dimension {number + 1}" for number in chosen]
+        drawn = [("Mean", posterior.mean[:, chosen]), ("Std", posterior.std[:, chosen])]
+    for title, points in drawn:
+        figure = scatter(points, title)
+        figure.axes[0].set(xlabel=names[0], ylabel=names[1])
+        figures.save_figure(figure, folder / f"{title.lower()}.png")
+    if loaded.spec.variational:
+        table = _posterior_and_prior(loaded, posterior, images.labels, seed)
+        figures.save_figure(table, folder / "posterior_and_prior.png")
+    summary = {
+        "images": len(images),
+        "mean": {"low": middle.min(0).tolist(), "high": middle.max(0).tolist()},
+        "pictures": str(folder),
+    }
+    told = summary | told
+    axes = f" ({', '.join(names)})" if project else ""
+    line = f"{len(images)} images of {loaded.name}{axes}: {out}"
+    click.echo(json.dumps(told) if as_json else line)
+
+
+def _projected(points: Any, project: str, seed: int) -> tuple[Any, list[str]]:
+    """The points in two dimensions, and the names of these."""
+    from vae_jax.latents import principal_components, tsne
+
+    if project == "tsne":
+        return tsne(points, seed), ["t-SNE 1", "t-SNE 2"]
+    found = principal_components(points, 2)
+    names = [
+        f"Component {number + 1}: {fraction:.1%} of the variance"
+        for number, fraction in enumerate(found.explained_fraction)
+    ]
+    return found.coordinates, names
+
+
+def _scatter(dataset: Any, attribute: str, count: int) -> Callable[[Any, str], Any]:
+    """The figure of points and a title, coloured by an attribute of the first images."""
+    import numpy as np
+
+    from vae_jax import figures
+    from vae_jax.latents import attribute_column, attribute_columns
+
+    columns = attribute_columns(dataset)
+    values = attribute_column(columns, attribute, dataset.name)[:count]
+    if values.dtype.kind == "f":
+        return lambda points, title: figures.value_scatter(
+            points, values, title=title, name=attribute
+        )
+    if attribute == "class":  # numbered as in the data, so that colours do not depend on the count
+        labels, names = dataset.train.labels[:count], dataset.class_names
+    else:
+        names, labels = np.unique(columns[attribute], return_inverse=True)
+        labels, names = labels[:count], tuple(names.tolist())
+    return lambda points, title: figures.latent_scatter(
+        points, labels, title=title, class_names=names if len(names) > 1 else None
+    )
+
+
+def _posterior_and_prior(loaded: Trained, posterior: Any, labels: Any, seed: int) -> Any:
+    """Ten images decoded from their posteriors, above ten from the prior."""
     import jax
     import numpy as np
 
     from vae_jax import figures
     from vae_jax.cli import drawing
-    from vae_jax.cli.trained import load_trained
     from vae_jax.training.step import example_noise
 
-    loaded = load_trained(trained, model, key, hyper)
-    chosen = _require_dimensions(loaded, dimensions)
-    posterior, labels, names = _encoded(loaded, data, count)
-    folder = Path(out)
-    for title, values in (("Mean", posterior.mean), ("Std", posterior.std)):
-        figure = figures.latent_scatter(
-            values[:, chosen], labels, title=title, class_names=names if len(names) > 1 else None
-        )
-        # Counted from 1, as the tutorial does.
-        horizontal, vertical = (f"Dimension {number + 1}" for number in chosen)
-        figure.axes[0].set(xlabel=horizontal, ylabel=vertical)
-        figures.save_figure(figure, folder / f"{title.lower()}.png")
     ten = jax.tree.map(lambda leaf: leaf[:10], posterior)
     noise = example_noise(jax.random.key(seed), len(ten.mean), loaded.model.latent_size)
     rows = [drawing.decode(loaded, z, labels[:10]) for z in (ten.reparameterize(noise), noise)]
     drawing.require_finite(loaded, np.concatenate(rows))
-    table = figures.image_table(
+    return figures.image_table(
         np.concatenate(rows), len(rows[0]), row_titles=("posterior", "prior")
     )
-    figures.save_figure(table, folder / "posterior_and_prior.png")
-    summary = {
-        "images": len(labels),
-        "mean": {"low": posterior.mean.min(0).tolist(), "high": posterior.mean.max(0).tolist()},
-        "pictures": str(folder),
-    }
-    click.echo(json.dumps(summary) if as_json else f"{len(labels)} images of {loaded.name}: {out}")
-
-
-@click.command()
-@click.argument("trained")
-@click.option("--data", help="Data source; default: the one it was trained on.")
-@click.option("--count", default=1000, type=click.IntRange(1), help="Training images to encode.")
-@click.option(
-    "--around", default=0.0, type=float, help="Go this far beyond the means on every side."
-)
-@dimensions_option
-@click.option("--rows", default=20, type=click.IntRange(1), help="Pictures from top to bottom.")
-@click.option("--columns", default=20, type=click.IntRange(1), help="Pictures from left to right.")
-@label_option
-@click.option("--out", default="manifold.png", help="The picture to write; one a label.")
-@checkpoint_options
-def manifold(
-    trained: str,
-    data: str | None,
-    count: int,
-    around: float,
-    dimensions: tuple[int, int],
-    rows: int,
-    columns: int,
-    label: tuple[int, ...],
-    out: str,
-    model: str | None,
-    key: str | None,
-    hyper: dict[str, Any],
-) -> None:
-    """Draw what TRAINED decodes on a grid over the range of its posterior means.
-
-    The second dimension grows from the bottom to the top; further dimensions stay at 0. A model
-    with labels draws a picture of each --label.
-    """
-    setup_jax()
-    import numpy as np
-
-    from vae_jax import figures
-    from vae_jax.cli import drawing
-    from vae_jax.cli.trained import load_trained
-    from vae_jax.errors import UserError
-    from vae_jax.latents import manifold_grid
-
-    loaded = load_trained(trained, model, key, hyper)
-    chosen = _require_dimensions(loaded, dimensions)
-    if bool(label) != bool(loaded.spec.num_classes):
-        wanted = "needs --label (once or more)" if not label else "takes no label"
-        raise UserError(f"{loaded.name} {wanted}")
-    if not math.isfinite(around):
-        raise UserError(f"--around is {around}; expected a finite number")
-    drawing.one_hot(loaded, list(label))  # before the first picture
-    posterior, _, _ = _encoded(loaded, data, count)
-    means = posterior.mean[:, chosen]
-    low, high = means.min(0) - around, means.max(0) + around
-    z = np.zeros((rows * columns, loaded.model.latent_size), np.float32)
-    z[:, chosen] = manifold_grid((low[0], high[0]), (low[1], high[1]), columns, rows)
-    target = Path(out)
-    for number in label or (None,):
-        labels = None if number is None else np.full(len(z), number)
-        pictures = drawing.decode(loaded, z, labels)
-        drawing.require_finite(loaded, pictures)
-        table = figures.image_table(pictures, columns)
-        path = target if len(label) < 2 else target.with_stem(f"{target.stem}_{number}")
-        click.echo(
-            f"dimension {chosen[0]} from {low[0]:.3g} to {high[0]:.3g}, dimension {chosen[1]} from "
-            f"{low[1]:.3g} to {high[1]:.3g}: {figures.save_figure(table, path)}"
-        )
-
-
-def _require_dimensions(loaded, dimensions: tuple[int, int]) -> list[int]:
-    from vae_jax.errors import UserError
-
-    size = loaded.model.latent_size
-    if not loaded.spec.variational:
-        raise UserError(f"{loaded.name} is a plain autoencoder; expected a model with a posterior")
-    if max(dimensions) >= size or dimensions[0] == dimensions[1]:
-        raise UserError(
-            f"--dimensions {dimensions[0]} {dimensions[1]}: expected two of 0 to {size - 1}"
-        )
-    return list(dimensions)
-
-
-def _encoded(loaded, data: str | None, count: int):
-    """The posteriors of the first training images, their labels, and the names of the classes."""
-    from vae_jax.cli import drawing
-    from vae_jax.cli.inputs import open_training_data
-    from vae_jax.training.step import scale_pixels
-
-    recipe = loaded.recipe.replace(data=data, images="all") if data else loaded.recipe
-    dataset = open_training_data(recipe, loaded.model.image_shape)
-    images, labels = dataset.train.images[:count], dataset.train.labels[:count]
-    x = scale_pixels(images, loaded.spec.pixel_range)
-    return drawing.encode(loaded, x, labels), labels, dataset.class_names

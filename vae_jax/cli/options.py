@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import typing
 from collections.abc import Callable
@@ -15,6 +16,20 @@ from vae_jax.recipe import Recipe
 json_option = click.option("--json", "as_json", is_flag=True, help="Print figures as JSON.")
 label_option = click.option(
     "--label", multiple=True, type=int, help="Class number, for a model that takes labels."
+)
+one_label_option = click.option(
+    "--label", type=int, help="Class number to decode with, for a model that takes labels."
+)
+data_option = click.option("--data", help="Data source; default: the one it was trained on.")
+seed_option = click.option(
+    "--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of the noise."
+)
+dimensions_option = click.option(
+    "--dimensions",
+    nargs=2,
+    type=click.IntRange(0),
+    show_default="0 1",
+    help="The two latent dimensions to draw, from 0.",
 )
 model_option = click.option(
     "--model", help="Model of a reference checkpoint file; found out where the file tells."
@@ -34,6 +49,46 @@ hyper_option = click.option(
 def checkpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what a checkpoint file holds, where it does not tell."""
     return model_option(key_option(hyper_option(command)))
+
+
+def trained_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument TRAINED and its ``checkpoint_options``.
+
+    The command itself is called with ``loaded``, the model, in place of what names it.
+    """
+
+    @functools.wraps(command)
+    def load(trained: str, model: str | None, key: str | None, hyper: Any, **others: Any) -> Any:
+        setup_jax()
+        from vae_jax.cli.trained import load_trained
+
+        return command(loaded=load_trained(trained, model, key, hyper), **others)
+
+    return click.argument("trained")(checkpoint_options(load))
+
+
+def group_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that define groups of images, and say how they are encoded."""
+    for option in (
+        click.option("--use-mean", is_flag=True, help="Encode by posterior means, not draws."),
+        seed_option,
+        click.option(
+            "--per-group",
+            default=64,
+            type=click.IntRange(1),
+            help="Images to take of those that match attr:..., the first.",
+        ),
+        click.option(
+            "--group",
+            "definitions",
+            multiple=True,
+            metavar="NAME=IMAGES",
+            help="A group: training images by number (0,3,-5: negative from the end), picture "
+            "files or folders (a.png,more/), or by attribute (attr:glasses=yes,lightness=0.7..1).",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from vae_jax.cli.options import checkpoint_options, json_option, label_option, setup_jax
+from vae_jax.cli.options import (
+    data_option,
+    json_option,
+    label_option,
+    seed_option,
+    trained_options,
+)
+
+if TYPE_CHECKING:
+    from vae_jax.cli.trained import Trained
 
 
 @click.command()
-@click.argument("trained")
+@trained_options
 @click.argument("images", nargs=-1, type=click.Path())
-@click.option("--data", help="Data source; default: the one it was trained on.")
+@data_option
 @click.option("--count", default=16, type=click.IntRange(1), help="Images to take from the data.")
 @label_option
 @click.option("--out", default="reconstructions.png", help="The picture to write.")
-@checkpoint_options
 @json_option
 def reconstruct(
-    trained: str,
+    loaded: Trained,
     images: tuple[str, ...],
     data: str | None,
     count: int,
     label: tuple[int, ...],
     out: str,
-    model: str | None,
-    key: str | None,
-    hyper: dict[str, Any],
     as_json: bool,
 ) -> None:
     """Draw images above their reconstructions by TRAINED.
@@ -38,13 +43,10 @@ def reconstruct(
     are the IMAGES given, or the first of a data source (its test images where it has them). A
     model with labels takes them from the data; give --label with IMAGES, one for all or one each.
     """
-    setup_jax()
     from vae_jax import figures
     from vae_jax.cli import drawing
     from vae_jax.cli.inputs import stored_images
-    from vae_jax.cli.trained import load_trained
 
-    loaded = load_trained(trained, model, key, hyper)
     stored, labels = stored_images(loaded, images, data, count, label)
     originals, decoded = drawing.reconstruct(loaded, stored, labels)
     drawing.require_finite(loaded, decoded)
@@ -64,7 +66,7 @@ def reconstruct(
 
 
 @click.command()
-@click.argument("trained")
+@trained_options
 @click.option(
     "--count",
     type=click.IntRange(1),
@@ -72,29 +74,22 @@ def reconstruct(
     help="Images to draw; for a model with labels, of each label.",
 )
 @label_option
-@click.option("--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of the noise.")
+@seed_option
 @click.option("--out", default="samples.png", help="The picture to write.")
-@checkpoint_options
 def sample(
-    trained: str,
+    loaded: Trained,
     count: int | None,
     label: tuple[int, ...],
     seed: int,
     out: str,
-    model: str | None,
-    key: str | None,
-    hyper: dict[str, Any],
 ) -> None:
     """Draw images that TRAINED decodes from the prior.
 
     TRAINED is a run folder, a Flax checkpoint folder or a reference checkpoint file. A model with
     labels draws a row of each, or of those that --label names.
     """
-    setup_jax()
     from vae_jax import figures
     from vae_jax.cli.drawing import sample_figure
-    from vae_jax.cli.trained import load_trained
 
-    loaded = load_trained(trained, model, key, hyper)
     path = figures.save_figure(sample_figure(loaded, count, seed, list(label)), Path(out))
     click.echo(f"samples of {loaded.name}, seed {seed}: {path}")

@@ -7,17 +7,26 @@ is needed, and threads do not meet. ``save_figure`` writes one.
 from vae_jax.figures.curves import loss_curve
 from vae_jax.figures.drawing import make_grid, save_figure
 from vae_jax.figures.images import reconstruction_grid, reconstruction_rows, sample_grid
-from vae_jax.figures.latents import latent_scatter
+from vae_jax.figures.interpolation import (
+    arithmetic_rows,
+    interpolation_strip,
+    save_animation,
+)
+from vae_jax.figures.latents import latent_scatter, value_scatter
 from vae_jax.figures.tables import denoising_rows, image_table
 
 __all__ = [
+    "arithmetic_rows",
     "denoising_rows",
     "image_table",
+    "interpolation_strip",
     "latent_scatter",
     "loss_curve",
     "make_grid",
     "reconstruction_grid",
     "reconstruction_rows",
     "sample_grid",
+    "save_animation",
     "save_figure",
+    "value_scatter",
 ]

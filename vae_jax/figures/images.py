@@ -12,6 +12,7 @@ import numpy as np
 from vae_jax.figures.drawing import Images, displayable, make_grid, new_figure
 
 if TYPE_CHECKING:
+    import matplotlib.axes
     import matplotlib.figure
 
 
@@ -66,17 +67,28 @@ def reconstruction_grid(originals: Images, reconstructions: Images) -> matplotli
     return _grid_figure(stack, num_columns=columns, padding=4, size=(8, 4))
 
 
-def _grid_figure(
-    images: Images, num_columns: int, padding: int, size: tuple[int, int]
-) -> matplotlib.figure.Figure:
+def draw_grid(axes: matplotlib.axes.Axes, images: Images, num_columns: int, padding: int) -> None:
+    """Draws images as a grid on axes, without the axes' frame; one channel dark on white.
+
+    Args:
+        axes: to draw on.
+        images: [N, H, W, C].
+        num_columns: images a row.
+        padding: pixels around and between the images.
+    """
     grid = make_grid(displayable(images), num_columns, padding)
-    figure = new_figure(size, dpi=100)
-    axes = figure.add_subplot()
     if np.shape(images)[-1] == 1:
         axes.imshow(grid[..., 0], cmap="binary", vmin=0, vmax=1)
     else:
         axes.imshow(grid)
     axes.set_axis_off()
+
+
+def _grid_figure(
+    images: Images, num_columns: int, padding: int, size: tuple[int, int]
+) -> matplotlib.figure.Figure:
+    figure = new_figure(size, dpi=100)
+    draw_grid(figure.add_subplot(), images, num_columns, padding)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Points of a two-dimensional latent space, coloured by class, as tutorial 004 draws them.
+"""Points of a two-dimensional latent space, coloured by class or number, after tutorial 004.
 
 Source: the tutorial's cells 9 and 17 (encoder means and standard deviations of 1000 digits).
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vae_jax.figures.drawing import new_figure
-from vae_jax.typing import Labels, Latent
+from vae_jax.typing import Labels, Latent, PerExample
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -74,8 +74,7 @@ def latent_scatter(
     legend_columns = -(-len(present) // 18)
     figure = new_figure((5.5 + 1.5 * legend_columns, 5), dpi=100)
     axes = figure.add_subplot()
-    area = 36 * min(1, max(0.1, 1000 / len(number)))
-    axes.scatter(place[:, 0], place[:, 1], s=area, c=palette[number % len(palette)])
+    axes.scatter(*place.T, s=_area(len(place)), c=palette[number % len(palette)])
     axes.set(xlabel="Dimension 1", ylabel="Dimension 2", title=title)
     handles = [
         Line2D(
@@ -98,3 +97,35 @@ def latent_scatter(
     )
     figure.set_layout_engine("constrained")
     return figure
+
+
+def value_scatter(
+    points: Latent, values: PerExample, *, title: str, name: str
+) -> matplotlib.figure.Figure:
+    """Draws points of a two-dimensional latent space in the colours of a number's scale.
+
+    Args:
+        points: [N, 2], N at least 1.
+        values: a number of each point, [N]; the points of those that are not finite are grey.
+        title: what the points are.
+        name: what the number is, beside its scale.
+
+    Raises:
+        ValueError: the points are not pairs, the values are not as many, or there are none.
+    """
+    place, value = np.asarray(points), np.asarray(values, np.float64)
+    if place.shape != (len(value), 2) or len(value) == 0:
+        raise ValueError(f"points {place.shape} and values {value.shape} must be [N, 2] and [N]")
+    figure = new_figure((7, 5), dpi=100)
+    axes, known = figure.add_subplot(), np.isfinite(value)
+    axes.scatter(*place[~known].T, s=_area(len(place)), c="lightgrey")
+    dots = axes.scatter(*place[known].T, s=_area(len(place)), c=value[known], cmap="viridis")
+    axes.set(xlabel="Dimension 1", ylabel="Dimension 2", title=title)
+    figure.set_layout_engine("constrained")  # before the colour bar, which asks for it
+    figure.colorbar(dots, ax=axes, label=name)
+    return figure
+
+
+def _area(count: int) -> float:
+    """Of a dot, in square points."""
+    return 36 * min(1.0, max(0.1, 1000 / count))

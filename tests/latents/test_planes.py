@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vae_jax.latents import manifold_grid
+from vae_jax.latents import manifold_grid, plane
 
 
 def interpolation2d(x1, x2, y1, y2, x_dim, y_dim):
@@ -37,3 +37,20 @@ def test_single_precision_bounds_give_double_precision_points():
 def test_an_empty_manifold_is_refused(columns, rows):
     with pytest.raises(ValueError, match="a manifold of"):
         manifold_grid((0.0, 1.0), (0.0, 1.0), columns, rows)
+
+
+def test_a_plane_of_two_unit_vectors_is_the_manifold_of_two_dimensions():
+    axes = np.eye(5)
+    found = plane(np.zeros(5), axes[3], axes[1], (-2.3, 3.1), (-1.7, 9.1), 4, 3)
+    expected = np.zeros((12, 5))
+    expected[:, [3, 1]] = manifold_grid((-2.3, 3.1), (-1.7, 9.1), 4, 3)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_three_points_span_a_plane_with_themselves_at_its_corners():
+    a, b, c = np.random.default_rng(0).standard_normal((3, 6), np.float32)
+    table = plane(a, b - a, c - a, (0, 1), (0, 1), 5, 4).reshape(4, 5, 6)
+    for found, corner in [(table[-1, 0], a), (table[-1, -1], b), (table[0, 0], c)]:
+        np.testing.assert_allclose(found, corner, rtol=1e-6, atol=1e-6)
+    centred = (table - a.astype(np.float64)).reshape(-1, 6)
+    assert np.linalg.matrix_rank(centred) == 2

@@ -1,4 +1,4 @@
-"""Points of a latent space to look at: where the latent workbench's functions live.
+"""Grids of points on a plane of a latent space.
 
 Source: tutorial 004, `interpolation2d`.
 """
@@ -9,7 +9,7 @@ from typing import SupportsFloat
 
 import numpy as np
 
-from vae_jax.typing import Float
+from vae_jax.typing import AnyArray, Float
 
 
 def manifold_grid(
@@ -45,3 +45,41 @@ def manifold_grid(
     x = np.tile(np.linspace(left, right, num_columns), num_rows)
     y = np.linspace(top, bottom, num_rows).repeat(num_columns)
     return np.stack([x, y], axis=1)
+
+
+def plane(
+    origin: Float[AnyArray, " L"],
+    across: Float[AnyArray, " L"],
+    up: Float[AnyArray, " L"],
+    x_range: tuple[SupportsFloat, SupportsFloat],
+    y_range: tuple[SupportsFloat, SupportsFloat],
+    num_columns: int,
+    num_rows: int,
+) -> Float[np.ndarray, "P L"]:
+    """Points ``origin + x * across + y * up`` for the grid of ``manifold_grid``, in its order.
+
+    Dimensions i and j are the plane of two unit vectors at the zero vector. Three points a, b and
+    c span the plane ``plane(a, b - a, c - a, ...)``: a at (0, 0), b at (1, 0), c at (0, 1).
+
+    >>> plane(np.zeros(3), np.array([1.0, 0, 0]), np.array([0, 0, 1.0]), (1, 2), (5, 5), 2, 1)
+    array([[1., 0., 5.],
+           [2., 0., 5.]])
+
+    Args:
+        origin: the point at x = y = 0, [L].
+        across: one step of x, [L].
+        up: one step of y, [L].
+        x_range: x of the left and the right column.
+        y_range: y of the bottom and the top row.
+        num_columns: points a row; a single one is at the left.
+        num_rows: rows; a single one is at the top.
+
+    Returns:
+        [num_rows * num_columns, L], float64.
+
+    Raises:
+        ValueError: no columns or no rows.
+    """
+    grid = manifold_grid(x_range, y_range, num_columns, num_rows)
+    start, *steps = (np.asarray(vector, np.float64) for vector in (origin, across, up))
+    return start[None] + grid @ np.stack(steps)

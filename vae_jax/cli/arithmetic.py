@@ -1,0 +1,153 @@
+"""``vae-jax arithmetic`` and ``vae-jax direction``: encodings added, taken away, and decoded."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from vae_jax.cli.options import (
+    data_option,
+    group_options,
+    json_option,
+    one_label_option,
+    trained_options,
+)
+
+if TYPE_CHECKING:
+    from vae_jax.cli.trained import Trained
+
+
+@click.command()
+@trained_options
+@click.argument("expressions", nargs=-1, required=True, metavar="EXPRESSION...")
+@group_options
+@data_option
+@click.option("--any-weights", is_flag=True, help="Decode weights that do not sum to 1, too.")
+@click.option(
+    "--title", multiple=True, show_default="the expression", help="Above a row; one for each."
+)
+@one_label_option
+@click.option("--out", default="arithmetic.png", help="The picture to write.")
+@json_option
+def arithmetic(
+    loaded: Trained,
+    expressions: tuple[str, ...],
+    definitions: tuple[str, ...],
+    per_group: int,
+    seed: int,
+    use_mean: bool,
+    data: str | None,
+    any_weights: bool,
+    title: tuple[str, ...],
+    label: int | None,
+    out: str,
+    as_json: bool,
+) -> None:
+    """Decode arithmetic of groups' mean encodings by TRAINED, such as "a - b + c".
+
+    A row for each EXPRESSION: the decoded groups in its order, then the result. Groups are added
+    and subtracted, multiplied and divided by numbers; the weights must sum to 1. One image a
+    group will do, three or more smooth out what they do not share. Example:
+
+    \b
+    vae-jax arithmetic RUN --group men_g=0,3,14 --group women_g=9,15,21 \\
+        --group women_ng=-5,-10,-20 "men_g - women_g + women_ng"
+    """
+    import numpy as np
+
+    from vae_jax import figures
+    from vae_jax.cli.groups import Groups
+    from vae_jax.errors import UserError
+    from vae_jax.latents import combine, parse_expression, require_affine
+
+    if title and len(title) != len(expressions):
+        raise UserError(
+            f"{len(title)} titles for {len(expressions)} expressions; expected one of each"
+        )
+    groups = Groups(loaded, definitions, data, per_group, None if use_mean else seed, label)
+    parsed = [parse_expression(text, groups.names) for text in expressions]
+    for text, weights in () if any_weights else zip(expressions, parsed, strict=True):
+        try:
+            require_affine(weights)
+        except UserError as error:
+            raise UserError(f'"{text}": {error}; --any-weights decodes it all the same') from error
+    rows = []
+    for weights in parsed:
+        encodings = {name: groups.encoding(name) for name in weights}
+        rows.append(groups.decode(np.stack([*encodings.values(), combine(weights, encodings)])))
+    path = figures.save_figure(figures.arithmetic_rows(rows, title or expressions), out)
+    if as_json:
+        told = [
+            {"expression": text, "weights": weights}
+            for text, weights in zip(expressions, parsed, strict=True)
+        ]
+        found = {"rows": told, "groups": groups.summary(), "picture": str(path)}
+        click.echo(json.dumps(found))
+    else:
+        click.echo(f"{'; '.join(expressions)} ({groups}): {path}")
+
+
+@click.command()
+@trained_options
+@click.option("--with", "having", required=True, metavar="GROUP", help="Images with the attribute.")
+@click.option("--without", required=True, metavar="GROUP", help="Images without it.")
+@click.option("--on", required=True, metavar="GROUP", help="Where to start from.")
+@click.option(
+    "--strength",
+    multiple=True,
+    type=float,
+    default=(-1.0, 0.0, 1.0),
+    help="How far to go; a picture of each.",
+)
+@group_options
+@data_option
+@one_label_option
+@click.option("--out", default="direction.png", help="The picture to write.")
+@json_option
+def direction(
+    loaded: Trained,
+    having: str,
+    without: str,
+    on: str,
+    strength: tuple[float, ...],
+    definitions: tuple[str, ...],
+    per_group: int,
+    seed: int,
+    use_mean: bool,
+    data: str | None,
+    label: int | None,
+    out: str,
+    as_json: bool,
+) -> None:
+    """Add an attribute to images by TRAINED, or take it away: a row of strengths.
+
+    Decodes the encoding of --on plus each --strength times the mean encoding of --with less that
+    of --without. A GROUP is a name that --group defines, or what could stand behind its
+    NAME=, such as attr:glasses=yes. Example:
+
+    \b
+    vae-jax direction RUN --with attr:glasses=yes --without attr:glasses=no --on 17
+    """
+    import math
+
+    import numpy as np
+
+    from vae_jax import figures, latents
+    from vae_jax.cli.groups import Groups
+    from vae_jax.errors import UserError
+
+    if not all(map(math.isfinite, strength)):
+        raise UserError(f"--strength is {strength}; expected finite numbers")
+    groups = Groups(loaded, definitions, data, per_group, None if use_mean else seed, label)
+    way = latents.direction(groups.points(having), groups.points(without))
+    start = groups.encoding(on)
+    pictures = groups.decode(np.stack([start + step * way for step in strength]))
+    title = f"{on} + {', '.join(f'{step:g}' for step in strength)} x ({having} - {without})"
+    path = figures.save_figure(figures.arithmetic_rows([pictures], [title]), out)
+    if as_json:
+        found = {"strengths": strength, "length": float(np.linalg.norm(way))}
+        click.echo(json.dumps(found | {"groups": groups.summary(), "picture": str(path)}))
+    else:
+        click.echo(f"{title} ({groups}): {path}")

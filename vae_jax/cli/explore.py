@@ -1,0 +1,70 @@
+"""``vae-jax explore``: the latent space of a model, live in a browser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vae_jax.cli.options import checkpoint_options, setup_jax
+
+if TYPE_CHECKING:
+    from vae_jax.cli.trained import Trained
+    from vae_jax.data import Dataset
+
+
+@click.command()
+@click.argument("trained")
+@click.option("--data", help="Data source; default: the one it was trained on, if it is there.")
+@click.option(
+    "--port", default=8080, type=click.IntRange(0, 65535), help="Of 127.0.0.1; 0: a free one."
+)
+@click.option("--browser/--no-browser", default=True, help="Open the page in the browser.")
+@checkpoint_options
+def explore(
+    trained: str,
+    data: str | None,
+    port: int,
+    browser: bool,
+    model: str | None,
+    key: str | None,
+    hyper: dict[str, Any],
+) -> None:
+    """Explore the latent space of TRAINED in a browser, until Ctrl-C.
+
+    TRAINED is a run folder, a Flax checkpoint folder or a reference checkpoint file. The page is
+    served to this machine alone. It decodes live: points of the plane of two latents, or sliders;
+    draws of the prior; the way between two images, yours or the data's; arithmetic of groups.
+    """
+    from vae_jax.errors import MissingExtraError
+
+    try:
+        import nicegui  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("NiceGUI", "explore", "vae-jax explore") from error
+    from vae_jax.explore.address import free_port
+
+    port = free_port(port)
+    setup_jax()
+    from vae_jax.cli.trained import load_trained
+    from vae_jax.explore.server import serve
+    from vae_jax.explore.session import Session
+
+    loaded = load_trained(trained, model, key, hyper)
+    dataset = _open_data(loaded, data)
+    serve(Session(loaded, trained, dataset), port, open_browser=browser)
+
+
+def _open_data(loaded: Trained, data: str | None) -> Dataset | None:
+    """The data named; or else those of the recipe, where they are at hand."""
+    from vae_jax.cli.inputs import open_training_data
+    from vae_jax.errors import DataError
+
+    recipe = loaded.recipe.replace(data=data, images="all") if data else loaded.recipe
+    try:
+        return open_training_data(recipe, loaded.model.image_shape)
+    except DataError as error:
+        if data:
+            raise
+        click.echo(f"without images to start from: {error}", err=True)
+        return None

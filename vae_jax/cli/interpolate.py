@@ -1,0 +1,80 @@
+"""``vae-jax interpolate``: the way from one group of images to another, decoded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from vae_jax.cli.options import (
+    data_option,
+    group_options,
+    json_option,
+    one_label_option,
+    trained_options,
+)
+
+if TYPE_CHECKING:
+    from vae_jax.cli.trained import Trained
+
+
+@click.command()
+@trained_options
+@click.option("--from", "start", required=True, metavar="GROUP", help="Where to start.")
+@click.option("--to", "end", required=True, metavar="GROUP", help="Where to end.")
+@click.option("--steps", default=6, type=click.IntRange(2), help="Pictures, both ends included.")
+@click.option(
+    "--kind",
+    default="linear",
+    type=click.Choice(["linear", "spherical"]),
+    help="The straight way, or along the great circle.",
+)
+@group_options
+@data_option
+@one_label_option
+@click.option("--out", default="interpolation.png", help="A .png, or a .gif that moves.")
+@json_option
+def interpolate(
+    loaded: Trained,
+    start: str,
+    end: str,
+    steps: int,
+    kind: Literal["linear", "spherical"],
+    definitions: tuple[str, ...],
+    per_group: int,
+    seed: int,
+    use_mean: bool,
+    data: str | None,
+    label: int | None,
+    out: str,
+    as_json: bool,
+) -> None:
+    """Decode the way from one group's mean encoding to another's by TRAINED.
+
+    A GROUP is a name that --group defines, or what could stand behind its NAME=: image numbers,
+    files, attributes. A .gif goes there and back. Example:
+
+    \b
+    vae-jax interpolate RUN --from 9,15,21 --to=-5,-10,-20 --out women.gif
+    """
+    from vae_jax import figures, latents
+    from vae_jax.cli.groups import Groups
+    from vae_jax.errors import UserError
+
+    suffix = Path(out).suffix.lower()
+    if suffix not in (".png", ".gif"):
+        raise UserError(f"--out {out}: expected a name that ends in .png or .gif")
+    groups = Groups(loaded, definitions, data, per_group, None if use_mean else seed, label)
+    ends = groups.encoding(start), groups.encoding(end)
+    pictures = groups.decode(latents.interpolate(*ends, steps, kind))
+    if suffix == ".gif":
+        path = figures.save_animation(pictures, out)
+    else:
+        path = figures.save_figure(figures.interpolation_strip(pictures), out)
+    if as_json:
+        found = {"from": start, "to": end, "steps": steps, "kind": kind}
+        click.echo(json.dumps(found | {"groups": groups.summary(), "picture": str(path)}))
+    else:
+        click.echo(f"{start} to {end}, {steps} steps, {kind} ({groups}): {path}")

@@ -1,0 +1,113 @@
+"""``vae-jax manifold``: what a model decodes over a plane of its latents, after tutorial 004."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vae_jax.cli.options import (
+    data_option,
+    dimensions_option,
+    group_options,
+    label_option,
+    trained_options,
+)
+
+if TYPE_CHECKING:
+    from vae_jax.cli.trained import Trained
+
+
+@click.command()
+@trained_options
+@data_option
+@click.option("--count", default=1000, type=click.IntRange(1), help="Training images to encode.")
+@click.option(
+    "--around",
+    default=0.0,
+    type=float,
+    help="Go this far beyond the means, or the groups, on every side.",
+)
+@dimensions_option
+@click.option(
+    "--plane",
+    nargs=3,
+    metavar="GROUP GROUP GROUP",
+    help="Instead of two dimensions, the plane through three groups: the first at the bottom left, "
+    "the second at the bottom right, the third at the top left.",
+)
+@group_options
+@click.option("--rows", default=20, type=click.IntRange(1), help="Pictures from top to bottom.")
+@click.option("--columns", default=20, type=click.IntRange(1), help="Pictures from left to right.")
+@label_option
+@click.option("--out", default="manifold.png", help="The picture to write; one a label.")
+def manifold(
+    loaded: Trained,
+    data: str | None,
+    count: int,
+    around: float,
+    dimensions: tuple[int, int] | None,
+    plane: tuple[str, str, str] | None,
+    definitions: tuple[str, ...],
+    per_group: int,
+    seed: int,
+    use_mean: bool,
+    rows: int,
+    columns: int,
+    label: tuple[int, ...],
+    out: str,
+) -> None:
+    """Draw what TRAINED decodes on a grid over the range of its posterior means.
+
+    The second dimension grows from the bottom to the top; further dimensions stay at 0. With
+    --plane, the grid lies on the plane through three groups' encodings, where a step from 0 to 1
+    goes from one to the other. A GROUP is a name that --group defines, or what could stand behind
+    its NAME=. A model with labels draws a picture of each --label.
+    """
+    import numpy as np
+
+    from vae_jax import figures, latents
+    from vae_jax.cli import drawing
+    from vae_jax.cli.encodings import encode_training_images, require_dimensions
+    from vae_jax.cli.groups import Groups
+    from vae_jax.errors import UserError
+
+    if plane and dimensions:
+        raise UserError("--plane and --dimensions exclude each other; leave out one")
+    chosen = [] if plane else require_dimensions(loaded, dimensions)
+    if bool(label) != bool(loaded.spec.num_classes):
+        wanted = "needs --label (once or more)" if not label else "takes no label"
+        raise UserError(f"{loaded.name} {wanted}")
+    if not math.isfinite(around):
+        raise UserError(f"--around is {around}; expected a finite number")
+    drawing.one_hot(loaded, list(label))  # before the first picture
+    if plane:
+        one = label[0] if label else None
+        groups = Groups(loaded, definitions, data, per_group, None if use_mean else seed, one)
+        origin, right, top = (groups.encoding(group) for group in plane)
+        low, high = np.array([-around] * 2), np.array([1 + around] * 2)
+        across, up = right - origin, top - origin
+        names = [f"{plane[0]} to {end}" for end in plane[1:]]
+    else:
+        encoded = encode_training_images(loaded, data, count).encoded
+        means = encoded.mean[:, chosen]
+        low, high = means.min(0) - around, means.max(0) + around
+        axes = np.eye(loaded.model.latent_size, dtype=np.float32)
+        origin, across, up = np.zeros_like(axes[0]), *axes[chosen]
+        names = [f"dimension {number}" for number in chosen]
+    bounds = (low[0], high[0]), (low[1], high[1])
+    z = latents.plane(origin, across, up, *bounds, columns, rows).astype(np.float32)
+    told = ", ".join(
+        f"{name} from {start:.3g} to {end:.3g}"
+        for name, (start, end) in zip(names, bounds, strict=True)
+    )
+    target = Path(out)
+    for number in label or (None,):
+        labels = None if number is None else np.full(len(z), number)
+        pictures = drawing.decode(loaded, z, labels)
+        drawing.require_finite(loaded, pictures)
+        table = figures.image_table(pictures, columns)
+        path = target if len(label) < 2 else target.with_stem(f"{target.stem}_{number}")
+        click.echo(f"{told}: {figures.save_figure(table, path)}")
