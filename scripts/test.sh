@@ -1,7 +1,22 @@
 #!/usr/bin/env bash
-# The tests on a fresh machine: makes .venv, installs vae-jax[test], runs pytest.
+# The tests on a fresh machine: makes .venv, installs vae-jax[test], runs pytest, and the notebooks
+# at the size of a test (nbmake).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/venv.sh
+
+# The explorer's page is tested in a real browser, where there is one or Debian can install it.
+prepare_browser() {
+    has_browser() { command -v chromium >/dev/null && command -v chromedriver >/dev/null; }
+    has_browser && return
+    if [ "$(id -u)" = 0 ] && [ -e /etc/debian_version ] && command -v apt-get >/dev/null; then
+        echo "Installing chromium and chromium-driver (a minute) ..."
+        { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes \
+            --no-install-recommends chromium chromium-driver; } >/dev/null 2>&1 || true
+    fi
+    has_browser || echo "No chromium with chromedriver here: the browser's test will be skipped."
+}
+
 prepare_venv test
-exec "$VENV/bin/python" -m pytest --numprocesses 2 --dist worksteal "$@"
+prepare_browser
+exec "$VENV/bin/python" -m pytest --numprocesses 2 --dist worksteal --nbmake --nbmake-timeout=300 "$@"

@@ -1,0 +1,48 @@
+"""Work that only ever does the newest request: what a slider that is dragged needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from vae_jax.errors import UserError
+
+T = TypeVar("T")
+_NOTHING: Any = object()
+
+
+class Newest(Generic[T]):
+    """Does one request at a time in a thread; of those that come meanwhile only the last is kept.
+
+    Args:
+        work: from a request to its result; runs in a thread, so that the event loop stays free.
+        show: takes the result, in the event loop.
+        fail: takes the UserError of a request that could not be done, in the event loop.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[T], Any],
+        show: Callable[[Any], None],
+        fail: Callable[[UserError], None],
+    ):
+        self._work, self._show, self._fail = work, show, fail
+        self._wanted: T = _NOTHING
+        self._task: asyncio.Task[None] | None = None
+
+    def request(self, what: T) -> None:
+        """Asks for a result, in place of the request that waits, if one does."""
+        self._wanted = what
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        while self._wanted is not _NOTHING:
+            what, self._wanted = self._wanted, _NOTHING
+            try:
+                result = await asyncio.to_thread(self._work, what)
+            except UserError as error:
+                self._fail(error)
+            else:
+                self._show(result)

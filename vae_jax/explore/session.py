@@ -1,0 +1,230 @@
+"""What the explorer computes: a trained model, ready to decode single points at once.
+
+Nothing here knows of the page. A session is shared by all its pages and never changes; the point
+that a page is at belongs to the page.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from vae_jax.cli import drawing
+from vae_jax.cli.trained import Trained
+from vae_jax.data import Dataset, require_labels
+from vae_jax.distributions import central_latent
+from vae_jax.errors import UserError
+from vae_jax.explore.groups import image_number, parse_groups
+from vae_jax.explore.pictures import picture_url, read_upload
+from vae_jax.latents import combine, group_encoding, interpolate, parse_expression, require_affine
+from vae_jax.latents.interpolation import Kind
+from vae_jax.training.step import example_noise, scale_pixels
+from vae_jax.typing import Float, Int, UInt8
+
+NUM_ENCODED = 500
+"""Training images that are encoded at most, to show where images lie."""
+NUM_WEIGHTS = 101
+"""Places of the weight of an interpolation."""
+REACH = 3
+"""Standard deviations of the prior to each side that the controls reach."""
+
+Point = Float[np.ndarray, " L"]
+
+
+class Decoded(NamedTuple):
+    """A decoded point.
+
+    Attributes:
+        url: the picture, a data URL.
+        milliseconds: from the latent to the URL.
+    """
+
+    url: str
+    milliseconds: float
+
+
+class Encoded(NamedTuple):
+    """An image and its place in the latent space.
+
+    Attributes:
+        title: what it is, for people.
+        url: the image as the model takes it, a data URL.
+        z: the mean of its posterior, or a plain autoencoder's latent, [L].
+    """
+
+    title: str
+    url: str
+    z: Point
+
+
+class Term(NamedTuple):
+    """A group in an expression, with its weight and the picture of its encoding."""
+
+    name: str
+    weight: float
+    url: str
+
+
+class Session:
+    """A model to explore, compiled and warm.
+
+    Args:
+        trained: the model.
+        source: where it came from, as the user gave it.
+        dataset: images to start from; None where there are none at hand.
+
+    Attributes:
+        means: central latents of up to 500 training images, [N, L]; N is 0 without data.
+        labels: their class numbers, [N].
+        low: lower end of every dimension's control, [L]: -3 under a prior; a plain autoencoder's
+            is that of ``means``.
+        high: upper end, [L].
+        start: where a page begins, [L]: zero; the middle of ``means`` for a plain autoencoder.
+        order: the dimensions by the spread of ``means``, the widest first, [L].
+
+    Raises:
+        DataError: the data have labels that the model does not know.
+    """
+
+    def __init__(self, trained: Trained, source: str, dataset: Dataset | None = None):
+        if dataset is not None:
+            require_labels(dataset, trained.spec.num_classes)
+        self.name, self.source, self.dataset = trained.name, source, dataset
+        self.variational = trained.spec.variational
+        self.num_classes = trained.spec.num_classes
+        self.latent_size: int = trained.model.latent_size
+        self.image_shape: tuple[int, int, int] = trained.model.image_shape
+        # On the device once: NumPy arrays would be copied there for every picture.
+        self._trained = trained._replace(variables=jax.device_put(trained.variables))
+        self.means, self.labels = self._encode_training()
+        self.order = np.arange(self.latent_size)
+        if len(self.means):
+            self.order = np.argsort(-self.means.std(axis=0), kind="stable")
+        self.low, self.high = self._range()
+        self.start = np.zeros(self.latent_size, np.float32)
+        if not self.variational and len(self.means):
+            self.start = self.means.mean(axis=0)
+        self.decode(self.start)
+        self.encode("", np.zeros(self.image_shape, np.uint8))
+
+    def decode(self, z: Point, label: int = 0) -> Decoded:
+        """The picture of a point.
+
+        Args:
+            z: [L].
+            label: class number; of no effect with a model that takes none.
+
+        Raises:
+            UserError: the picture is not finite.
+        """
+        started = time.perf_counter()
+        images = drawing.decode(self._trained, z[None].astype(np.float32), [label])
+        drawing.require_finite(self._trained, images)
+        url = picture_url(images[0])
+        return Decoded(url, 1000 * (time.perf_counter() - started))
+
+    def encode(self, title: str, image: UInt8[np.ndarray, "H W C"], label: int = 0) -> Encoded:
+        """Where an image lies."""
+        return Encoded(title, picture_url(image), self._latent(image, label))
+
+    def training_image(self, number: int) -> Encoded:
+        """Where a training image lies.
+
+        Raises:
+            UserError: there is no such image.
+        """
+        dataset = self._require_dataset()
+        number = image_number(dataset, number)
+        label = int(dataset.train.labels[number])
+        title = f"image {number}: {dataset.class_names[label]}"
+        return self.encode(title, np.asarray(dataset.train.images[number]), label)
+
+    def uploaded_image(self, name: str, contents: bytes, label: int = 0) -> Encoded:
+        """Where the picture of an uploaded file lies.
+
+        Raises:
+            DataError: it is too large, or not a picture.
+        """
+        return self.encode(name, read_upload(name, contents, self.image_shape), label)
+
+    def sample(self, seed: int) -> Point:
+        """A point drawn from the prior: the first that ``vae-jax sample --seed`` draws.
+
+        Raises:
+            UserError: the model is a plain autoencoder, which has no prior.
+        """
+        if not self.variational:
+            raise UserError(f"{self.name} is a plain autoencoder: it has no prior to sample from")
+        return np.asarray(example_noise(jax.random.key(seed), 1, self.latent_size)[0])
+
+    def between(self, start: Encoded, end: Encoded, weight: int | float, kind: Kind) -> Point:
+        """The point a part of the way from one image to another.
+
+        Args:
+            start: at weight 0.
+            end: at weight 1.
+            weight: 0 to 1, rounded to hundredths.
+            kind: linear or spherical.
+        """
+        points = interpolate(start.z, end.z, NUM_WEIGHTS, kind)
+        return np.asarray(points)[round(weight * (NUM_WEIGHTS - 1))]
+
+    def combine(self, groups: str, expression: str, label: int = 0) -> tuple[Point, list[Term]]:
+        """The point of an arithmetic of groups of training images.
+
+        Args:
+            groups: ``name = images`` a line, as ``parse_groups`` reads it.
+            expression: such as ``men_g - women_g + women_ng``.
+            label: of the pictures of the terms.
+
+        Returns:
+            The point [L], and the terms in the order of the expression.
+
+        Raises:
+            UserError: a line, an image or a name that is not there, or weights that do not sum
+                to 1.
+        """
+        dataset = self._require_dataset()
+        numbers, split = parse_groups(groups, dataset), dataset.train
+        weights = parse_expression(expression, list(numbers))
+        require_affine(weights)
+        encodings = {}
+        for name in weights:
+            images = [(split.images[i], int(split.labels[i])) for i in numbers[name]]
+            latents = np.stack([self._latent(np.asarray(x), label) for x, label in images])
+            encodings[name] = np.asarray(group_encoding(latents))
+        terms = [
+            Term(name, weight, self.decode(encodings[name], label).url)
+            for name, weight in weights.items()
+        ]
+        return np.asarray(combine(weights, encodings)), terms
+
+    def _latent(self, image: np.ndarray, label: int) -> Point:
+        return self._latents(image[None], [label])[0]
+
+    def _latents(self, images: np.ndarray, labels: Any) -> np.ndarray:
+        x = scale_pixels(images, self._trained.spec.pixel_range)
+        return np.asarray(central_latent(drawing.encode(self._trained, x, labels)))
+
+    def _encode_training(self) -> tuple[Float[np.ndarray, "N L"], Int[np.ndarray, " N"]]:
+        if self.dataset is None or len(self.dataset.train) == 0:
+            return np.zeros((0, self.latent_size), np.float32), np.zeros(0, np.int32)
+        train = self.dataset.train
+        labels = np.asarray(train.labels[:NUM_ENCODED])
+        return self._latents(np.asarray(train.images[:NUM_ENCODED]), labels), labels
+
+    def _range(self) -> tuple[Point, Point]:
+        low, high = (np.full(self.latent_size, end, np.float32) for end in (-REACH, REACH))
+        if self.variational or not len(self.means):
+            return low, high
+        low, high = self.means.min(axis=0), self.means.max(axis=0)
+        # A dimension that never moves still needs a control with two ends.
+        return np.where(high > low, low, low - 1), np.where(high > low, high, high + 1)
+
+    def _require_dataset(self) -> Dataset:
+        if self.dataset is None:
+            raise UserError("there are no training images at hand; start again with --data")
+        return self.dataset
