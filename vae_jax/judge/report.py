@@ -1,0 +1,204 @@
+"""The figures of what was measured, as plain numbers for JSON and as tables in Markdown.
+
+Shares come with one binomial standard error. At 0 or 1 of n that is 0, and says only that the
+other share is below 3 / n, nearly always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vae_jax.judge.arithmetic import DISTINCT, EXPRESSIONS, GROUPS, expected, standard_error, tally
+from vae_jax.judge.classifier import Judged
+from vae_jax.judge.interpolation import (
+    TOLERANCE,
+    Ways,
+    crossing_place,
+    crossings,
+    largest_over_mean,
+    steps_forward,
+)
+
+Facts = dict[str, Any]
+"""Numbers and text by name, nested as JSON is."""
+_EACH = ("glasses", "person", "one")
+
+
+def arithmetic_facts(judged: Mapping[str, Judged]) -> Facts:
+    """Counts of each group and expression, and the share of all different expressions.
+
+    The expressions of a draw share their images. The error of "all" is therefore that of the mean
+    over draws of the share of a draw's expressions.
+    """
+    facts: Facts = {text: tally(seen, *expected(text))._asdict() for text, seen in judged.items()}
+    for what, texts in (("all groups", GROUPS), ("all expressions", DISTINCT)):
+        each = np.mean([_is_right(judged[text], text) for text in texts], axis=0)
+        facts[what] = {"share": float(each.mean()), "error": _error_of_mean(each)}
+    return facts
+
+
+def dark_to_light_facts(ways: Ways) -> Facts:
+    """How the frame's lightness goes, whether the glasses and the person stay, how even it is."""
+    lightness, glasses, man = (ways.judged[name] for name in ("frame_lightness", "glasses", "man"))
+    forward = steps_forward(lightness)
+    return {
+        "ways": len(lightness),
+        "tolerance": TOLERANCE,
+        "monotone ways": int(forward.all(axis=1).sum()),
+        "steps forward": float(forward.mean()),
+        "mean lightness": lightness.mean(axis=0).tolist(),
+        "glasses all along": int((glasses > 0.5).all(axis=1).sum()),
+        "same person all along": int(((man > 0.5) == (man[:, :1] > 0.5)).all(axis=1).sum()),
+        **_evenness(ways),
+    }
+
+
+def with_to_without_facts(ways: Ways) -> Facts:
+    """Whether the glasses go once, and where."""
+    glasses = ways.judged["glasses"]
+    place, times = crossing_place(glasses), crossings(glasses)
+    once = place[times == 1]
+    return {
+        "ways": len(glasses),
+        "crossings": {str(n): int((times == n).sum()) for n in np.unique(times).tolist()},
+        "once": int((times == 1).sum()),
+        "place": float(once.mean()) if len(once) else None,
+        "place spread": float(once.std(ddof=1)) if len(once) > 1 else None,
+        "mean probability": glasses.mean(axis=0).tolist(),
+        **_evenness(ways),
+    }
+
+
+def judge_table(accuracies: Mapping[str, Mapping[str, float]]) -> str:
+    """How well the judge sees held-out faces, a row for each kind of picture of them."""
+    rows = [
+        [
+            what,
+            f"{100 * a['glasses']:.1f}",
+            f"{100 * a['person']:.1f}",
+            f"{100 * a['one']:.1f}",
+            f"{a['frame_lightness']:.3f}",
+        ]
+        for what, a in accuracies.items()
+    ]
+    header = [
+        "held-out faces",
+        "glasses right, %",
+        "person right, %",
+        "one face, %",
+        "frame lightness, mean error",
+    ]
+    return _table(header, rows)
+
+
+def success_table(by_space: Mapping[str, Facts], groups: bool = False) -> str:
+    """One face with both attributes right, in per cent with standard errors: of expressions, or of
+    plain groups.
+
+    Args:
+        by_space: of each space's name its ``arithmetic_facts``.
+        groups: whether of the groups, whose success bounds that of the expressions.
+    """
+    texts = {name: name for name in GROUPS} if groups else EXPRESSIONS
+    whole = "all groups" if groups else "all expressions"
+    rows = [
+        [name, *(_share(facts[text]) for text in texts.values()), _mean(facts[whole])]
+        for name, facts in by_space.items()
+    ]
+    header = [name if groups else f"{name}: `{text}`" for name, text in texts.items()]
+    return _table(["right, %", *header, "all"], rows)
+
+
+def attribute_table(by_space: Mapping[str, Facts]) -> str:
+    """By themselves: glasses right / person right / seen as one face, in per cent."""
+    rows = [
+        [
+            name,
+            *(
+                " / ".join(f"{100 * facts[t][w] / facts[t]['total']:.1f}" for w in _EACH)
+                for t in EXPRESSIONS.values()
+            ),
+        ]
+        for name, facts in by_space.items()
+    ]
+    return _table(["glasses / person right / one face, %", *EXPRESSIONS], rows)
+
+
+def size_table(by_size: Mapping[int, Mapping[str, Facts]]) -> str:
+    """Whether averaging helps: listing 7.9, and all different expressions, by images a group."""
+    names = list(dict.fromkeys(name for by_space in by_size.values() for name in by_space))
+    listing = next(iter(EXPRESSIONS.values()))
+
+    def cells(name: str) -> list[str]:
+        found = [by_space.get(name) for by_space in by_size.values()]
+        return [_share(f[listing]) if f else "" for f in found] + [
+            _mean(f["all expressions"]) if f else "" for f in found
+        ]
+
+    header = [f"{what}, {size} a group" for what in ("listing 7.9", "all") for size in by_size]
+    return _table(["right, %", *header], [[name, *cells(name)] for name in names])
+
+
+def dark_to_light_table(by_space: Mapping[str, Facts]) -> str:
+    """A row a space of ``dark_to_light_facts``."""
+    rows = []
+    for name, f in by_space.items():
+        path = f["mean lightness"]
+        ends = " -> ".join(f"{path[i]:.2f}" for i in (0, len(path) // 2, -1))
+        counts = ("monotone ways", "glasses all along", "same person all along")
+        monotone, glasses, person = (_percent(f[key], f["ways"]) for key in counts)
+        steps = f"{100 * f['steps forward']:.1f}"
+        rows.append([name, ends, monotone, steps, glasses, person, _even(f)])
+    header = ["dark to light frames", "lightness seen", "monotone ways, %", "steps forward, %"]
+    header += ["glasses all along, %", "same person, %", "largest / mean change"]
+    return _table(header, rows)
+
+
+def with_to_without_table(by_space: Mapping[str, Facts]) -> str:
+    """A row a space of ``with_to_without_facts``."""
+    rows = []
+    for name, f in by_space.items():
+        place = "" if f["place spread"] is None else f"{f['place']:.2f} ({f['place spread']:.2f})"
+        times = ", ".join(f"{count} x {n}" for n, count in f["crossings"].items())
+        rows.append([name, _percent(f["once"], f["ways"]), times, place, _even(f)])
+    header = ["women with to women without", "crosses 0.5 once, %", "ways x crossings"]
+    return _table([*header, "place (spread)", "largest / mean change"], rows)
+
+
+def _is_right(seen: Judged, text: str) -> np.ndarray:
+    glasses, man = expected(text)
+    attributes = ((seen["glasses"] > 0.5) == glasses) & ((seen["man"] > 0.5) == man)
+    return attributes & (seen["one"] > 0.5)
+
+
+def _evenness(ways: Ways) -> Facts:
+    ratio = largest_over_mean(ways.changes)
+    return {"largest over mean": float(ratio.mean()), "its error": _error_of_mean(ratio)}
+
+
+def _error_of_mean(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+
+
+def _percent(count: int, total: int) -> str:
+    return f"{100 * count / total:.1f} ± {100 * standard_error(count, total):.1f}"
+
+
+def _share(counts: Mapping[str, int]) -> str:
+    return _percent(counts["right"], counts["total"])
+
+
+def _mean(facts: Facts) -> str:
+    return f"{100 * facts['share']:.1f} ± {100 * facts['error']:.1f}"
+
+
+def _even(facts: Facts) -> str:
+    return f"{facts['largest over mean']:.2f} ± {facts['its error']:.2f}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
