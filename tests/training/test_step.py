@@ -84,13 +84,13 @@ def toy_state(step=0):
     return TrainState(jnp.asarray(step, jnp.int32), {"w": jnp.ones(())}, {}, optax.EmptyState())
 
 
-def toy_step(batch_size=4, latent_size=3):
+def toy_step(batch_size=4, latent_size=3, **settings):
     """A step whose metrics are the noise that its loss was given."""
 
     def loss(params, batch_stats, batch, noise, *, step):
         return params["w"] * noise.sum(), ({"noise": noise}, batch_stats)
 
-    step = jax.jit(make_train_step(loss, NO_OPTIMIZER, latent_size=latent_size))
+    step = jax.jit(make_train_step(loss, NO_OPTIMIZER, latent_size=latent_size, **settings))
     batch = {"image": np.zeros((batch_size, 2, 2, 1), np.uint8)}
     return lambda number, key: np.asarray(step(toy_state(number), batch, key)[1]["noise"])
 
@@ -106,6 +106,12 @@ def test_a_steps_noise_is_folded_from_the_runs_key_and_its_number():
     key = jax.random.key(5)
     expected = example_noise(jax.random.fold_in(key, 7), 4, 3)
     assert toy_step()(7, key).tobytes() == np.asarray(expected).tobytes()
+
+
+def test_noise_is_scaled_as_the_recipe_says_and_0_leaves_none():
+    key, full = jax.random.key(5), toy_step()(7, jax.random.key(5))
+    np.testing.assert_array_equal(toy_step(noise_scale=0.5)(7, key), full * 0.5)
+    np.testing.assert_array_equal(toy_step(noise_scale=0)(7, key), np.zeros_like(full))
 
 
 def test_padding_a_batch_does_not_change_the_noise_of_its_examples():

@@ -19,7 +19,7 @@ import numpy as np
 from vae_jax.cli import drawing
 from vae_jax.cli.encodings import training_data
 from vae_jax.cli.trained import Trained
-from vae_jax.data import Dataset, open_picture
+from vae_jax.data import Dataset, image_number, open_picture
 from vae_jax.data.folder import EXTENSIONS
 from vae_jax.errors import UserError
 from vae_jax.latents import (
@@ -180,14 +180,11 @@ class Groups:
 
     def _read(self, group: str, text: str) -> Members:
         if _NUMBERS.fullmatch(text):
-            dataset, numbers = self._dataset(), [int(number) for number in text.split(",")]
-            total = len(dataset.train)
-            for number in numbers:
-                if not -total <= number < total:
-                    raise UserError(
-                        f"group {group}: {dataset.name} has no training image {number}; expected "
-                        f"0 to {total - 1}, or -1 to -{total} from the end"
-                    )
+            dataset = self._dataset()
+            try:
+                numbers = [image_number(dataset, int(number)) for number in text.split(",")]
+            except UserError as error:
+                raise UserError(f"group {group}: {error}") from error
             return _chosen(dataset, np.array(numbers), len(numbers))
         if text.startswith("attr:"):
             dataset = self._dataset()

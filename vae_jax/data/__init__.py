@@ -10,7 +10,7 @@ from vae_jax.data.batches import (
     iterate_batches,
     num_batches,
 )
-from vae_jax.data.dataset import Dataset, Split, require_labels, take
+from vae_jax.data.dataset import Dataset, Split, image_number, require_labels, take
 from vae_jax.data.resize import open_picture
 from vae_jax.data.sources import open_dataset
 
@@ -19,6 +19,7 @@ __all__ = [
     "Split",
     "epoch_order",
     "first_of_each_class",
+    "image_number",
     "iterate_batches",
     "num_batches",
     "open_dataset",

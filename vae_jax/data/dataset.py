@@ -75,6 +75,21 @@ def take(dataset: Dataset, numbers: list[int]) -> Dataset:
     return make_dataset(dataset.name, train, dataset.test, dataset.class_names)
 
 
+def image_number(dataset: Dataset, number: int) -> int:
+    """The number of a training image from the first; one below 0 counts from the end.
+
+    Raises:
+      DataError: there is no such image.
+    """
+    total = len(dataset.train)
+    if not -total <= number < total:
+        raise DataError(
+            f"{dataset.name} has no training image {number}: expected 0 to {total - 1}, or -1 to "
+            f"-{total} from the end"
+        )
+    return number % total
+
+
 def require_labels(dataset: Dataset, num_classes: int) -> None:
     """Checks that a model knows every label; with no classes (0) labels do not matter.
 

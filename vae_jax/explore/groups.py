@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 
-from vae_jax.data import Dataset
+from vae_jax.data import Dataset, image_number
 from vae_jax.errors import UserError
 from vae_jax.latents import attribute_columns, is_group_name, select_images
 
@@ -82,21 +82,6 @@ def example_groups(dataset: Dataset) -> tuple[str, str]:
     if len(names) == 3:
         return "\n".join(lines), f"{names[0]} + 0.5 * ({names[1]} - {names[2]})"
     return "\n".join(lines), "".join(names)
-
-
-def image_number(dataset: Dataset, number: int) -> int:
-    """The number of a training image from the first; one below 0 counts from the end.
-
-    Raises:
-        UserError: there is no such image.
-    """
-    total = len(dataset.train)
-    if not -total <= number < total:
-        raise UserError(
-            f"{dataset.name} has no training image {number}: expected 0 to {total - 1}, or -1 to "
-            f"-{total} from the end"
-        )
-    return number % total
 
 
 def _images(text: str, dataset: Dataset) -> list[int]:

@@ -14,10 +14,10 @@ import numpy as np
 
 from vae_jax.cli import drawing
 from vae_jax.cli.trained import Trained
-from vae_jax.data import Dataset, require_labels
+from vae_jax.data import Dataset, image_number, require_labels
 from vae_jax.distributions import central_latent
 from vae_jax.errors import UserError
-from vae_jax.explore.groups import image_number, parse_groups
+from vae_jax.explore.groups import parse_groups
 from vae_jax.explore.pictures import picture_url, read_upload
 from vae_jax.latents import combine, group_encoding, interpolate, parse_expression, require_affine
 from vae_jax.latents.interpolation import Kind

@@ -138,9 +138,7 @@ SPEC = ModelSpec(
             "decoder.decoder_conv.4.running_mean",
         ),
     ),
-    recipe=Recipe(
-        data="faces", epochs=10, batch_size=16, learning_rate=1e-4, weight_decay=1e-5
-    ),
+    recipe=Recipe(data="faces", epochs=10, batch_size=16, learning_rate=1e-4, weight_decay=1e-5),
     rules=_rules,
     variational=True,
 )
