@@ -45,7 +45,7 @@ from vae_jax.judge.arithmetic import (
     measure_arithmetic,
     results,
 )
-from vae_jax.judge.classifier import accuracy, judge, require_attributes
+from vae_jax.judge.classifier import accuracy, judge, require_attributes, shrink
 from vae_jax.judge.interpolation import (
     Pairs,
     Ways,
@@ -68,6 +68,8 @@ from vae_jax.typing import Key
 GROUP_SIZE = 3  # listing 7.7
 OTHER_SIZES = (1, 10)
 SHOWN = 8  # draws of the figure
+RECONSTRUCTED = 2000  # training faces whose reconstructions the judge learns from
+DARKEST = 0.25  # frames of the draws with frames alike
 MEANS = "VAE, means"
 _CHUNK = 64  # images encoded at a time
 Say = Callable[[str], None]
@@ -123,12 +125,26 @@ def encode_all(trained: Trained, images: np.ndarray) -> DiagonalGaussian:
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
-def prepare_judge(source: str, train: Split, file: Path, say: Say) -> Any:
-    """The judge of a file, or a new one that is written there."""
+def prepare_judge(
+    models: dict[str, Trained], source: str, train: Split, file: Path, say: Say
+) -> Any:
+    """The judge of a file, or a new one that is written there.
+
+    It learns from the faces and from the models' reconstructions of some of them, whose attributes
+    are the same: a judge of photographs alone does not know a decoder's pictures.
+    """
     recipe = JudgeRecipe()
     if file.exists():
         return load_classifier(file, recipe, source)
-    params = train_classifier(train.images, train.attributes, recipe)
+    some = np.linspace(0, len(train) - 1, min(RECONSTRUCTED, len(train))).astype(int)
+    parts, rows = [shrink(train.images)], [np.arange(len(train))]
+    for trained in models.values():
+        decoded = drawing.decode(trained, encode_all(trained, train.images[some]).mean)
+        parts.append(shrink(decoded))
+        rows.append(some)
+    say("reconstructed faces for the judge")
+    known = {name: column[np.concatenate(rows)] for name, column in train.attributes.items()}
+    params = train_classifier(np.concatenate(parts), known, recipe)
     save_classifier(file, params, recipe, source)
     say(f"trained the judge, {file}")
     return params
@@ -218,7 +234,9 @@ def main() -> None:
         print(f"{time.perf_counter() - started:6.0f} s: {text}", file=sys.stderr, flush=True)
 
     models, train, test, source = open_runs(args.run, args.autoencoder)
-    look = functools.partial(judge, prepare_judge(source, train, args.out / "judge.npz", say))
+    look = functools.partial(
+        judge, prepare_judge(models, source, train, args.out / "judge.npz", say)
+    )
     seen = accuracies(models, test, look)
     say("tried the judge")
     spaces = make_spaces(models, train.images, say)
@@ -229,6 +247,9 @@ def main() -> None:
         for k in (size, *OTHER_SIZES)
     }
     by_size = measure_sizes(spaces, draws, look, point_key, say)
+    dark_key, alike_key = jax.random.split(dark_key)
+    alike_draws = draw_all_groups(known, args.draws, size, alike_key, lightest=DARKEST)
+    alike = measure_sizes(spaces, {size: alike_draws}, look, point_key, say)[size]
     dark = dark_to_light(known, args.ways, size, dark_key)
     lightness = measure_all_ways(spaces, dark, look, point_key, say)
     pairs = with_to_without(known, args.ways, size, with_key)
@@ -240,16 +261,20 @@ def main() -> None:
         "seed": args.seed,
         "judge": {"recipe": dataclasses.asdict(JudgeRecipe()), "accuracy": seen},
         "arithmetic": by_size,
+        "arithmetic, dark frames": alike,
         "dark to light": {n: report.dark_to_light_facts(w) for n, w in lightness.items()},
         "with to without": {n: report.with_to_without_facts(w) for n, w in glasses.items()},
     }
     (args.out / "measured.json").write_text(json.dumps(facts, indent=1) + "\n")
     tables = (
         report.judge_table(seen),
-        report.success_table(by_size[size]),
+        report.success_table(by_size[size], "both"),
+        report.success_table(by_size[size], "right"),
         report.attribute_table(by_size[size]),
-        report.success_table(by_size[size], groups=True),
+        report.success_table(by_size[size], "both", groups=True),
         report.size_table(by_size),
+        f"Frames darker than {DARKEST} alone:\n\n{report.success_table(alike, 'both')}",
+        report.success_table(alike, "both", groups=True),
         report.dark_to_light_table(facts["dark to light"]),
         report.with_to_without_table(facts["with to without"]),
     )

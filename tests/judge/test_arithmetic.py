@@ -41,6 +41,7 @@ def read(pictures):
 KNOWN = {
     "glasses": np.repeat(["yes", "yes", "no", "no"], 4),
     "person": np.repeat(["man", "woman", "man", "woman"], 4),
+    "frame_lightness": np.repeat([0.5, 0.5, np.nan, np.nan], 4),
 }
 
 
@@ -86,6 +87,13 @@ def test_draws_are_of_the_right_groups_and_no_image_is_used_twice_while_others_w
         assert set(known["glasses"][numbers].flat) == {"yes" if glasses else "no"}
         assert set(known["person"][numbers].flat) == {"man" if man else "woman"}
         assert len(np.unique(numbers)) == 15
+
+
+def test_draws_of_dark_frames_take_no_lighter_one_and_all_without(faces):
+    known = faces.train.attributes
+    draws = draw_all_groups(known, 2, 3, KEY, lightest=0.4)
+    assert known["frame_lightness"][draws["men_g"]].max() <= 0.4
+    assert np.isnan(known["frame_lightness"][draws["men_ng"]]).all()
 
 
 def test_draws_begin_anew_when_the_images_are_used_up_and_repeat_none_in_a_group():
@@ -173,9 +181,9 @@ def test_the_tables_say_what_was_counted():
     counts = {"total": 4, "right": 3, "both": 3, "glasses": 3, "person": 4, "one": 4}
     assert facts[LISTING] == counts
     # Exercise 7.1 (1) expects a woman with glasses and (2) a man: 0 and 1 of 4.
-    assert facts["all expressions"]["share"] == pytest.approx(4 / 12)
-    assert facts["all expressions"]["error"] == pytest.approx(0)
-    row = report.success_table({"VAE": facts}).splitlines()[-1]
+    assert facts["all expressions, both"]["share"] == pytest.approx(4 / 12)
+    assert facts["all expressions, both"]["error"] == pytest.approx(0)
+    row = report.success_table({"VAE": facts}, "both").splitlines()[-1]
     assert row == "| VAE | 75.0 ± 21.7 | 0.0 ± 0.0 | 25.0 ± 21.7 | 0.0 ± 0.0 | 33.3 ± 0.0 |"
     row = report.attribute_table({"VAE": facts}).splitlines()[-1]
     assert row.startswith("| VAE | 75.0 / 100.0 / 100.0 | 25.0 / 0.0 / 100.0 |")

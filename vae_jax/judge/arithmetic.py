@@ -86,23 +86,29 @@ def expected(expression: str) -> tuple[bool, bool]:
 
 
 def draw_all_groups(
-    attributes: Mapping[str, np.ndarray], num_draws: int, size: int, key: Key
+    attributes: Mapping[str, np.ndarray],
+    num_draws: int,
+    size: int,
+    key: Key,
+    lightest: float = 1.0,
 ) -> Draws:
     """Random images of each of the four groups, as ``draw_groups`` draws them.
 
     Args:
-        attributes: columns [N] "glasses" and "person" of the training images.
+        attributes: columns [N] "glasses", "person" and "frame_lightness" of the training images.
         num_draws: how many times.
         size: images a group.
         key: of the draws.
+        lightest: of the frames that are drawn.
 
     Raises:
         UserError: a group has fewer images.
     """
     glasses, man = attributes["glasses"] == "yes", attributes["person"] == "man"
+    fits = ~(attributes["frame_lightness"] > lightest)  # NaN, no frame, fits
     return {
         name: draw_groups(
-            np.flatnonzero((glasses == has_glasses) & (man == is_man)), num_draws, size, k
+            np.flatnonzero(fits & (glasses == has_glasses) & (man == is_man)), num_draws, size, k
         )
         for (name, (has_glasses, is_man)), k in zip(
             GROUPS.items(), jax.random.split(key, len(GROUPS)), strict=True

@@ -25,6 +25,7 @@ from vae_jax.judge.interpolation import (
 Facts = dict[str, Any]
 """Numbers and text by name, nested as JSON is."""
 _EACH = ("glasses", "person", "one")
+_SUCCESS = {"both": "both right, %", "right": "both right, and one face, %"}
 
 
 def arithmetic_facts(judged: Mapping[str, Judged]) -> Facts:
@@ -35,8 +36,9 @@ def arithmetic_facts(judged: Mapping[str, Judged]) -> Facts:
     """
     facts: Facts = {text: tally(seen, *expected(text))._asdict() for text, seen in judged.items()}
     for what, texts in (("all groups", GROUPS), ("all expressions", DISTINCT)):
-        each = np.mean([_is_right(judged[text], text) for text in texts], axis=0)
-        facts[what] = {"share": float(each.mean()), "error": _error_of_mean(each)}
+        for kind in _SUCCESS:
+            each = np.mean([_succeeds(judged[text], text, kind) for text in texts], axis=0)
+            facts[f"{what}, {kind}"] = {"share": float(each.mean()), "error": _error_of_mean(each)}
     return facts
 
 
@@ -94,22 +96,22 @@ def judge_table(accuracies: Mapping[str, Mapping[str, float]]) -> str:
     return _table(header, rows)
 
 
-def success_table(by_space: Mapping[str, Facts], groups: bool = False) -> str:
-    """One face with both attributes right, in per cent with standard errors: of expressions, or of
-    plain groups.
+def success_table(by_space: Mapping[str, Facts], kind: str, groups: bool = False) -> str:
+    """Successes in per cent with standard errors: of expressions, or of plain groups.
 
     Args:
         by_space: of each space's name its ``arithmetic_facts``.
+        kind: "both" for both attributes right, "right" for one face as well.
         groups: whether of the groups, whose success bounds that of the expressions.
     """
     texts = {name: name for name in GROUPS} if groups else EXPRESSIONS
-    whole = "all groups" if groups else "all expressions"
+    whole = f"all {'groups' if groups else 'expressions'}, {kind}"
     rows = [
-        [name, *(_share(facts[text]) for text in texts.values()), _mean(facts[whole])]
+        [name, *(_share(facts[text], kind) for text in texts.values()), _mean(facts[whole])]
         for name, facts in by_space.items()
     ]
     header = [name if groups else f"{name}: `{text}`" for name, text in texts.items()]
-    return _table(["right, %", *header, "all"], rows)
+    return _table([_SUCCESS[kind], *header, "all"], rows)
 
 
 def attribute_table(by_space: Mapping[str, Facts]) -> str:
@@ -134,12 +136,12 @@ def size_table(by_size: Mapping[int, Mapping[str, Facts]]) -> str:
 
     def cells(name: str) -> list[str]:
         found = [by_space.get(name) for by_space in by_size.values()]
-        return [_share(f[listing]) if f else "" for f in found] + [
-            _mean(f["all expressions"]) if f else "" for f in found
+        return [_share(f[listing], "both") if f else "" for f in found] + [
+            _mean(f["all expressions, both"]) if f else "" for f in found
         ]
 
     header = [f"{what}, {size} a group" for what in ("listing 7.9", "all") for size in by_size]
-    return _table(["right, %", *header], [[name, *cells(name)] for name in names])
+    return _table([_SUCCESS["both"], *header], [[name, *cells(name)] for name in names])
 
 
 def dark_to_light_table(by_space: Mapping[str, Facts]) -> str:
@@ -168,10 +170,10 @@ def with_to_without_table(by_space: Mapping[str, Facts]) -> str:
     return _table([*header, "place (spread)", "largest / mean change"], rows)
 
 
-def _is_right(seen: Judged, text: str) -> np.ndarray:
+def _succeeds(seen: Judged, text: str, kind: str) -> np.ndarray:
     glasses, man = expected(text)
     attributes = ((seen["glasses"] > 0.5) == glasses) & ((seen["man"] > 0.5) == man)
-    return attributes & (seen["one"] > 0.5)
+    return attributes & (seen["one"] > 0.5) if kind == "right" else attributes
 
 
 def _evenness(ways: Ways) -> Facts:
@@ -187,8 +189,8 @@ def _percent(count: int, total: int) -> str:
     return f"{100 * count / total:.1f} ± {100 * standard_error(count, total):.1f}"
 
 
-def _share(counts: Mapping[str, int]) -> str:
-    return _percent(counts["right"], counts["total"])
+def _share(counts: Mapping[str, int], kind: str) -> str:
+    return _percent(counts[kind], counts["total"])
 
 
 def _mean(facts: Facts) -> str:

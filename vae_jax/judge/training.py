@@ -53,7 +53,7 @@ class JudgeRecipe:
     """How the judge is trained; the defaults are the shipped recipe.
 
     Attributes:
-        num_images: training faces, drawn at random; all where there are fewer.
+        num_images: training pictures, drawn at random; all where there are fewer.
         epochs: passes over them.
         batch_size: faces a step.
         learning_rate: Adam's, at first; it falls to 0 along a cosine.
@@ -61,8 +61,8 @@ class JudgeRecipe:
         seed: of weights, order and augmentation.
     """
 
-    num_images: int = 5000
-    epochs: int = 12
+    num_images: int = 9000
+    epochs: int = 8
     batch_size: int = 64
     learning_rate: float = 2e-3
     augmentation: Augmentation = Augmentation()
