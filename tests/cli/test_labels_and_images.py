@@ -10,7 +10,7 @@ from PIL import Image
 import vae_jax
 from vae_jax import figures
 from vae_jax.cli import drawing
-from vae_jax.cli.latents import _encoded
+from vae_jax.cli.encodings import encode_training_images
 from vae_jax.cli.trained import Trained
 from vae_jax.data import open_dataset
 from vae_jax.models import create_model, variable_shapes
@@ -181,8 +181,8 @@ def test_the_latents_of_a_run_on_one_image_are_that_images(thirty, monkeypatch):
     train = open_dataset(thirty, (28, 28, 1)).train
     # A source that is named is meant whole.
     for source, numbers in ((None, [5]), (thirty, list(range(12)))):
-        x, labels, _ = _encoded(loaded, source, 12)
-        np.testing.assert_array_equal(labels, train.labels[numbers])
+        x, images, _ = encode_training_images(loaded, source, 12)
+        np.testing.assert_array_equal(images.labels, train.labels[numbers])
         np.testing.assert_array_equal(x, scale_pixels(train.images[numbers], (-1.0, 1.0)))
 
 

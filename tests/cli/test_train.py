@@ -59,6 +59,7 @@ OTHER = {
     "weight_decay": "0.25",
     "beta": "2.5",
     "beta_warmup": "7",
+    "noise": "0.75",
     "corrupt": "salt-pepper:0.25",
     "images": "9,8,7,6,5",
     "reduction": "mean",

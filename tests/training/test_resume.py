@@ -198,6 +198,7 @@ OTHER = {
     "weight_decay": 0.5,
     "beta": 2.0,
     "beta_warmup": 4,
+    "noise": 0.5,
     "corrupt": "mask:0.5",
     "images": "0,1,2",
     "reduction": "mean",
