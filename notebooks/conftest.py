@@ -6,6 +6,7 @@ from unittest import mock
 
 import pytest
 
+collect_ignore = ["conftest.py"]  # by doctest: there is another module of this name
 _CACHE = pytest.StashKey[str]()
 
 

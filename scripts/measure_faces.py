@@ -21,7 +21,7 @@ from vae_jax.figures import make_grid
 
 def main() -> None:
     """Prints faces a second, drawn and written, and saves the picture."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--picture", type=pathlib.Path, default=pathlib.Path("faces.png"))
     options = parser.parse_args()

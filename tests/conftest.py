@@ -10,6 +10,8 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import jax
 from jaxtyping import install_import_hook
 
+collect_ignore = ["conftest.py"]  # by doctest: there is another module of this name
+
 install_import_hook("vae_jax", "beartype.beartype")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -45,8 +45,8 @@ def test_the_page_and_its_pictures_are_what_the_script_would_write(gallery):
         assert np.abs(kept - drawn).mean() < 4, name
 
 
-def test_every_figure_of_the_book_that_is_no_diagram_is_on_the_page(gallery):
-    text, _ = gallery.draw(ROOT / "notebooks")
+def test_every_figure_of_the_book_that_is_no_diagram_is_on_the_page():
+    text = (ROOT / "notebooks" / "gallery.md").read_text(encoding="utf-8")
     headings = [line for line in text.splitlines() if line.startswith("### ")]
     for number in (1, 2, 4, 5, 7, 8, 9, 10, 11):
         assert any(f"Figure 7.{number}," in f"{line}," for line in headings), number
