@@ -3,7 +3,8 @@
 "man with glasses - woman with glasses + woman without = man without glasses": for how many of
 hundreds of random groups of images is that so, in the latents of a VAE, in those of a plain
 autoencoder, and in the pixels, without any model? A small network, trained first on the faces'
-exact attributes, judges the pictures. It is kept in the folder of --out, and used again.
+exact attributes and on the models' reconstructions of some of them, judges the pictures. It is kept
+in the folder of --out, and used again.
 
 RUN is a run of face_vae on the synthetic faces, AE_RUN one of the same network as a plain
 autoencoder. Prints tables in Markdown, and writes measured.json and figures to DIR:

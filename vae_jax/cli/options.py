@@ -84,7 +84,7 @@ def group_options(command: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             metavar="NAME=IMAGES",
             help="A group: training images by number (0,3,-5: negative from the end), picture "
-            "files or folders (a.png,more/), or by attribute (attr:glasses=yes,lightness=0.7..1).",
+            "files or folders (a.png,more/), or by attribute (attr:glasses=yes,smile=0..1).",
         ),
     ):
         command = option(command)

@@ -103,11 +103,8 @@ def face_attributes(faces: list[Face]) -> Columns:
         "beard": yes_no([f.beard for f in faces]),
         "hair_colour": np.array([f.hair_colour for f in faces]),
     }
-    for name in ("skin_lightness", "yaw", "tilt", "smile"):
-        columns[name] = np.array([getattr(f, name) for f in faces])
-    for name in ("background_hue", "background_lightness"):
-        columns[name] = np.array([getattr(f, name) for f in faces])
-    return columns
+    numbers = ("skin_lightness", "yaw", "tilt", "smile", "background_hue", "background_lightness")
+    return columns | {name: np.array([getattr(f, name) for f in faces]) for name in numbers}
 
 
 def write_faces(folder: pathlib.Path, count: int, seed: int) -> None:
