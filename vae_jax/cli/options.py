@@ -117,13 +117,15 @@ def set_fields(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def setup_jax(*, x64: bool = False) -> None:
-    """Settings of every command that computes: precision, and XLA's cache on disk."""
+    """Settings of every command that computes: precision, memory, and XLA's cache on disk."""
     import logging
 
     import jax
 
     from vae_jax.data.cache import cache_folder
+    from vae_jax.memory import keep_freed_memory
 
+    keep_freed_memory()
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports its timings there,
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # and tracebacks of damaged files here
     jax.config.update("jax_enable_x64", x64)

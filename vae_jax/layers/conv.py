@@ -4,30 +4,32 @@ Sources: ``torch.nn.Conv2d`` and ``torch.nn.ConvTranspose2d`` for padding given 
 ``tf.nn.conv2d`` and ``tf.nn.conv2d_transpose`` for "SAME", which at stride 2 pads an even image
 more behind than before (a 5x5 kernel: 1 before, 2 behind). Kernels are [k, k, I, O] and, for the
 transposed convolution, [k, k, O, I], the kernel of the convolution whose gradient it is.
+
+What computes them is chosen in ``layers/convolve.py``.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
+from vae_jax.layers.convolve import convolve, convolve_transpose
+from vae_jax.layers.im2col import Windows
 from vae_jax.layers.initializers import TORCH, Initialization
 from vae_jax.layers.sums import along_channels
 from vae_jax.typing import AnyArray
 
 Padding = int | Literal["SAME"]
-_NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 def conv2d(x: AnyArray, kernel: AnyArray, stride: int, padding: Padding) -> jax.Array:
     """Cross-correlates [B, H, W, I] with [k, k, I, O]; ``padding`` zeros on every side."""
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
-    pads = padding if isinstance(padding, str) else [(padding, padding)] * 2
-    return jax.lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=_NHWC)
+    return convolve(x, kernel, _windows(x.shape[1:3], kernel.shape[:2], stride, padding))
 
 
 def conv2d_transpose(
@@ -40,19 +42,27 @@ def conv2d_transpose(
     """The gradient of ``conv2d`` towards its input: [B, H, W, I] with [k, k, O, I].
 
     The output is ``(H - 1) * stride - 2 * padding + k + output_padding`` high, and with "SAME"
-    ``H * stride``. Written as a correlation with the flipped kernel over the input spread out by
-    ``stride``, its padding is ``k - 1 - padding`` before and ``output_padding`` more after.
-    ``padding`` may pass ``k - 1``: the negative padding then crops, as PyTorch's does.
+    ``H * stride``. ``padding`` may pass ``k - 1``.
     """
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
-    if isinstance(padding, str):
-        pads = padding
-    else:
-        sizes = zip(kernel.shape[:2], _pair(output_padding), strict=True)
-        pads = [(k - 1 - padding, k - 1 - padding + extra) for k, extra in sizes]
-    return jax.lax.conv_transpose(
-        x, kernel, (stride, stride), pads, dimension_numbers=_NHWC, transpose_kernel=True
+    image = tuple(
+        size * stride if isinstance(padding, str) else (size - 1) * stride - 2 * padding + k + extra
+        for size, k, extra in zip(
+            x.shape[1:3], kernel.shape[:2], _pair(output_padding), strict=True
+        )
     )
+    return convolve_transpose(x, kernel, _windows(image, kernel.shape[:2], stride, padding))
+
+
+def _windows(image: Any, kernel: Any, stride: int, padding: Padding) -> Windows:
+    def pads(size, k):
+        if not isinstance(padding, str):
+            return padding, padding
+        total = max((-(-size // stride) - 1) * stride + k - size, 0)
+        return total // 2, total - total // 2
+
+    height, width = (pads(size, k) for size, k in zip(image, kernel, strict=True))
+    return Windows(image, kernel, (stride, stride), (height, width))
 
 
 class Conv(nn.Module):

@@ -15,6 +15,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from vae_jax.layers.product import product
 from vae_jax.typing import AnyArray
 
 _IN_BLOCKS = 4096  # numbers, from which on XLA's own reduction is accurate
@@ -45,7 +46,7 @@ def matmul(x: AnyArray, kernel: AnyArray) -> jax.Array:
     """
     terms, width = kernel.shape
     if terms < 1024 or terms % _PARTS or width > 64:
-        return jnp.asarray(x) @ kernel
+        return product(x.reshape(-1, terms), kernel).reshape(*x.shape[:-1], width)
     parts = x.reshape(*x.shape[:-1], _PARTS, terms // _PARTS)
     return jnp.einsum("...pi,pio->p...o", parts, kernel.reshape(_PARTS, -1, width)).sum(0)
 

@@ -56,7 +56,7 @@ _CALLS = (
     "checkpoint",
     "remat2",
 )
-_PRODUCTS = ("dot_general", "conv_general_dilated")
+_PRODUCTS = ("product", "dot_general", "conv_general_dilated")
 
 
 def precision_of(which: Any) -> Precision:

@@ -1,0 +1,73 @@
+"""What computes a convolution on a device: XLA's own convolutions, or windows and one product.
+
+On CPU it is the product. Measured there on 2 cores in float32, forward and backward together, in
+ms (``python scripts/measure_layers.py``; XLA -> product; PyTorch 2.13 beside them):
+
+TABLE
+
+XLA's gradient of a transposed convolution towards its kernel runs over an image spread out with
+zeros; the product has no multiplication by zero in any direction. Both forms are equal to 1e-12 in
+float64 (``tests/layers/test_convolve.py``). GPUs and TPUs have convolution hardware and libraries
+that XLA's own form reaches, so there it stays.
+"""
+
+from __future__ import annotations
+
+import jax
+
+from vae_jax.layers.forms import for_cpu
+from vae_jax.layers.im2col import Windows, col2im, im2col
+from vae_jax.layers.product import product
+
+_NHWC = ("NHWC", "HWIO", "NHWC")
+
+
+def convolve(x: jax.Array, kernel: jax.Array, windows: Windows) -> jax.Array:
+    """Cross-correlates [B, H, W, I] with [k, k, I, O]."""
+    if not for_cpu():
+        return jax.lax.conv_general_dilated(
+            x, kernel, windows.stride, windows.padding, dimension_numbers=_NHWC
+        )
+    if windows.stride == (1, 1) and kernel.shape[3] < kernel.shape[2]:
+        return _multiply_then_add(x, _turned(kernel), _turned_windows(windows))
+    return _take_then_multiply(x, kernel, windows)
+
+
+def convolve_transpose(x: jax.Array, kernel: jax.Array, windows: Windows) -> jax.Array:
+    """The transpose of ``convolve``: [B, H', W', I] with [k, k, O, I] to [B, H, W, O]."""
+    if not for_cpu():
+        pads = [
+            (k - 1 - before, size - (count - 1) * stride - 1 + before)
+            for size, k, stride, (before, _), count in zip(*windows, windows.counts, strict=True)
+        ]
+        return jax.lax.conv_transpose(
+            x, kernel, windows.stride, pads, dimension_numbers=_NHWC, transpose_kernel=True
+        )
+    return _multiply_then_add(x, kernel, windows)
+
+
+def _take_then_multiply(x, kernel, windows):
+    columns = im2col(x, windows)
+    outputs = kernel.shape[3]
+    y = product(columns.reshape(-1, kernel.size // outputs), kernel.reshape(-1, outputs))
+    return y.reshape(*columns.shape[:3], outputs)
+
+
+def _multiply_then_add(x, kernel, windows):
+    inputs = kernel.shape[3]
+    columns = product(x.reshape(-1, inputs), kernel.reshape(-1, inputs).T)
+    return col2im(columns.reshape(*x.shape[:3], *kernel.shape[:3]), windows)
+
+
+def _turned(kernel):
+    """At stride 1 a convolution is the transposed one with the kernel turned round."""
+    return kernel[::-1, ::-1].swapaxes(2, 3)
+
+
+def _turned_windows(windows):
+    image = windows.counts
+    pads = tuple(
+        (k - 1 - before, k - 1 - behind)
+        for k, (before, behind) in zip(windows.kernel, windows.padding, strict=True)
+    )
+    return windows._replace(image=image, padding=pads)

@@ -1,0 +1,142 @@
+"""``im2col`` and ``col2im``: the two linear maps between images and their windows.
+
+With them every convolution is one matrix product: a convolution multiplies the windows by the
+kernel, a transposed one multiplies the pixels and adds the windows up. Each map is the other's
+transpose, and JAX is told so: the gradient of one is the other, to any order, forward and reverse.
+(JAX's own transpose of the gather here would be a scatter, that of the sum a pad for each place of
+the kernel.) ``torch.nn.Unfold`` and ``Fold`` are the same maps with other axes.
+
+Measured on 2 cores, windows of 26 MB (64 images of 28x28x32, kernel 4, stride 2): im2col 1.5 ms by
+a gather with constant indices, 6.6 to 18 ms by concatenating slices in any order; col2im 1.3 ms.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.layout import Layout, with_layout_constraint
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from vae_jax.typing import AnyArray
+
+
+class Windows(NamedTuple):
+    """Where the windows of an image lie, by (height, width).
+
+    Attributes:
+        image: the image's sizes.
+        kernel: sizes of a window.
+        stride: from one window to the next.
+        padding: zeros around the image, (before, behind); below zero it is cut instead.
+    """
+
+    image: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[tuple[int, int], tuple[int, int]]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many windows there are, down and across."""
+        down, across = (
+            (size + sum(pads) - k) // stride + 1
+            for size, k, stride, pads in zip(*self, strict=True)
+        )
+        return down, across
+
+
+def im2col(x: AnyArray, windows: Windows) -> jax.Array:
+    """The windows of images: [B, H, W, C] to [B, H', W', k, k, C]."""
+    return _im2col_p.bind(x, windows=windows)
+
+
+def col2im(columns: AnyArray, windows: Windows) -> jax.Array:
+    """The sum of windows where they lie: [B, H', W', k, k, C] to [B, H, W, C]."""
+    return _col2im_p.bind(columns, windows=windows)
+
+
+def _gather(x, *, windows: Windows):
+    zero, edge = jnp.zeros((), x.dtype), (0, 0, 0)
+    x = jax.lax.pad(x, zero, (edge, *((*pads, 0) for pads in windows.padding), edge))
+    rows, columns = (
+        np.arange(count)[:, None] * stride + np.arange(k)
+        for count, stride, k in zip(windows.counts, windows.stride, windows.kernel, strict=True)
+    )
+    places = rows[:, None, :, None], columns[None, :, None, :]
+    found = x.at[:, *places].get(mode="promise_in_bounds")
+    # The constraint keeps XLA from computing the product's flat rows in place of this array, where
+    # each number would cost divisions to find its place (measured: three times slower).
+    return with_layout_constraint(found, Layout(major_to_minor=tuple(range(found.ndim))))
+
+
+def _sum(columns, *, windows: Windows):
+    batch, channels = columns.shape[0], columns.shape[-1]
+    step_h, step_w = windows.stride
+    height, width = (-(-n // s) for n, s in zip(windows.image, windows.stride, strict=True))
+    # The pixels of one phase, stride apart, are reached by the same places of the kernel.
+    rows = [
+        jnp.stack([_phase(columns, windows, (a, b), (height, width)) for b in range(step_w)], 3)
+        for a in range(step_h)
+    ]
+    image = jnp.stack(rows, 2).reshape(batch, height * step_h, width * step_w, channels)
+    return image[:, : windows.image[0], : windows.image[1]]
+
+
+def _phase(columns, windows, phase, sizes):
+    """The pixels (a + stride i, b + stride j), [B, *sizes, C]."""
+    total = jnp.zeros((columns.shape[0], *sizes, columns.shape[-1]), columns.dtype)
+    zero, edge = jnp.zeros((), columns.dtype), (0, 0, 0)
+    for r in range(windows.kernel[0]):
+        for c in range(windows.kernel[1]):
+            places = zip(phase, windows.padding, (r, c), windows.stride, strict=True)
+            shifts, gaps = zip(
+                *(divmod(a + pads[0] - at, stride) for a, pads, at, stride in places), strict=True
+            )
+            if any(gaps):
+                continue  # this place of the kernel meets another phase
+            pads = [
+                (-shift, size + shift - count, 0)
+                for shift, size, count in zip(shifts, sizes, windows.counts, strict=True)
+            ]
+            total = total + jax.lax.pad(columns[:, :, :, r, c], zero, (edge, *pads, edge))
+    return total
+
+
+def _linear_pair(names, functions):
+    """Two primitives, each the transpose of the other."""
+    primitives = [Primitive(name) for name in names]
+    for primitive, function, transpose in zip(
+        primitives, functions, reversed(primitives), strict=True
+    ):
+        primitive.def_impl(jax.jit(function, static_argnames="windows"))
+        primitive.def_abstract_eval(partial(_shape_of, function))
+        mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=False))
+        ad.deflinear2(primitive, partial(_transpose, transpose))
+        batching.primitive_batchers[primitive] = partial(_batch, primitive)
+    return primitives
+
+
+def _shape_of(function, x, *, windows):
+    shape = jax.eval_shape(
+        partial(function, windows=windows), jax.ShapeDtypeStruct(x.shape, x.dtype)
+    )
+    return x.update(shape=shape.shape, weak_type=False)
+
+
+def _transpose(primitive, cotangent, _, *, windows):
+    return [primitive.bind(ad.instantiate_zeros(cotangent), windows=windows)]
+
+
+def _batch(primitive, arguments, axes, *, windows):
+    """A further axis joins the batch."""
+    x = jnp.moveaxis(arguments[0], axes[0], 0)
+    y = primitive.bind(x.reshape(-1, *x.shape[2:]), windows=windows)
+    return y.reshape(*x.shape[:2], *y.shape[1:]), 0
+
+
+_im2col_p, _col2im_p = _linear_pair(("im2col", "col2im"), (_gather, _sum))
