@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from vae_jax.data import folder, open_dataset
+from vae_jax.data import decode, open_dataset
 from vae_jax.data.cache import cache_folder
 from vae_jax.errors import DataError
 
@@ -29,13 +29,13 @@ def pictures(tmp_path):
 def decoded(monkeypatch):
     """The pictures that were decoded."""
     names = []
-    read = folder.open_picture
+    read = decode.open_picture
 
     def spy(source, path, image_shape):
         names.append(path.name)
         return read(source, path, image_shape)
 
-    monkeypatch.setattr(folder, "open_picture", spy)
+    monkeypatch.setattr(decode, "open_picture", spy)
     return names
 
 
@@ -138,7 +138,7 @@ def test_a_damaged_entry_is_noticed_and_built_again(pictures, decoded, cache, da
 
 
 def test_an_interrupted_run_leaves_nothing_that_is_used(pictures, monkeypatch, cache, decoded):
-    read = folder.open_picture
+    read = decode.open_picture
 
     def interrupt(source, path, image_shape):
         if path.name == "3.png":
@@ -146,7 +146,7 @@ def test_an_interrupted_run_leaves_nothing_that_is_used(pictures, monkeypatch, c
         return read(source, path, image_shape)
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "open_picture", interrupt)
+        patch.setattr(decode, "open_picture", interrupt)
         with pytest.raises(KeyboardInterrupt):
             open_dataset(f"folder:{pictures}", SHAPE)
     assert entries(cache) == []

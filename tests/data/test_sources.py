@@ -10,10 +10,10 @@ from vae_jax.errors import DataError
 
 
 @pytest.mark.parametrize("source", ["", "mnist", "digits:3", "idx", "idx:", "Folder:x", ":x"])
-def test_an_unknown_source_is_answered_with_the_four_forms(source):
+def test_an_unknown_source_is_answered_with_the_forms(source):
     with pytest.raises(DataError) as caught:
         open_dataset(source, (28, 28, 1))
-    for form in ("digits", "idx:DIR", "tfds:NAME", "folder:DIR"):
+    for form in ("digits", "idx:DIR", "tfds:NAME", "folder:DIR", "stream:DIR"):
         assert form in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -23,7 +23,7 @@ def test_digits_for_a_colour_model_are_refused_with_both_shapes_and_a_way_out():
         open_dataset("digits", (256, 256, 3))
 
 
-@pytest.mark.parametrize("kind", ["idx", "folder"])
+@pytest.mark.parametrize("kind", ["idx", "folder", "stream"])
 def test_a_missing_folder_is_named(kind, tmp_path):
     with pytest.raises(DataError, match=r"there is no folder .*no where"):
         open_dataset(f"{kind}:{tmp_path}/no where", (28, 28, 1))
@@ -34,7 +34,7 @@ def test_the_data_package_imports_nothing_heavy():
         "import sys; before = set(sys.modules); import vae_jax.errors;"
         "with_package = set(sys.modules); import vae_jax.data;"
         "new = set(sys.modules) - with_package;"
-        "heavy = {'jax', 'PIL', 'mlxtend', 'tensorflow_datasets', 'tqdm', 'matplotlib'};"
+        "heavy = {'jax', 'grain', 'PIL', 'mlxtend', 'tensorflow_datasets', 'tqdm', 'matplotlib'};"
         "sys.exit(' '.join(sorted(new & heavy)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -5,18 +5,23 @@ is the training's business.
 """
 
 from vae_jax.data.batches import (
+    batch_rows,
     epoch_order,
     first_of_each_class,
     iterate_batches,
     num_batches,
 )
 from vae_jax.data.dataset import Dataset, Split, image_number, require_labels, take
+from vae_jax.data.pictures import Pictures
+from vae_jax.data.prefetch import prefetch
 from vae_jax.data.resize import open_picture
 from vae_jax.data.sources import open_dataset
 
 __all__ = [
     "Dataset",
+    "Pictures",
     "Split",
+    "batch_rows",
     "epoch_order",
     "first_of_each_class",
     "image_number",
@@ -24,6 +29,7 @@ __all__ = [
     "num_batches",
     "open_dataset",
     "open_picture",
+    "prefetch",
     "require_labels",
     "take",
 ]

@@ -8,11 +8,13 @@ would otherwise be compiled twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Generator, Iterator
 
 import numpy as np
 
 from vae_jax.data.dataset import Split
+from vae_jax.data.pictures import Pictures
 from vae_jax.errors import DataError
 
 
@@ -52,6 +54,29 @@ def num_batches(num_examples: int, batch_size: int, drop_remainder: bool) -> int
     return count
 
 
+def batch_rows(
+    num_examples: int, batch_size: int, seed: int, epoch: int, drop_remainder: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Finds which examples the batches of an epoch hold.
+
+    Returns:
+      Their numbers, int64 [batches, batch_size], the last batch filled up with its first one; and,
+      where it had to be, the mask, float32 of the same shape: 1 for an example, 0 for padding.
+
+    Raises:
+      DataError: as `num_batches`.
+    """
+    count = num_batches(num_examples, batch_size, drop_remainder)
+    order = epoch_order(num_examples, seed, epoch)[: count * batch_size]
+    missing = count * batch_size - len(order)
+    rows = np.pad(order, (0, missing), constant_values=order[(count - 1) * batch_size])
+    rows = rows.reshape(count, batch_size)
+    if not missing:
+        return rows, None
+    mask = (np.arange(count * batch_size) < len(order)).astype(np.float32)
+    return rows, mask.reshape(count, batch_size)
+
+
 def iterate_batches(
     split: Split,
     *,
@@ -60,6 +85,7 @@ def iterate_batches(
     epoch: int,
     drop_remainder: bool = False,
     start: int = 0,
+    shard: tuple[int, int] = (0, 1),
 ) -> Iterator[dict[str, np.ndarray]]:
     """Iterates over the batches of one epoch, each example once.
 
@@ -70,32 +96,50 @@ def iterate_batches(
       epoch: of the order.
       drop_remainder: leave out the examples that do not fill a batch.
       start: the first batch to give: the batches from there on are those of the whole epoch.
+      shard: (index, count): host `index` of `count` gets its equal part of the rows of every batch,
+        the parts of all in turn being the whole batch, and reads no other image.
 
     Yields:
       "image" uint8 [B, H, W, C], "label" int32 [B], and, in every batch or in none, "mask"
       float32 [B]: there where the last batch was padded, 1 for an example and 0 for padding,
-      which repeats the first row of its batch.
+      which repeats the first row of its batch. B is `batch_size` over the number of hosts.
 
     Raises:
-      DataError: at the call, as `num_batches`, or if `start` lies beyond the epoch.
+      DataError: at the call, as `num_batches`, or if `start` lies beyond the epoch, the hosts
+        cannot share a batch equally, or there is no such host.
     """
     count = num_batches(len(split), batch_size, drop_remainder)
     if not 0 <= start <= count:
         raise DataError(f"batch {start} is not one of the epoch's {count}: expected 0 to {count}")
-    is_padded = not drop_remainder and len(split) % batch_size != 0
-    order = epoch_order(len(split), seed, epoch)
+    host, num_hosts = shard
+    if not 0 <= host < num_hosts:
+        raise DataError(f"host {host} is not one of {num_hosts}: expected 0 to {num_hosts - 1}")
+    if batch_size % num_hosts:
+        raise DataError(
+            f"{num_hosts} hosts cannot share a batch of {batch_size} equally: choose a batch size"
+            f" that {num_hosts} divides"
+        )
+    rows, mask = batch_rows(len(split), batch_size, seed, epoch, drop_remainder)
+    part = np.s_[start:, host * batch_size // num_hosts : (host + 1) * batch_size // num_hosts]
+    rows, mask = rows[part], None if mask is None else mask[part]
 
     def batches() -> Iterator[dict[str, np.ndarray]]:
-        for index in range(start, count):
-            chosen = order[index * batch_size : (index + 1) * batch_size]
-            num_real = len(chosen)
-            rows = np.pad(chosen, (0, batch_size - num_real), constant_values=chosen[0])
-            batch = {"image": split.images[rows], "label": split.labels[rows]}
-            if is_padded:
-                batch["mask"] = (np.arange(batch_size) < num_real).astype(np.float32)
-            yield batch
+        in_turn = _images_of(split, rows)
+        with contextlib.closing(in_turn):
+            for index, images in enumerate(in_turn):
+                batch = {"image": images, "label": split.labels[rows[index]]}
+                yield batch if mask is None else batch | {"mask": mask[index]}
 
     return batches()
+
+
+def _images_of(split: Split, rows: np.ndarray) -> Generator[np.ndarray, None, None]:
+    """Yields the images of each row of numbers, those of `stream:` decoded ahead."""
+    if isinstance(split.images, Pictures):
+        yield from split.images.batches(rows)
+    else:
+        for chosen in rows:
+            yield split.images[chosen]
 
 
 def first_of_each_class(split: Split, num_classes: int = 10) -> np.ndarray:

@@ -6,10 +6,17 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vae_jax.data.pictures import Pictures
 from vae_jax.errors import DataError
+
+if TYPE_CHECKING:
+    Images = np.ndarray
+else:  # to those who index them, pictures decoded on demand are an array
+    Images = np.ndarray | Pictures
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -17,13 +24,14 @@ class Split:
     """One part of a data set.
 
     Attributes:
-      images: uint8 [N, H, W, C], pixels 0 to 255; may be a read-only memory map.
+      images: uint8 [N, H, W, C], pixels 0 to 255; may be a read-only memory map, or the
+        `Pictures` of `stream:`, which are decoded when they are indexed.
       labels: int32 [N], class numbers.
       attributes: what is known of each image beside its class: a column's name -> its values [N],
         text or float64 (NaN where an image has none). Not part of the fingerprint.
     """
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray
     attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 

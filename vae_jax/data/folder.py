@@ -7,24 +7,22 @@ their place in that order. Resizing a folder takes minutes, so it is done once (
 
 from __future__ import annotations
 
-import concurrent.futures
+import contextlib
 import os
 import pathlib
-import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from vae_jax.data import cache
-from vae_jax.data.attributes import read_attributes
+from vae_jax.data.attributes import Columns, read_attributes
 from vae_jax.data.dataset import Dataset, Split
-from vae_jax.data.resize import open_picture
+from vae_jax.data.decode import decode_pictures
 from vae_jax.errors import DataError
 
 # torchvision.datasets.folder.IMG_EXTENSIONS
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-CHUNK = 64
 # Fewer pictures than this are there before anybody would read a progress bar.
 MANY = 500
 
@@ -36,6 +34,16 @@ class Picture(NamedTuple):
     label: int
     size: int
     mtime_ns: int
+
+
+class Folder(NamedTuple):
+    """What is known of a folder before any picture is decoded; labels are int32 [N]."""
+
+    path: pathlib.Path
+    class_names: tuple[str, ...]
+    pictures: tuple[Picture, ...]
+    labels: np.ndarray
+    attributes: Columns
 
 
 def open_folder(source: str, place: str, image_shape: tuple[int, int, int]) -> Dataset:
@@ -54,23 +62,34 @@ def open_folder(source: str, place: str, image_shape: tuple[int, int, int]) -> D
       DataError: if there are no class folders, a class has no pictures, a picture cannot be
         read, or the cache cannot be written.
     """
-    if image_shape[2] not in (1, 3):
-        raise DataError(f"{source}: pictures have 1 or 3 channels, the model {image_shape[2]}")
-    folder = pathlib.Path(os.path.abspath(pathlib.Path(place).expanduser()))
-    class_names, pictures = list_pictures(source, folder)
+    path, class_names, pictures, labels, columns = list_folder(source, place, image_shape)
     content = cache.Content(
-        name=folder.name,
-        where=(str(folder), image_shape),
+        name=path.name,
+        where=(str(path), image_shape),
         what=(class_names, pictures),
         class_names=class_names,
-        labels=np.array([picture.label for picture in pictures], np.int32),
+        labels=labels,
         image_shape=image_shape,
     )
     images, fingerprint = cache.open_cached(
-        source, content, lambda: _decode_all(source, folder, pictures, image_shape)
+        source, content, lambda: _decode_all(source, path, pictures, image_shape)
     )
-    columns = read_attributes(source, folder, [picture.name for picture in pictures])
-    return Dataset(source, Split(images, content.labels, columns), None, class_names, fingerprint)
+    return Dataset(source, Split(images, labels, columns), None, class_names, fingerprint)
+
+
+def list_folder(source: str, place: str, image_shape: tuple[int, int, int]) -> Folder:
+    """Lists a folder, and reads its attributes.
+
+    Raises:
+      DataError: as `open_folder`, for what is wrong beside the pictures' contents.
+    """
+    if image_shape[2] not in (1, 3):
+        raise DataError(f"{source}: pictures have 1 or 3 channels, the model {image_shape[2]}")
+    path = pathlib.Path(os.path.abspath(pathlib.Path(place).expanduser()))
+    class_names, pictures = list_pictures(source, path)
+    labels = np.array([picture.label for picture in pictures], np.int32)
+    columns = read_attributes(source, path, [picture.name for picture in pictures])
+    return Folder(path, class_names, pictures, labels, columns)
 
 
 def list_pictures(source: str, folder: pathlib.Path) -> tuple[tuple[str, ...], tuple[Picture, ...]]:
@@ -141,20 +160,12 @@ def _decode_all(
     """Yields the pictures in order, uint8 [H, W, C]; a few at a time are in memory."""
     import tqdm
 
-    def read(picture: Picture) -> np.ndarray:
-        return open_picture(source, folder / picture.name, image_shape)
-
-    num_threads = min(8, os.cpu_count() or 1)  # Pillow gives up the GIL while it decodes
+    names = [picture.name for picture in pictures]
     disable = True if len(pictures) < MANY else None  # None: silent unless on a terminal
     with (
-        # Pillow's warnings are of no use without the file's name: the one of a decompression
-        # bomb is an error in read_image, those about metadata do not touch the pixels.
-        warnings.catch_warnings(),
-        concurrent.futures.ThreadPoolExecutor(num_threads) as pool,
+        contextlib.closing(decode_pictures(source, folder, names, image_shape)) as decoded,
         tqdm.tqdm(total=len(pictures), desc="resizing", unit="picture", disable=disable) as bar,
     ):
-        warnings.simplefilter("ignore")
-        for start in range(0, len(pictures), CHUNK):
-            for image in pool.map(read, pictures[start : start + CHUNK]):
-                yield image
-                bar.update()
+        for image in decoded:
+            yield image
+            bar.update()

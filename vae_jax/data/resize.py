@@ -53,7 +53,10 @@ def cover(image: PIL.Image.Image, image_shape: tuple[int, int, int]) -> np.ndarr
     import PIL.Image
 
     height, width, channels = image_shape
-    image = image.convert("RGB" if channels == 3 else "L")
+    image.load()  # which may change the mode
+    mode = "RGB" if channels == 3 else "L"
+    if image.mode != mode:  # else `convert` would copy it, a tenth of the whole work
+        image = image.convert(mode)
     size = covering_size((image.height, image.width), (height, width))
     _refuse_bomb(size)  # a sliver, 1 pixel high and thousands wide, grows enormous
     if size != (image.height, image.width):

@@ -9,6 +9,7 @@ from vae_jax.data.digits import open_digits
 from vae_jax.data.faces import open_faces
 from vae_jax.data.folder import open_folder
 from vae_jax.data.idx import open_idx
+from vae_jax.data.stream import open_stream
 from vae_jax.data.tfds import open_tfds
 from vae_jax.errors import DataError
 
@@ -19,6 +20,7 @@ SOURCES: dict[str, tuple[str, str, Callable[..., Dataset]]] = {
     "idx": ("idx:DIR", "MNIST's own files, gzipped or not", open_idx),
     "tfds": ("tfds:NAME", "a prepared TensorFlow data set", open_tfds),
     "folder": ("folder:DIR", "pictures, one subfolder a class", open_folder),
+    "stream": ("stream:DIR", "the same, decoded while training and not cached", open_stream),
 }
 
 
@@ -26,12 +28,13 @@ def open_dataset(source: str, image_shape: tuple[int, int, int]) -> Dataset:
     """Opens a data source for a model.
 
     Args:
-      source: "digits", "faces", "faces:COUNT", "idx:DIR", "tfds:NAME" or "folder:DIR". Everything
-        after the first colon is the place, so paths may hold colons, spaces and any character.
+      source: "digits", "faces", "faces:COUNT", "idx:DIR", "tfds:NAME", "folder:DIR" or
+        "stream:DIR". Everything after the first colon is the place, so paths may hold colons,
+        spaces and any character.
       image_shape: the model's (height, width, channels).
 
     Returns:
-      The images as uint8 arrays of exactly that shape. `folder` and `faces` are resized;
+      The images as uint8 arrays of exactly that shape. `folder`, `stream` and `faces` are resized;
       the other sources have one size and must fit.
 
     Raises:

@@ -1,0 +1,96 @@
+"""Batches made ready in a background thread while the step before them runs."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+
+class Prefetch(Iterator[Any]):
+    """The iterator that `prefetch` returns."""
+
+    def __init__(self, batches: Iterable[Any], transform: Callable[[Any], Any] | None, depth: int):
+        self._ready: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._free = threading.Semaphore(depth)
+        stopped = threading.Event()
+        # Neither the thread nor the finalizer holds the iterator itself, so that one that is
+        # dropped stops its thread; and at exit the finalizer runs before daemons are cut off.
+        thread = threading.Thread(
+            target=_fill,
+            args=(batches, transform, self._ready, self._free, stopped),
+            name="vae_jax prefetch",
+            daemon=True,
+        )
+        self._stop = weakref.finalize(self, _stop, thread, self._free, stopped)
+        thread.start()
+
+    def __next__(self) -> Any:
+        if not self._stop.alive:
+            raise StopIteration
+        kind, item = self._ready.get()
+        self._free.release()
+        if kind == "item":
+            return item
+        self.close()
+        raise StopIteration if kind == "end" else item
+
+    def close(self) -> None:
+        """Stops the thread, waits for it, and drops what it has made ready."""
+        self._stop()
+        self._ready = queue.SimpleQueue()
+
+
+def prefetch(
+    batches: Iterable[Any], transform: Callable[[Any], Any] | None = None, depth: int = 2
+) -> Prefetch:
+    """Runs an iterable, and what is to be done with each item, in a thread of its own.
+
+    Args:
+      batches: what to iterate over; closed, where it has a `close`, once no more is taken of it.
+      transform: applied to each item in the thread: a copy to the device, for one.
+      depth: how many items the thread is ahead at most, 1 or more.
+
+    Returns:
+      The items in order. An exception of `batches` or `transform` is raised in the place of its
+      item and ends them. The thread stops at the end, at `close`, or when the iterator is dropped.
+
+    Raises:
+      ValueError: a depth below 1.
+    """
+    if depth < 1:
+        raise ValueError(f"the depth is {depth}; expected 1 or more")
+    return Prefetch(batches, transform, depth)
+
+
+def _fill(
+    batches: Iterable[Any],
+    transform: Callable[[Any], Any] | None,
+    ready: queue.SimpleQueue[tuple[str, Any]],
+    free: threading.Semaphore,
+    stopped: threading.Event,
+) -> None:
+    try:
+        try:
+            free.acquire()
+            for item in batches:
+                ready.put(("item", item if transform is None else transform(item)))
+                del item  # a batch less in memory while this waits
+                free.acquire()
+                if stopped.is_set():
+                    return
+        finally:
+            if hasattr(batches, "close"):
+                batches.close()  # pyright: ignore[reportAttributeAccessIssue]
+        ready.put(("end", None))
+    except BaseException as error:  # it is the consumer's
+        ready.put(("error", error))
+
+
+def _stop(thread: threading.Thread, free: threading.Semaphore, stopped: threading.Event) -> None:
+    stopped.set()
+    free.release()
+    if thread is not threading.current_thread():  # the garbage collector may run in any thread
+        thread.join()
