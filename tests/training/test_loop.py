@@ -13,9 +13,9 @@ from vae_jax.errors import RunError
 from vae_jax.models import create_model
 from vae_jax.objectives import make_loss
 from vae_jax.optim import optimizer_of
+from vae_jax.training import epoch as epoch_module
 from vae_jax.training import loop
 from vae_jax.training.checkpoint import load_run_variables
-from vae_jax.training.parallel import compile_step
 from vae_jax.training.state import init_variables
 from vae_jax.training.step import example_noise
 
@@ -155,23 +155,46 @@ def test_the_callers_weights_survive_the_training(tmp_path):
         assert tiny.bits(given) == before
 
 
-def test_a_whole_run_and_its_resumption_trace_the_step_once_each(tmp_path, monkeypatch):
-    traces = []
-
-    def counting(step):
-        def counted(*args):
-            traces.append(1)
-            return step(*args)
-
-        return compile_step(counted)
-
-    monkeypatch.setattr(loop, "compile_step", counting)
+@pytest.mark.parametrize("resident", [True, False])
+def test_nothing_is_compiled_again_for_a_last_batch_or_a_checkpoint(
+    tmp_path, monkeypatch, resident
+):
+    compiled = []
+    for name in ("compile_step", "compile_loop"):
+        make = getattr(epoch_module, name)
+        monkeypatch.setattr(
+            epoch_module,
+            name,
+            lambda *args, make=make: compiled.append(make(*args)) or compiled[-1],
+        )
+    monkeypatch.setattr(loop, "stays_on_device", lambda *_: resident)
     run, dataset = tiny.run_of(tmp_path / "run", "tiny_vae"), tiny.dataset_of()
     loop.train(run, dataset, checkpoint_every=2)
-    assert len(traces) == 1
     more = tiny.run_of(tmp_path / "run", "tiny_vae", epochs=5)
     loop.train(more, dataset, resume=True)
-    assert len(traces) == 2
+    assert [function._cache_size() for function in compiled] == [1, 1]
+
+
+def test_images_lie_on_the_device_for_models_without_convolutions_alone():
+    dense, convolutional = (create_model(name) for name in ("digits_ae", "digits_vae"))
+    split = tiny.dataset_of().train
+    assert epoch_module.stays_on_device(dense, split)
+    assert not epoch_module.stays_on_device(convolutional, split)
+
+
+def test_images_beyond_what_a_device_is_trusted_with_are_streamed(monkeypatch):
+    monkeypatch.setattr(epoch_module, "RESIDENT_BYTES", 1000)
+    assert not epoch_module.stays_on_device(create_model("digits_ae"), tiny.dataset_of().train)
+
+
+def test_both_ways_take_the_same_steps(tmp_path, monkeypatch):
+    ends = []
+    for resident in (True, False):
+        monkeypatch.setattr(loop, "stays_on_device", lambda *_, resident=resident: resident)
+        run = tiny.run_of(tmp_path / str(resident), "tiny_vae")
+        ends.append(loop.train(run, tiny.dataset_of()).state)
+    for one, other in zip(*map(jax.tree.leaves, ends), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
 def test_a_loss_that_is_no_longer_finite_stops_the_run_with_its_step(tmp_path):

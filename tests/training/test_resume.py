@@ -32,8 +32,8 @@ def dataset():
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    """The whole runs; made once."""
+def uninterrupted(tmp_path_factory, way):
+    """The whole runs, of as many steps a call as the loop likes; made once."""
     results = {}
 
     def get(model):
@@ -50,19 +50,28 @@ def lines_of(run):
     return tiny.without_seconds([json.loads(line) for line in lines])
 
 
+@pytest.fixture(scope="module", autouse=True, params=[True, False], ids=["resident", "streamed"])
+def way(request):
+    """Images on the device with a loop there, and batches one by one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "stays_on_device", lambda *_: request.param)
+        yield request.param
+
+
 def stop_before(monkeypatch, num_batches):
-    """The process ends when the loop asks for its next batch after so many."""
+    """The process ends when the loop asks for its next step after so many, one at a time."""
     left = [num_batches]
 
-    def batches(*args, **kwargs):
-        for batch in iterate(*args, **kwargs):
-            if left[0] == 0:
-                raise StoppedError
-            left[0] -= 1
-            yield batch
+    def steps(self, *args):
+        if left[0] == 0:
+            raise StoppedError
+        left[0] -= 1
+        return run(self, *args)
 
-    iterate = loop.iterate_batches
-    monkeypatch.setattr(loop, "iterate_batches", batches)
+    run = loop.EpochSteps.run
+    monkeypatch.setattr(loop.EpochSteps, "run", steps)
+    monkeypatch.setattr(loop, "_FIRST_CALL", 1)
+    monkeypatch.setattr(loop, "LONGEST_CALL", 1)
 
 
 def train_and_stop(run, num_batches, **arguments):

@@ -5,6 +5,7 @@ Source: the tutorials' loops (listing 7.3 and section 7.4.2 of tutorial 002).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -12,23 +13,27 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 from vae_jax.corruption import parse_corruption
-from vae_jax.data import Dataset, iterate_batches, num_batches, require_labels
+from vae_jax.data import Dataset, num_batches, require_labels
 from vae_jax.errors import RunError
 from vae_jax.models import create_model, get_spec
 from vae_jax.objectives import make_loss
 from vae_jax.optim import optimizer_of
 from vae_jax.training import run as run_folder
 from vae_jax.training.checkpoint import Checkpoints
-from vae_jax.training.parallel import compile_step
+from vae_jax.training.epoch import LONGEST_CALL, EpochSteps, stays_on_device
 from vae_jax.training.progress import Progress
 from vae_jax.training.run import Run
 from vae_jax.training.state import TrainState, check_variables, create_state
-from vae_jax.training.step import make_train_step
+from vae_jax.training.step import Metrics, make_train_step
 from vae_jax.typing import Variables
 
 OnEpoch = Callable[[int, Variables], Any]
+
+_FIRST_CALL = 8  # steps handed to the device before the host waits; then more, for as long as this:
+_SECONDS_A_CALL = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +82,8 @@ def train(
         check_variables(model, variables)
     _prepare_folder(run, dataset, resume)
     state = create_state(model, optimizer, init_key, variables, opt_state)
-    checkpoints = Checkpoints(run.checkpoints)
-    try:
+    with contextlib.ExitStack() as cleanup:
+        checkpoints = cleanup.enter_context(contextlib.closing(Checkpoints(run.checkpoints)))
         if resume and checkpoints.latest_step is not None:
             state = checkpoints.restore(state)
         elif variables is not None or recipe.epochs == 0:
@@ -95,6 +100,7 @@ def train(
             # Before training; and again after a resume, lest a kill came before the figure.
             on_epoch(done, state.variables)
         steps = _Steps(run, dataset, model, optimizer, noise_key, checkpoints, checkpoint_every)
+        cleanup.callback(steps.steps.close)
         for epoch in range(done + 1, recipe.epochs + 1):
             # A run stopped within an epoch keeps the sums of its first part as the last record.
             totals = records.pop()["totals"] if start else {}
@@ -105,8 +111,6 @@ def train(
             checkpoints.save(state)
             if on_epoch is not None:
                 on_epoch(epoch, state.variables)
-    finally:
-        checkpoints.close()
     run_folder.rewrite_metrics(run, records)  # without the sums within epochs
     return Result(state, records)
 
@@ -116,19 +120,25 @@ class _Steps:
 
     def __init__(self, run, dataset, model, optimizer, noise_key, checkpoints, checkpoint_every):
         spec = get_spec(run.model)
-        self.run, self.dataset, self.noise_key = run, dataset, noise_key
+        self.run, self.dataset = run, dataset
         self.checkpoints, self.checkpoint_every = checkpoints, checkpoint_every
-        self.takes_label, noisy = spec.num_classes > 0, run.recipe.corrupt
-        self.train_step = compile_step(
-            make_train_step(
-                make_loss(run.model, recipe=run.recipe, **run.hyper),
-                optimizer,
-                latent_size=model.latent_size if spec.variational else None,
-                pixel_range=spec.pixel_range,
-                num_classes=spec.num_classes,
-                corruption=None if noisy == "none" else parse_corruption(noisy),
-                noise_scale=run.recipe.noise,
-            )
+        noisy = run.recipe.corrupt
+        train_step = make_train_step(
+            make_loss(run.model, recipe=run.recipe, **run.hyper),
+            optimizer,
+            latent_size=model.latent_size if spec.variational else None,
+            pixel_range=spec.pixel_range,
+            num_classes=spec.num_classes,
+            corruption=None if noisy == "none" else parse_corruption(noisy),
+            noise_scale=run.recipe.noise,
+        )
+        self.steps = EpochSteps(
+            train_step,
+            dataset.train,
+            run.recipe,
+            takes_label=spec.num_classes > 0,
+            key=noise_key,
+            resident=stays_on_device(model, dataset.train),
         )
 
     def run_epoch(
@@ -138,26 +148,17 @@ class _Steps:
         recipe = self.run.recipe
         num_steps = num_batches(len(self.dataset.train), recipe.batch_size, recipe.drop_remainder)
         started, progress = time.perf_counter(), Progress(epoch, num_steps, start)
-        batches = iterate_batches(
-            self.dataset.train,
-            batch_size=recipe.batch_size,
-            seed=recipe.seed,
-            epoch=epoch,
-            drop_remainder=recipe.drop_remainder,
-            start=start,
-        )
-        pending: list[dict[str, jax.Array]] = []
-        for index, batch in enumerate(batches, start + 1):
-            if not self.takes_label:
-                del batch["label"]
-            state, metrics = self.train_step(state, batch, self.noise_key)
-            pending.append(metrics)
-            every = self.checkpoint_every
-            due = every is not None and index % every == 0 and index < num_steps
-            if due or index == num_steps or progress.wants_loss():
-                self._add(totals, pending, int(state.step))
-                progress.update(index, totals["loss"] / index)
-            if due:
+        every, index, count = self.checkpoint_every or num_steps, start, _FIRST_CALL
+        while index < num_steps:
+            count = min(count, num_steps - index, every - index % every)
+            called = time.perf_counter()
+            state, metrics = self.steps.run(state, epoch, index, count)
+            index += count
+            self._add(totals, metrics, int(state.step))
+            progress.update(index, totals["loss"] / index)
+            if time.perf_counter() - called < _SECONDS_A_CALL / 2:
+                count = min(2 * count, LONGEST_CALL)
+            if index % every == 0 and index < num_steps:
                 record = {"step": int(state.step), "totals": totals}
                 run_folder.append_metrics(self.run, record)  # first, as above
                 self.checkpoints.save(state)
@@ -170,12 +171,12 @@ class _Steps:
         progress.report(record)
         return state, record
 
-    def _add(self, totals: dict[str, float], pending: list[dict[str, jax.Array]], step: int):
-        """Adds the batches' metrics to the epoch's sums; the one place where the host waits."""
-        for metrics in jax.device_get(pending):
-            for name, value in metrics.items():
-                totals[name] = totals.get(name, 0.0) + float(value)
-        pending.clear()
+    def _add(self, totals: dict[str, float], steps: list[Metrics], step: int):
+        """Adds the steps' metrics to the epoch's sums; the one place where the host waits."""
+        for metrics in jax.device_get(steps):
+            for name, values in metrics.items():
+                # One after another: the sum does not depend on how steps are joined in calls.
+                totals[name] = sum(np.ravel(values).tolist(), totals.get(name, 0.0))
         if not math.isfinite(totals["loss"]):
             raise RunError(
                 f"the loss is no longer finite by step {step} of {self.run.path}; checkpoints "

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import Any
 
 from tqdm import tqdm
-
-_SECONDS_BETWEEN_LOSSES = 0.5
 
 
 class Progress:
@@ -22,7 +19,6 @@ class Progress:
 
     def __init__(self, epoch: int, num_steps: int, start: int):
         self._num_steps = num_steps
-        self._last = time.monotonic()
         self._bar = tqdm(
             total=num_steps,
             initial=start,
@@ -32,13 +28,8 @@ class Progress:
             disable=not sys.stderr.isatty(),
         )
 
-    def wants_loss(self) -> bool:
-        """Whether it is time to show the loss, which makes the host wait for the device."""
-        return not self._bar.disable and time.monotonic() - self._last > _SECONDS_BETWEEN_LOSSES
-
     def update(self, index: int, mean_loss: float) -> None:
         """Shows that ``index`` steps are done, with the mean loss of their batches."""
-        self._last = time.monotonic()
         self._bar.set_postfix(loss=f"{mean_loss:.2f}", refresh=False)
         self._bar.update(index - self._bar.n)
 
