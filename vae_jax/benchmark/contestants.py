@@ -1,0 +1,136 @@
+"""Who does the work: this package, and the originals' frameworks, by name.
+
+Nothing here imports a framework, so that the command line can list the choices at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import NamedTuple
+
+from vae_jax.benchmark.tasks import Run, Task
+from vae_jax.errors import MissingExtraError, UserError
+
+OURS = "vae_jax"
+
+
+class Contestant(NamedTuple):
+    """Who does the work.
+
+    Attributes:
+        group: what ``--against`` calls it; a ratio is to the quickest of a group.
+        side: the module beside this that builds it.
+        enters: whether it can do a task.
+    """
+
+    group: str
+    side: str
+    enters: Callable[[Task], bool]
+
+
+def _of(framework: str) -> Callable[[Task], bool]:
+    return lambda task: task.spec.reference.framework == framework
+
+
+CONTESTANTS = {
+    OURS: Contestant("ours", "flax_side", lambda task: True),
+    "vae_jax, plain layers": Contestant("plain", "flax_side", lambda task: task.device == "cpu"),
+    "PyTorch as written": Contestant(
+        "written", "torch_side", lambda task: task.trains and _of("PyTorch")(task)
+    ),
+    "PyTorch tuned": Contestant("tuned", "torch_side", lambda task: True),
+    "PyTorch tuned, channels last": Contestant(
+        "tuned", "torch_side", lambda task: task.is_convolutional
+    ),
+    "PyTorch tuned, memory kept": Contestant("kept", "torch_side", lambda task: True),
+    "PyTorch tuned, channels last, memory kept": Contestant(
+        "kept", "torch_side", lambda task: task.is_convolutional
+    ),
+    "PyTorch compiled": Contestant("compiled", "torch_side", lambda task: True),
+    "PyTorch CUDA graph": Contestant(
+        "graphs", "torch_side", lambda task: task.work == "step" and task.device == "gpu"
+    ),
+    "Paddle as written": Contestant(
+        "paddle", "paddle_side", lambda task: task.device == "cpu" and _of("Paddle")(task)
+    ),
+    **{
+        name: Contestant(
+            "tensorflow",
+            "tensorflow_side",
+            lambda task: task.trains and task.device == "cpu" and _of("TensorFlow")(task),
+        )
+        for name in ("TensorFlow as written", "TensorFlow function", "TensorFlow compiled")
+    },
+}
+"""In the order in which tables list them."""
+
+GROUPS = tuple(dict.fromkeys(c.group for c in CONTESTANTS.values() if c.group != "ours"))
+"""What our own work can be held against."""
+
+DEFAULT_GROUPS = tuple(
+    group for group in GROUPS if group not in ("plain", "kept", "compiled", "graphs")
+)
+"""Those that are other frameworks as they come: no compiler, no GPU."""
+
+
+def names_of(task: Task, groups: Sequence[str]) -> list[str]:
+    """The contestants of a task: ours, and those of some groups that can do it."""
+    return [
+        name
+        for name, contestant in CONTESTANTS.items()
+        if (contestant.group == "ours" or contestant.group in groups) and contestant.enters(task)
+    ]
+
+
+def check_groups(tasks: Sequence[Task], groups: Sequence[str]) -> None:
+    """Raises UserError for a group that can do none of the tasks."""
+    for group in groups:
+        if group not in GROUPS:
+            raise UserError(f"there is no group {group!r}; expected one of {', '.join(GROUPS)}")
+        if not any(len(names_of(task, [group])) > 1 for task in tasks):
+            asked = ", ".join(dict.fromkeys(f"{task.model} {task.work}" for task in tasks))
+            raise UserError(f"nobody of {group!r} can do any of: {asked}; leave it out")
+
+
+def load_sides(tasks: Sequence[Task], groups: Sequence[str]) -> dict[str, MissingExtraError]:
+    """Imports the frameworks that tasks need, each in its process.
+
+    Returns:
+        The groups whose framework is not installed, each with the error that says so.
+    """
+    from vae_jax.benchmark.processes import worker_of
+
+    missing: dict[str, MissingExtraError] = {}
+    for name in dict.fromkeys(name for task in tasks for name in names_of(task, groups)):
+        group, side, _ = CONTESTANTS[name]
+        if side == "flax_side" or group in missing:
+            continue
+        try:
+            worker_of(name).ask("load", side)
+        except MissingExtraError as error:
+            missing[group] = error
+    return missing
+
+
+def load_side(side: str) -> None:
+    """Imports a framework here.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    _module(side)
+
+
+def build(task: Task, name: str) -> Run:
+    """A contestant ready for a task, on weights of its own.
+
+    Raises:
+        MissingExtraError: its framework is not installed.
+    """
+    return _module(CONTESTANTS[name].side).build(task, name)
+
+
+def _module(side: str) -> ModuleType:
+    return importlib.import_module(f"vae_jax.benchmark.{side}")

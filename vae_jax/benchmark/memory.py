@@ -1,0 +1,152 @@
+"""Peak memory of a contestant at work, in a process of its own.
+
+On a CPU that is the largest resident set during the work less the one before the model is made,
+when the framework has done a tiny model's work and loaded what it loads. The first unit of work
+includes the compiler's memory; where the system can tell (Linux), that of the units after it is
+measured apart. On a GPU it is the peak that the framework's allocator reports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import gc
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from vae_jax.benchmark.tasks import Task
+from vae_jax.errors import RunError
+
+_STEPS = 3
+_TINY: dict[str, tuple[str, dict[str, Any]]] = {
+    "flax_side": ("digits_ae", {"latent_size": 1, "hidden_size": 1}),
+    "torch_side": ("conv_vae", {"image_shape": (8, 8, 1), "widths": (1,)}),
+    "paddle_side": ("digits_vae", {"latent_size": 1, "channels": 1}),
+    "tensorflow_side": ("stddev_vae", {"latent_size": 1}),
+}
+
+
+def peak_memory(task: Task, contestant: str, *, count: int = _STEPS) -> dict[str, Any]:
+    """Measures one contestant in a fresh process.
+
+    Args:
+        task: what it does.
+        contestant: one of ``vae_jax.benchmark.contestants.CONTESTANTS``.
+        count: units of work.
+
+    Returns:
+        ``model``, ``work``, ``batch_size``, ``contestant``; ``peak_bytes`` of all the work and
+        ``steady_bytes`` of the units after the first (None where that cannot be told); and for
+        this package's training step ``compiled``, XLA's own account in bytes.
+
+    Raises:
+        RunError: the process failed; the message is the last line of its error.
+    """
+    asked = json.dumps([dataclasses.asdict(task), contestant, count])
+    command = [sys.executable, "-m", "vae_jax.benchmark.memory", asked]
+    root = str(Path(__file__).parents[2])  # where the package is, installed or not
+    paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    # Preallocated, JAX's share of a GPU would hide what is needed of it.
+    extra = {"PYTHONPATH": paths, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | extra)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        raise RunError(f"{contestant} on {task.model}, batch {task.batch_size}: {reason[:300]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _measure(task: Task, contestant: str, count: int) -> dict[str, Any]:
+    """What ``peak_memory`` returns, of this process."""
+    from vae_jax.benchmark.contestants import CONTESTANTS, OURS, build
+
+    side = CONTESTANTS[contestant].side
+    build(_tiny(task, side), contestant)(2)
+    _trim()
+    before = _resident()
+    run = build(task, contestant)
+    run(1)
+    peak, steady = _largest_resident() - before, None
+    _trim()
+    can_tell = _forget_largest()
+    run(count)
+    if task.device == "gpu":
+        peak = steady = _on_gpu(is_ours=side == "flax_side")
+    elif can_tell:
+        steady = _largest_resident() - before
+        peak = max(peak, steady)
+    found: dict[str, Any] = {
+        "model": task.model,
+        "work": task.work,
+        "batch_size": task.batch_size,
+        "contestant": contestant,
+        "peak_bytes": peak,
+        "steady_bytes": steady,
+    }
+    if contestant == OURS and task.work == "step":
+        from vae_jax.benchmark.flax_side import compiled_bytes
+
+        found["compiled"] = compiled_bytes(task)
+    return found
+
+
+def _tiny(task: Task, side: str) -> Task:
+    """The same work of a model as small as the contestant takes, which needs the same libraries."""
+    model, hyper = _TINY[side]
+    return dataclasses.replace(task, model=model, hyper=hyper, batch_size=2, num_images=2)
+
+
+def _resident() -> int:
+    """Bytes of this process in memory now; where the system does not tell, the most so far."""
+    return _status("VmRSS") or _largest_resident()
+
+
+def _largest_resident() -> int:
+    import resource  # not on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _status(name: str) -> int | None:
+    """Bytes by one of Linux's names; None elsewhere."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def _forget_largest() -> bool:
+    """Lets ``VmHWM`` start again from what is resident now; whether the system can."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def _trim() -> None:
+    """Gives what is free back to the system, where the C library can."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _on_gpu(*, is_ours: bool) -> int:
+    if is_ours:
+        import jax
+
+        return int(jax.devices()[0].memory_stats()["peak_bytes_in_use"])
+    import torch
+
+    return int(torch.cuda.max_memory_allocated())
+
+
+if __name__ == "__main__":
+    given, who, times = json.loads(sys.argv[1])
+    print(json.dumps(_measure(Task(**given), who, times)))

@@ -1,0 +1,40 @@
+"""How busy other processes keep the machine during a measurement."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+from vae_jax.benchmark.processes import cpu_seconds
+
+TOO_BUSY = 0.05  # of the machine: from here on times and even ratios are not to be trusted
+
+
+class Neighbours:
+    """Measures from its making on."""
+
+    def __init__(self):
+        self.wall, self.all, self.own = time.perf_counter(), _busy(), cpu_seconds()
+
+    def share(self) -> float | None:
+        """The part of the machine's processor time that went to others; None where the system does
+        not tell (Linux does)."""
+        busy = _busy()
+        if busy is None or self.all is None:
+            return None
+        others = (busy - self.all) - (cpu_seconds() - self.own)
+        available = (time.perf_counter() - self.wall) * (os.cpu_count() or 1)
+        return min(max(others / available, 0.0), 1.0)
+
+
+def _busy() -> float | None:
+    """Seconds that all processors together have worked, or were kept from it by their host."""
+    with contextlib.suppress(OSError, ValueError):
+        user, nice, system, _, _, irq, softirq, steal = map(
+            int, Path("/proc/stat").read_text().split(maxsplit=9)[1:9]
+        )
+        ticks = user + nice + system + irq + softirq + steal
+        return ticks / os.sysconf("SC_CLK_TCK")
+    return None
