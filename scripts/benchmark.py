@@ -114,7 +114,7 @@ class Benchmark:
             sizes = (MODELS[name].recipe.batch_size, 64 if name == "face_vae" else 256)
             for batch_size in sizes[:1] if self.quick else sizes:
                 task = make_task(name, batch_size=batch_size)
-                for who in names_of(task, [] if self.quick else self.groups):
+                for who in names_of(task, [] if self.quick else DEFAULT_GROUPS):
                     self.memory.append(peak_memory(task, who))
                     print(memory_line(self.memory[-1]), flush=True)
 

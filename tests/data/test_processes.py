@@ -1,5 +1,6 @@
 """Decoding by processes: the pictures, the order and the errors of the threads; nothing left."""
 
+import contextlib
 import multiprocessing
 import os
 import pathlib
@@ -63,7 +64,7 @@ def test_an_interrupt_leaves_no_half_entry_and_no_process(tmp_path, cache):
     pytest.importorskip("grain")
     (tmp_path / "pictures" / "a").mkdir(parents=True)
     PIL.Image.new("RGB", (700, 700)).save(tmp_path / "0.png")
-    for number in range(3000):
+    for number in range(20_000):
         os.link(tmp_path / "0.png", tmp_path / "pictures" / "a" / f"{number}.png")
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
@@ -80,11 +81,15 @@ def test_an_interrupt_leaves_no_half_entry_and_no_process(tmp_path, cache):
         assert process.stdout is not None
         assert process.stdout.readline() == "run\n"
         assert process.stdout.readline() == "decoded\n"
-        os.killpg(process.pid, signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
+        output = errors = ""
+        for _ in range(20):  # Python loses one that comes while an object is taken down
+            os.killpg(process.pid, signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                output, errors = process.communicate(timeout=3)
+                break
     assert process.returncode == -signal.SIGINT
     assert "run" not in output
-    assert errors.count("Traceback") == errors.count("KeyboardInterrupt") == 1
+    assert errors.count("Traceback") == errors.count("KeyboardInterrupt") >= 1
     assert list(cache.iterdir()) == []
     for _ in range(100):
         try:
