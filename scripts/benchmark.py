@@ -69,7 +69,12 @@ class Benchmark:
 
     def __init__(self, args: argparse.Namespace):
         self.quick, self.rounds = args.quick, args.rounds or (2 if args.quick else 15)
-        self.groups = [*DEFAULT_GROUPS, "kept", *["compiled"] * args.compile, *["plain"] * args.plain]
+        self.groups = [
+            *DEFAULT_GROUPS,
+            "kept",
+            *["compiled"] * args.compile,
+            *["plain"] * args.plain,
+        ]
         self.ceilings: dict[str, Any] = {}
         self.rows: list[Row] = []
         self.curves: dict[str, list[Row]] = {}

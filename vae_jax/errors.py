@@ -25,3 +25,8 @@ class MissingExtraError(UserError, ImportError):
         super().__init__(
             f"{purpose} needs {package}, which is not installed: pip install 'vae-jax[{extra}]'"
         )
+        self._given = package, extra, purpose
+
+    def __reduce__(self):
+        """For a process that hands it to another."""
+        return type(self), self._given

@@ -27,7 +27,9 @@ class Recipe:
     """
 
     data: str = dataclasses.field(
-        metadata={"help": "Training images: digits, faces, idx:DIR, folder:DIR, stream:DIR, tfds:NAME."}
+        metadata={
+            "help": "Training images: digits, faces, idx:DIR, folder:DIR, stream:DIR, tfds:NAME."
+        }
     )
     epochs: int = dataclasses.field(metadata={"help": "Passes over the training images."})
     batch_size: int = dataclasses.field(metadata={"help": "Images a training step."})

@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 
-from vae_jax.benchmark import flax_side
+from vae_jax.benchmark import flax_side, processes
 from vae_jax.benchmark.contestants import (
     CONTESTANTS,
     OURS,
@@ -117,7 +117,7 @@ def test_plain_layers_are_switched_on_around_the_work_alone(monkeypatch):
         yield
         inside.pop()
 
-    monkeypatch.setattr(flax_side, "_plain", switch)
+    monkeypatch.setattr(flax_side, "plain_layers", switch)
     monkeypatch.setattr(flax_side, "_inference", lambda task: lambda count: float(len(inside)))
     task = tiny_task("conv_vae", "encode")
     assert build(task, "vae_jax, plain layers")(1) == 1.0
@@ -131,7 +131,7 @@ def test_plain_layers_train_too():
 def test_each_task_has_the_contestants_that_can_do_it():
     groups = tuple(dict.fromkeys(c.group for c in CONTESTANTS.values()))
     assert names_of(tiny_task("digits_ae"), groups) == [
-        *(OURS, "vae_jax, plain layers", *TORCH, "PyTorch compiled")
+        *(OURS, "vae_jax, plain layers", *TORCH, "PyTorch tuned, memory kept", "PyTorch compiled")
     ]
     assert names_of(tiny_task("digits_vae", "decode"), ("written", "tuned", "paddle")) == [
         *(OURS, "PyTorch tuned", "PyTorch tuned, channels last", "Paddle as written")
@@ -151,18 +151,36 @@ def test_a_group_that_can_do_nothing_is_refused():
 
 
 def test_a_framework_that_is_not_installed_takes_its_groups_with_it(monkeypatch):
-    from vae_jax.benchmark import contestants
-
-    def module(side):
-        if side == "torch_side":
-            raise MissingExtraError("PyTorch", "torch", "a comparison")
-        return side
-
-    monkeypatch.setattr(contestants, "_module", module)
+    monkeypatch.setattr(processes, "worker_of", lambda _: Absent())
     missing = load_sides([tiny_task("digits_ae")], ["written", "tuned"])
-    assert set(missing) == {"written", "tuned", "compiled", "graphs"}
+    assert set(missing) == {"written", "tuned"}
     assert "pip install 'vae-jax[torch]'" in str(missing["tuned"])
     assert load_sides([tiny_task("digits_ae")], []) == {}
+
+
+class Absent:
+    """The process of a framework that is not there."""
+
+    def ask(self, what, *arguments):
+        raise MissingExtraError("PyTorch", "torch", "a comparison")
+
+
+def test_a_contestant_works_in_a_process_of_its_own_and_its_errors_come_back():
+    pytest.importorskip("torch")
+    task = tiny_task("digits_ae", num_images=2)
+    run = processes.build_elsewhere(task, "PyTorch tuned")
+    first = run(1)
+    assert run(20) < first
+    worker = processes.worker_of("PyTorch tuned, channels last")
+    assert worker is processes.worker_of("PyTorch tuned")
+    assert worker is not processes.worker_of("PyTorch tuned, memory kept")
+    with pytest.raises(MissingExtraError, match="pip install"):
+        worker.ask("raise", MissingExtraError("PyTorch", "torch", "a comparison"))
+    worker.process.kill()
+    worker.process.join()
+    with pytest.raises(RuntimeError, match="the process that measures ended with status -9"):
+        worker.ask("forget")
+    assert processes.worker_of("PyTorch tuned") is not worker
 
 
 @pytest.mark.parametrize(

@@ -89,17 +89,14 @@ def test_what_cannot_be_asked_is_one_line(cli, arguments, message):
 
 
 def test_a_framework_that_is_not_installed(cli, succeed, monkeypatch):
-    from vae_jax.benchmark import contestants
+    from vae_jax.benchmark import processes
     from vae_jax.errors import MissingExtraError
 
-    load = contestants._module
-
-    def module(side):
-        if side == "torch_side":
+    class Absent:
+        def ask(self, what, *arguments):
             raise MissingExtraError("PyTorch", "torch", "a comparison")
-        return load(side)
 
-    monkeypatch.setattr(contestants, "_module", module)
+    monkeypatch.setattr(processes, "worker_of", lambda _: Absent())
     given = ("benchmark", "digits_ae", "--work=decode", "--batch=2", "--rounds=1")
     assert "pip install 'vae-jax[torch]'" in cli(*given, "--against=tuned").error
     found = succeed(*given)

@@ -123,4 +123,6 @@ def _answer(what: str, arguments: list[Any], runs: list[Run]) -> Any:
         return runs[number](count)
     elif what == "forget":
         runs.clear()
+    else:
+        raise arguments[0]
     return None

@@ -4,14 +4,14 @@
 as the transpose of the transposed product. XLA on CPU is up to four times slower at one than at the
 other. Measured on 2 cores in float32, in ms, the usual way and the one taken here:
 
-====================================  ==========  =============  ==========
-layer                                 [M, K, N]   towards        ms
-====================================  ==========  =============  ==========
-face_vae linear1, batch 16            16, 30752, 1024   x        13 -> 7
-face_vae decoder_lin.2, batch 16      16, 1024, 30752   x        19 -> 7
-face_vae conv3's windows              3844, 144, 32     kernel   1.5 -> 0.9
-digits_vae conv2's windows            3136, 512, 64     kernel   3.2 -> 1.4
-====================================  ==========  =============  ==========
+=================================  ===============  =======  ==========
+layer                              [M, K, N]        towards  ms
+=================================  ===============  =======  ==========
+face_vae linear1, batch 16         16, 30752, 1024  x        13 -> 7
+face_vae decoder_lin.2, batch 16   16, 1024, 30752  x        19 -> 7
+face_vae conv3's windows           15376, 144, 32   kernel   1.5 -> 0.9
+digits_vae conv2's windows         3136, 512, 64    kernel   3.2 -> 1.4
+=================================  ===============  =======  ==========
 """
 
 from __future__ import annotations
