@@ -16,6 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from vae_jax.layers.forms import computed_first
 from vae_jax.layers.sums import sum_axes
 from vae_jax.typing import AnyArray, Image, PerExample
 
@@ -53,7 +54,8 @@ class Bernoulli(NamedTuple):
     def log_prob(self, x: Image) -> PerExample:
         """Log probability of images in [0, 1], nats, [B]."""
         h = self.logits
-        return -_pixel_sum(jnp.maximum(h, 0) - h * x + jnp.log1p(jnp.exp(-jnp.abs(h))))
+        nats = jnp.maximum(h, 0) - h * x + jnp.log1p(jnp.exp(-jnp.abs(h)))
+        return -_pixel_sum(computed_first(nats))
 
     def reconstruction_loss(self, x: Image) -> PerExample:
         """The cross entropy, nats, [B]."""
@@ -73,7 +75,8 @@ class OffsetBernoulli(NamedTuple):
     def log_prob(self, x: Image) -> PerExample:
         """Log probability of images in [0, 1], nats, [B]."""
         g = self.mean
-        return _pixel_sum(x * jnp.log(1e-8 + g) + (1 - x) * jnp.log(1e-8 + 1 - g))
+        nats = x * jnp.log(1e-8 + g) + (1 - x) * jnp.log(1e-8 + 1 - g)
+        return _pixel_sum(computed_first(nats))
 
     def reconstruction_loss(self, x: Image) -> PerExample:
         """The cross entropy, nats, [B]."""

@@ -39,7 +39,7 @@ def build(task: Task, name: str) -> Run:
 
 
 def _session_step(task: Task) -> Any:
-    reference = TensorFlowReference(task.model, np.float32, **task.hyper)
+    reference = TensorFlowReference(task.model, np.float32, threads=0, **task.hyper)
     recipe, shape = task.recipe, (task.batch_size, task.module.latent_size)
     rng = np.random.default_rng(0)
 

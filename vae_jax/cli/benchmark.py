@@ -97,11 +97,12 @@ def benchmark(
 ) -> None:
     """Time MODELs (default: all) beside the frameworks that their originals are written in.
 
-    The contestants take turns in one process. For each the table has the median of its turns with
-    the quartiles, the ratio to vae_jax (above 1: vae_jax is quicker), and what it achieves of the
-    least time that this machine's measured ceilings allow. `written` is the tutorial's loop in
-    PyTorch, `tuned` the same with all images in memory and the fused Adam, contiguous and channels
-    last: the quicker of the two counts. With --memory or --scaling, give --work to time that too.
+    The contestants take turns, each framework in a process of its own. For each the table has the
+    median of its turns with the quartiles, the ratio to vae_jax (above 1: vae_jax is quicker), and
+    what it achieves of the least time that this machine's measured ceilings allow. `written` is the
+    tutorial's loop in PyTorch, `tuned` the same with all images in memory and the fused Adam,
+    contiguous and channels last: the quicker of the two counts. With --memory or --scaling, give
+    --work to time that too.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a GPU is shared by them all
     setup_jax()

@@ -144,10 +144,15 @@ def load_tensorflow(purpose: str) -> Any:
     return tf
 
 
-def cpu_session(tf: Any, graph: Any) -> Any:
-    """A session for a graph on one CPU thread; a GPU and its memory are left alone."""
+def cpu_session(tf: Any, graph: Any, threads: int = 1) -> Any:
+    """A session for a graph on the CPU; a GPU and its memory are left alone.
+
+    With ``threads=0`` TensorFlow takes as many as it likes.
+    """
     config = tf.compat.v1.ConfigProto(
-        device_count={"GPU": 0}, intra_op_parallelism_threads=1, inter_op_parallelism_threads=1
+        device_count={"GPU": 0},
+        intra_op_parallelism_threads=threads,
+        inter_op_parallelism_threads=threads,
     )
     return tf.compat.v1.Session(graph=graph, config=config)
 

@@ -18,10 +18,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.layout import Layout, with_layout_constraint
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from vae_jax.layers.forms import computed_first
 from vae_jax.typing import AnyArray
 
 
@@ -69,9 +69,7 @@ def _gather(x, *, windows: Windows):
     )
     places = rows[:, None, :, None], columns[None, :, None, :]
     found = x.at[:, *places].get(mode="promise_in_bounds")
-    # The constraint keeps XLA from computing the product's flat rows in place of this array, where
-    # each number would cost divisions to find its place (measured: three times slower).
-    return with_layout_constraint(found, Layout(major_to_minor=tuple(range(found.ndim))))
+    return computed_first(found)  # three times as fast (measured)
 
 
 def _sum(columns, *, windows: Windows):

@@ -30,6 +30,7 @@ class TensorFlowReference:
         tensors: weights to load, where names of no variable (Adam's slots) are left alone;
             default: TensorFlow's own initialisation from ``seed``.
         seed: of that initialisation.
+        threads: of the session; with 0 TensorFlow takes as many as it likes.
         **hyper: ``latent_size`` and ``sound_likelihood`` (the cross entropy computed from the
             logits) where they differ from the tutorial's.
 
@@ -38,7 +39,13 @@ class TensorFlowReference:
     """
 
     def __init__(
-        self, name: str, precision: Any, tensors: Tensors | None = None, seed: int = 0, **hyper: Any
+        self,
+        name: str,
+        precision: Any,
+        tensors: Tensors | None = None,
+        seed: int = 0,
+        threads: int = 1,
+        **hyper: Any,
     ):
         chosen = precision_of(precision)
         v1, self.dtype, layers = tf.compat.v1, chosen.dtype, Layers(chosen.bits)
@@ -54,7 +61,7 @@ class TensorFlowReference:
             found = tf.gradients(self.terms["loss"], list(self.variables.values()))
             pairs = zip(self.variables.items(), found, strict=True)
             self.gradients = {k: tf.zeros_like(v) if g is None else g for (k, v), g in pairs}
-        self.session = cpu_session(tf, self.graph)
+        self.session = cpu_session(tf, self.graph, threads)
         self.optimizer: Any = None
         self._initialize({} if tensors is None else self._initial(tensors))
 
