@@ -112,6 +112,7 @@ def loader(folder: str, num_workers: int) -> tuple[int, float]:
     return count, time.perf_counter() - started
 
 
+CORES = os.cpu_count() or 1
 MEASURES = {
     "folder: into the cache, threads": by_threads,
     "folder: into the cache, grain processes": by_processes,
@@ -119,9 +120,9 @@ MEASURES = {
     "stream: batches of 16": stream,
     "folder: batches of 16 from the cache": cached,
     "PyTorch DataLoader, 0 workers": lambda folder: loader(folder, 0),
-    "PyTorch DataLoader, 2 workers": lambda folder: loader(folder, 2),
+    f"PyTorch DataLoader, {CORES} workers": lambda folder: loader(folder, CORES),
 }
-BASE = "PyTorch DataLoader, 2 workers"
+BASE = f"PyTorch DataLoader, {CORES} workers"
 
 
 def write_pictures(folder: pathlib.Path, count: int, suffix: str) -> None:

@@ -2,8 +2,8 @@
 
     python scripts/measure_layers.py [MODEL ...]    # two minutes on 2 cores
 
-Prints ms forward, and forward and backward together (towards input and kernel, float32), medians of
-interleaved turns in one process that keeps its freed memory (``vae_jax.memory``).
+Prints ms forward, and forward and backward together (towards input, kernel and bias, float32),
+medians of interleaved turns in one process that keeps its freed memory (``vae_jax.memory``).
 """
 
 import argparse
@@ -81,8 +81,10 @@ def torch_contestants(module: Any, shape: tuple[int, ...]) -> dict[str, Callable
         extra = (1 if same else module.output_padding,)
     ends = (shape[3], module.features) if transposed else (module.features, shape[3])
     x = torch.randn(shape[0], shape[3], *shape[1:3]).to(memory_format=torch.channels_last)
-    weight, bias = torch.randn(*ends, k, k, requires_grad=True), torch.randn(module.features)
-    x.requires_grad_()
+    weight = torch.randn(*ends, k, k).to(memory_format=torch.channels_last)
+    bias = torch.randn(module.features)
+    for given in (x, weight, bias):
+        given.requires_grad_()
     function = F.conv_transpose2d if transposed else F.conv2d
     y = torch.randn_like(function(x, weight, bias, stride, padding, *extra))
 
@@ -93,7 +95,7 @@ def torch_contestants(module: Any, shape: tuple[int, ...]) -> dict[str, Callable
 
     def both(count):
         for _ in range(count):
-            x.grad = weight.grad = None
+            x.grad = weight.grad = bias.grad = None
             function(x, weight, bias, stride, padding, *extra).backward(y)
 
     return {"forward": forward, "both": both}

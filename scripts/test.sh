@@ -19,4 +19,6 @@ prepare_browser() {
 
 prepare_venv test
 prepare_browser
+# Arrays of 63 million weights come and go here; glibc is to keep their memory (vae_jax/memory.py).
+export GLIBC_TUNABLES=glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=2147483647
 exec "$VENV/bin/python" -m pytest --numprocesses 2 --dist worksteal --nbmake --nbmake-timeout=300 "$@"

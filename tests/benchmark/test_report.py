@@ -1,6 +1,7 @@
 """Rows as JSON, a table, Markdown and a figure; curves; and a contest from end to end."""
 
 import dataclasses
+import importlib.metadata
 import io
 import json
 import math
@@ -111,6 +112,7 @@ def test_the_report_is_three_files(tmp_path):
     assert [r["batch_size"] for r in found["curves"]["batch"]] == [32, 64]
     assert found["ceilings"]["float32"]["gflop_per_second"] == 100
     assert {"cores", "cpu", "versions", "backend", "git_revision"} <= found["environment"].keys()
+    assert found["environment"]["versions"]["torch"] == importlib.metadata.version("torch")
     assert found["environment"]["cores"] >= 1
     text = markdown(report)
     assert (folder / "benchmark.md").read_text() == text
@@ -145,7 +147,7 @@ def test_the_figure_has_bars_the_floor_and_a_panel_for_each_curve():
 
 
 def test_a_contest_gives_a_row_a_contestant_ours_first(monkeypatch):
-    def interleave(runs, rounds, turn):
+    def interleave(runs, rounds, turn, ready):
         assert (list(runs), rounds, turn) == (["vae_jax", "PyTorch as written"], 3, 0)
         return {name: Times(0.0, 1, (float(n),) * rounds) for n, name in enumerate(runs, 2)}
 

@@ -69,7 +69,7 @@ def test_the_epochs_figure_and_the_weights_are_those_of_a_plain_loop(tmp_path, m
     assert [r["step"] for r in result.epochs] == [3, 6]
     join = {"digits_ae": np.mean, "tiny_vae": np.sum}[model]  # listings 7.3 and 7.6
     for record, figures in zip(result.epochs, batches, strict=True):
-        assert record.keys() - {"epoch", "step", "seconds"} == set(NAMES[model])
+        assert record.keys() - {"epoch", "step", "seconds", "compile_seconds"} == set(NAMES[model])
         for name in NAMES[model]:
             assert len(figures[name]) == 3  # the last one of 6 images counts as much
             np.testing.assert_allclose(record[name], join(figures[name]), rtol=1e-5)
@@ -99,7 +99,8 @@ def test_the_figures_go_into_the_run_folder_a_line_an_epoch(tmp_path):
     result = loop.train(run, tiny.dataset_of())
     lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
     assert lines == result.epochs
-    assert all(line["seconds"] >= 0 for line in lines)
+    assert all(line["seconds"] >= line["compile_seconds"] >= 0 for line in lines)
+    assert lines[0]["compile_seconds"] > 0 == lines[-1]["compile_seconds"]
 
 
 def test_the_callback_sees_the_weights_before_training_and_after_each_epoch(tmp_path):

@@ -98,4 +98,5 @@ def bits(tree):
 
 
 def without_seconds(records):
-    return [{k: v for k, v in record.items() if k != "seconds"} for record in records]
+    times = ("seconds", "compile_seconds")
+    return [{k: v for k, v in record.items() if k not in times} for record in records]

@@ -92,7 +92,8 @@ class _Training:
         return float(metrics["loss"])
 
     def _epoch(self) -> Any:
-        """An epoch as the training loop runs it; the mean metrics of its last call."""
+        """An epoch by the training loop's own steps, in its longest calls; the mean metrics of the
+        last one."""
         recipe = self.task.recipe
         total = num_batches(len(self.task.data), recipe.batch_size, recipe.drop_remainder)
         self.epoch += 1

@@ -13,9 +13,13 @@ TOO_BUSY = 0.05  # of the machine: from here on times and even ratios are not to
 
 
 class Neighbours:
-    """Measures from its making on."""
+    """Measures from its start on, the first of which is its making."""
 
     def __init__(self):
+        self.start()
+
+    def start(self) -> None:
+        """Forgets what was before."""
         self.wall, self.all, self.own = time.perf_counter(), _busy(), cpu_seconds()
 
     def share(self) -> float | None:

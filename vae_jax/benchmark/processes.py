@@ -8,6 +8,8 @@ to twice as long. A process is started when its framework is first needed, and e
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import gc
 import multiprocessing
 import os
 import sys
@@ -18,6 +20,8 @@ from typing import Any
 
 from vae_jax.benchmark.contestants import CONTESTANTS
 from vae_jax.benchmark.tasks import Run, Task
+from vae_jax.errors import UserError
+from vae_jax.memory import keep_freed_memory
 
 
 class Worker:
@@ -69,8 +73,7 @@ def build_elsewhere(task: Task, name: str) -> Run:
         MissingExtraError: the framework is not installed.
     """
     worker = worker_of(name)
-    bare = Task(**{field: getattr(task, field) for field in task.__dataclass_fields__})
-    number = worker.ask("build", bare, name)
+    number = worker.ask("build", dataclasses.replace(task), name)  # without its images
 
     def run(count: int) -> float | None:
         return worker.ask("run", number, count)
@@ -95,13 +98,16 @@ def cpu_seconds() -> float:
     return total
 
 
-def _serve(pipe: Any, keeps_memory: bool) -> None:
+def prepare_process(keeps_memory: bool) -> None:
+    """The settings of a process in which a contestant works, before its framework is loaded."""
     # As TensorFlow comes; where it is held against for parity, its quickest kernels are left out.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if keeps_memory:
-        from vae_jax.memory import keep_freed_memory
-
         keep_freed_memory()
+
+
+def _serve(pipe: Any, keeps_memory: bool) -> None:
+    prepare_process(keeps_memory)
     runs: list[Run] = []
     while True:
         try:
@@ -110,8 +116,10 @@ def _serve(pipe: Any, keeps_memory: bool) -> None:
             return
         try:
             pipe.send((False, _answer(what, arguments, runs)))
-        except Exception as error:
+        except UserError as error:
             pipe.send((True, error))
+        except Exception as error:  # which may hold what no pipe takes
+            pipe.send((True, RuntimeError(f"{type(error).__name__}: {error}")))
 
 
 def _answer(what: str, arguments: list[Any], runs: list[Run]) -> Any:
@@ -128,8 +136,10 @@ def _answer(what: str, arguments: list[Any], runs: list[Run]) -> Any:
         return runs[number](count)
     elif what == "forget":
         runs.clear()
-    else:
-        raise arguments[0]
+        gc.collect()
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            torch.cuda.empty_cache()
     return None
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib.metadata
 import math
 import os
 import platform
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -121,14 +122,13 @@ def best_ratio(rows: Iterable[Row], group: str) -> float | None:
 
 def machine() -> dict[str, Any]:
     """What the figures depend on: JAX's side as a run records it, the processor, and the versions
-    of the frameworks that are loaded."""
+    of the other frameworks that are installed."""
     from vae_jax.training.run import environment
 
     found = environment()
-    loaded = {name: sys.modules.get(name) for name in ("torch", "paddle", "tensorflow")}
-    found["versions"] |= {k: str(m.__version__) for k, m in loaded.items() if m is not None}
-    if loaded["torch"] is not None:
-        found["torch_threads"] = loaded["torch"].get_num_threads()
+    for name in ("torch", "paddlepaddle", "tensorflow", "tensorflow-cpu"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found["versions"][name] = importlib.metadata.version(name)
     return found | {"cpu": _processor(), "cores": _cores(), "python": platform.python_version()}
 
 

@@ -70,6 +70,7 @@ def interleave(
     turn: int | float = TURN,
     clock: Callable[[], float] = time.perf_counter,
     rest: Callable[[], None] = settle,
+    ready: Callable[[], None] = lambda: None,
 ) -> dict[str, Times]:
     """Times the contestants in turns, the order rotating by one each round.
 
@@ -82,6 +83,7 @@ def interleave(
             one unit.
         clock: seconds, from any zero.
         rest: called before each turn.
+        ready: called once when all have compiled, before the first turn.
     """
     names = list(contestants)
     first: dict[str, float] = {}
@@ -91,6 +93,7 @@ def interleave(
         rest()
         first[name] = _timed(contestants[name], 1, clock)
         counts[name] = _repetitions(contestants[name], turn, clock) if turn > 0 else 1
+    ready()
     for number in range(rounds):
         shift = number % len(names)
         for name in names[shift:] + names[:shift]:

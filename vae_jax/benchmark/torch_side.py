@@ -23,13 +23,14 @@ def build(task: Task, name: str) -> Run:
     """The work of a task by one of PyTorch's contestants."""
     _set_precision(task)
     torch.manual_seed(0)
-    if name == "PyTorch compiled":
+    compiled = name.startswith("PyTorch compiled")
+    if compiled:
         # Each code object is compiled a few times at most, and the next task has the same.
         torch._dynamo.reset()
     if name == "PyTorch as written":
         return _AsWritten(task).run
-    tuned = _Tuned(task, channels_last="channels last" in name, compiled=name == "PyTorch compiled")
-    if name == "PyTorch CUDA graph":
+    tuned = _Tuned(task, channels_last="channels last" in name, compiled=compiled)
+    if name.startswith("PyTorch CUDA graph"):
         return tuned.captured()
     return tuned.train if task.trains else tuned.infer
 

@@ -62,7 +62,8 @@ class Cost(NamedTuple):
     resident: float
 
     def floor(self, ceilings: Ceilings) -> float:
-        """Seconds that this takes at the machine's ceilings."""
+        """Seconds that this takes at the machine's ceilings, one after the other: products and
+        passes over the weights hardly overlap in these models."""
         return self.flop / ceilings.flops + self.moved / ceilings.copy(self.resident)
 
 

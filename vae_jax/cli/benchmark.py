@@ -101,8 +101,9 @@ def benchmark(
     median of its turns with the quartiles, the ratio to vae_jax (above 1: vae_jax is quicker), and
     what it achieves of the least time that this machine's measured ceilings allow. `written` is the
     tutorial's loop in PyTorch, `tuned` the same with all images in memory and the fused Adam,
-    contiguous and channels last: the quicker of the two counts. With --memory or --scaling, give
-    --work to time that too.
+    contiguous and channels last: the quicker of the two counts; `kept` is that in a process that
+    keeps its freed memory, as this package's does. With --memory or --scaling, give --work to time
+    that too.
     """
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # a GPU is shared by them all
     setup_jax()

@@ -2,7 +2,8 @@
 
 XLA on CPU is slow at some convolutions and at some gradients of products, so there the layers
 write them another way (``convolve.py``, ``product.py``, each with its measurements). GPUs and TPUs
-have libraries and hardware for XLA's own, so there the layers stay plain.
+have libraries and hardware for XLA's own, so there these stay plain. What is written for accuracy
+(``sums.py``) is the same everywhere.
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ def matmul(x: AnyArray, kernel: AnyArray) -> jax.Array:
     """``x @ kernel``: [..., I] with [I, O].
 
     A narrow product of many terms is summed in eight parts: XLA on CPU adds the terms of such a
-    one in a row. It is as fast, and half as far from the truth.
+    one in a row. That costs time, and is worth it: [64, 3136] with [3136, 20] in 0.34 ms where the
+    whole takes 0.19, and 1.8e-7 from the truth, not 5e-7 (PyTorch: 2.6e-7).
     """
     terms, width = kernel.shape
     flat = x.reshape(-1, terms)

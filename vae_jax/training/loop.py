@@ -23,6 +23,7 @@ from vae_jax.objectives import make_loss
 from vae_jax.optim import optimizer_of
 from vae_jax.training import run as run_folder
 from vae_jax.training.checkpoint import Checkpoints
+from vae_jax.training.compile_time import compile_seconds
 from vae_jax.training.epoch import LONGEST_CALL, EpochSteps, stays_on_device
 from vae_jax.training.progress import Progress
 from vae_jax.training.run import Run
@@ -147,7 +148,8 @@ class _Steps:
         """The batches of an epoch from number ``start`` on; ``totals`` are the sums before it."""
         recipe = self.run.recipe
         num_steps = num_batches(len(self.dataset.train), recipe.batch_size, recipe.drop_remainder)
-        started, progress = time.perf_counter(), Progress(epoch, num_steps, start)
+        started, compiling = time.perf_counter(), compile_seconds()
+        progress = Progress(epoch, num_steps, start)
         every, index, count = self.checkpoint_every or num_steps, start, _FIRST_CALL
         while index < num_steps:
             count = min(count, num_steps - index, every - index % every)
@@ -168,6 +170,7 @@ class _Steps:
         record = {"epoch": epoch, "step": int(state.step)}
         record |= {name: totals[name] / scale for name in names}
         record["seconds"] = round(time.perf_counter() - started, 3)
+        record["compile_seconds"] = round(compile_seconds() - compiling, 3)
         progress.report(record)
         return state, record
 

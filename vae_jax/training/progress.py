@@ -18,7 +18,7 @@ class Progress:
     """
 
     def __init__(self, epoch: int, num_steps: int, start: int):
-        self._num_steps = num_steps
+        self._num_steps, self._start = num_steps, start
         self._bar = tqdm(
             total=num_steps,
             initial=start,
@@ -44,9 +44,12 @@ class Progress:
             for name in ("loss", "reconstruction", "kl_divergence")
             if name in record and (name == "loss" or "kl_divergence" in record)
         )
-        rate = self._num_steps / record["seconds"] if record["seconds"] else 0.0
+        compiling = record["compile_seconds"]
+        running = record["seconds"] - compiling
+        rate = (self._num_steps - self._start) / running if running > 0 else 0.0
+        compiled = f" after {compiling:.1f} s of compiling" if compiling >= 0.05 else ""
         print(
-            f"epoch {record['epoch']}: {terms} ({record['seconds']:.1f} s, {rate:.1f} steps/s)",
+            f"epoch {record['epoch']}: {terms} ({running:.1f} s{compiled}, {rate:.1f} steps/s)",
             file=sys.stderr,
             flush=True,
         )
