@@ -7,6 +7,7 @@ to twice as long. A process is started when its framework is first needed, and e
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import dataclasses
 import gc
@@ -37,6 +38,13 @@ class Worker:
         self.process = context.Process(target=_serve, args=(there, keeps_memory), daemon=True)
         self.process.start()
         there.close()
+        atexit.register(self.close)  # before multiprocessing ends it with a signal: Paddle would
+        # write a report of its own death
+
+    def close(self) -> None:
+        """Lets the process end by itself."""
+        self._pipe.close()
+        self.process.join(5)
 
     def ask(self, what: str, *arguments: Any) -> Any:
         """The answer; an error there is raised here."""

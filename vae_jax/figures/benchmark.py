@@ -27,19 +27,19 @@ def benchmark_figure(
     """Draws rows of ``vae_jax.benchmark.report``.
 
     Left, each contestant's time as a multiple of this package's, on a logarithmic axis, and beside
-    each task the least time that the machine's ceilings allow. Then a panel for each curve: ``axis
-    -> rows``, the axes as in ``vae_jax.benchmark.scaling``.
+    each task the least time that the machine's ceilings allow. Right, a panel for each curve:
+    ``axis -> rows``, the axes as in ``vae_jax.benchmark.scaling``.
     """
     curves = curves or {}
     tasks = list(dict.fromkeys(map(_task, rows)))
-    panels = bool(tasks) + len(curves)
-    figure = new_figure((7 * panels, max(4.2, 0.5 + 0.28 * len(rows))), dpi=100)
+    columns, stacked = bool(tasks) + bool(curves), max(len(curves), 1)
+    figure = new_figure((7.5 * columns, max(4.2 * stacked, 0.5 + 0.18 * len(rows))), dpi=100)
     figure.set_layout_engine("constrained")
-    axes = iter(figure.subplots(1, panels, squeeze=False)[0])
+    grid = figure.add_gridspec(stacked, columns)
     if tasks:
-        _draw_ratios(next(axes), rows, tasks)
-    for axis, along in curves.items():
-        _draw_curve(next(axes), axis, along)
+        _draw_ratios(figure.add_subplot(grid[:, 0]), rows, tasks)
+    for number, (axis, along) in enumerate(curves.items()):
+        _draw_curve(figure.add_subplot(grid[number, -1]), axis, along)
     return figure
 
 
