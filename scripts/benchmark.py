@@ -3,7 +3,7 @@
 Needs JAX, Flax, Optax, NumPy, PyTorch and matplotlib; Paddle and TensorFlow where their models are
 compared (pip install -e '.[test]' has all), and in a checkout not even the package installed:
 
-    PYTHONPATH=. python scripts/benchmark.py --out report            # half an hour on 2 cores
+    PYTHONPATH=. python scripts/benchmark.py --rounds 5 --out report # 21 minutes on 2 cores
     PYTHONPATH=. python scripts/benchmark.py --quick --out report    # does it run? under a minute
 
 On a machine with an NVIDIA GPU the same command measures on the GPU instead: each model's training
@@ -69,11 +69,7 @@ class Benchmark:
 
     def __init__(self, args: argparse.Namespace):
         self.quick, self.rounds = args.quick, args.rounds or (2 if args.quick else 15)
-        self.groups = [
-            *DEFAULT_GROUPS,
-            *["compiled"] * args.compile,
-            *["plain"] * args.plain,
-        ]
+        self.groups = [*DEFAULT_GROUPS, *["compiled"] * args.compile, *["plain"] * args.plain]
         self.ceilings: dict[str, Any] = {}
         self.rows: list[Row] = []
         self.curves: dict[str, list[Row]] = {}
@@ -191,8 +187,8 @@ class Benchmark:
             ending = "" if met else "  not met"
             kept = best_ratio(rows, "kept") if goal.group == "tuned" else None
             beside = "" if kept is None else f"{kept:.2f}"
-            line = f"{what:<46}{goal.wanted:>8.1f}{found:>8.2f}{beside:>8}{share:>10}{ending}"
-            lines.append(line)
+            figures = f"{goal.wanted:>8.1f}{found:>8.2f}{beside:>8}{share:>10}"
+            lines.append(f"{what:<46}{figures}{ending}")
         for axis in ("batch", "images"):
             models = dict.fromkeys(row.task.model for row in self.curves.get(axis, ()))
             for model in models:

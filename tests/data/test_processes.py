@@ -106,7 +106,7 @@ def test_an_interrupt_leaves_no_half_entry_and_no_process(tmp_path, cache):
     [(64, 20_000, 16), (8, 20_000, 8), (7, 10**6, 0), (64, 19_999, 0), (1, 10**6, 0)],
 )
 def test_processes_are_started_where_they_pay(monkeypatch, cores, pictures, expected):
-    monkeypatch.setattr(decode, "_num_cores", lambda: cores)
+    monkeypatch.setattr(decode, "num_cores", lambda: cores)
     monkeypatch.setattr(decode.importlib.util, "find_spec", lambda name: name == "grain")
     assert decode._processes_for(pictures) == expected
     monkeypatch.setattr(decode.importlib.util, "find_spec", lambda name: None)

@@ -32,7 +32,7 @@ def dataset():
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
+def uninterrupted(tmp_path_factory, way):
     """The whole runs, of as many steps a call as the loop likes; made once."""
     results = {}
 
@@ -48,6 +48,14 @@ def uninterrupted(tmp_path_factory):
 def lines_of(run):
     lines = run.metrics.read_text().splitlines()
     return tiny.without_seconds([json.loads(line) for line in lines])
+
+
+@pytest.fixture(scope="module", autouse=True, params=[True, False], ids=["resident", "streamed"])
+def way(request):
+    """Images on the device with a loop there, and batches one by one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "stays_on_device", lambda *_: request.param)
+        yield request.param
 
 
 def stop_before(monkeypatch, num_batches):
@@ -322,12 +330,3 @@ def test_fewer_epochs_than_were_begun_are_refused(tmp_path):
     with pytest.raises(RunError, match="no fewer"):
         loop.train(run_of(tmp_path / "run", epochs=1), dataset(), resume=True)
     assert run.metrics.read_text() == before
-
-
-def test_a_run_whose_batches_are_streamed_resumes_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "stays_on_device", lambda *_: False)
-    whole = run_of(tmp_path / "whole", "tiny_vae")
-    result = loop.train(whole, dataset(), checkpoint_every=2), lines_of(whole)
-    run = run_of(tmp_path / "run", "tiny_vae")
-    train_and_stop(run, 9, checkpoint_every=2)
-    assert_same(loop.train(run, dataset(), resume=True, checkpoint_every=2), run, result)

@@ -34,33 +34,29 @@ def _of(framework: str) -> Callable[[Task], bool]:
     return lambda task: task.spec.reference.framework == framework
 
 
+def _both_formats(name: str, group: str, enters: Callable[[Task], bool]) -> dict[str, Contestant]:
+    """PyTorch with its usual memory format and, where there are convolutions, channels last."""
+    return {
+        name: Contestant(group, "torch_side", enters),
+        f"{name}, channels last": Contestant(
+            group, "torch_side", lambda task: enters(task) and task.is_convolutional
+        ),
+    }
+
+
 CONTESTANTS = {
     OURS: Contestant("ours", "flax_side", lambda task: True),
     "vae_jax, plain layers": Contestant("plain", "flax_side", lambda task: task.device == "cpu"),
     "PyTorch as written": Contestant(
         "written", "torch_side", lambda task: task.trains and _of("PyTorch")(task)
     ),
-    "PyTorch tuned": Contestant("tuned", "torch_side", lambda task: True),
-    "PyTorch tuned, channels last": Contestant(
-        "tuned", "torch_side", lambda task: task.is_convolutional
-    ),
-    "PyTorch tuned, memory kept": Contestant(
-        "kept", "torch_side", lambda task: task.device == "cpu"
-    ),
-    "PyTorch tuned, channels last, memory kept": Contestant(
-        "kept", "torch_side", lambda task: task.device == "cpu" and task.is_convolutional
-    ),
-    "PyTorch compiled": Contestant("compiled", "torch_side", lambda task: True),
-    "PyTorch compiled, channels last": Contestant(
-        "compiled", "torch_side", lambda task: task.is_convolutional
-    ),
-    "PyTorch CUDA graph": Contestant(
-        "graphs", "torch_side", lambda task: task.work == "step" and task.device == "gpu"
-    ),
-    "PyTorch CUDA graph, channels last": Contestant(
+    **_both_formats("PyTorch tuned", "tuned", lambda task: True),
+    **_both_formats("PyTorch tuned, memory kept", "kept", lambda task: task.device == "cpu"),
+    **_both_formats("PyTorch compiled", "compiled", lambda task: True),
+    **_both_formats(
+        "PyTorch CUDA graph",
         "graphs",
-        "torch_side",
-        lambda task: task.work == "step" and task.device == "gpu" and task.is_convolutional,
+        lambda task: task.work == "step" and task.device == "gpu",
     ),
     "Paddle as written": Contestant(
         "paddle", "paddle_side", lambda task: task.device == "cpu" and _of("Paddle")(task)
@@ -80,7 +76,7 @@ GROUPS = tuple(dict.fromkeys(c.group for c in CONTESTANTS.values() if c.group !=
 """What our own work can be held against."""
 
 DEFAULT_GROUPS = tuple(group for group in GROUPS if group not in ("plain", "compiled", "graphs"))
-"""Those that are other frameworks as they come: no compiler, no GPU."""
+"""Those that need no compiler and no GPU."""
 
 
 def names_of(task: Task, groups: Sequence[str]) -> list[str]:

@@ -38,8 +38,8 @@ class Worker:
         self.process = context.Process(target=_serve, args=(there, keeps_memory), daemon=True)
         self.process.start()
         there.close()
-        atexit.register(self.close)  # before multiprocessing ends it with a signal: Paddle would
-        # write a report of its own death
+        # Before multiprocessing would end it with a signal, of which Paddle writes a report.
+        atexit.register(self.close)
 
     def close(self) -> None:
         """Lets the process end by itself."""

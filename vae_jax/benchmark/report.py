@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import math
-import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from vae_jax.benchmark.ceilings import Ceilings
 from vae_jax.benchmark.tasks import Task
 from vae_jax.benchmark.timing import Times
 from vae_jax.benchmark.work import Cost
+from vae_jax.data.decode import num_cores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +129,7 @@ def machine() -> dict[str, Any]:
     for name in ("torch", "paddlepaddle", "tensorflow", "tensorflow-cpu"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found["versions"][name] = importlib.metadata.version(name)
-    return found | {"cpu": _processor(), "cores": _cores(), "python": platform.python_version()}
+    return found | {"cpu": _processor(), "cores": num_cores(), "python": platform.python_version()}
 
 
 def _processor() -> str:
@@ -139,13 +139,6 @@ def _processor() -> str:
         return platform.processor()
     names = [row.partition(":")[2].strip() for row in text.splitlines() if "model name" in row]
     return names[0] if names else platform.processor()
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _finite(value: Any) -> Any:

@@ -83,10 +83,9 @@ class Task:
     @functools.cached_property
     def is_convolutional(self) -> bool:
         """Whether the model has any convolution."""
-        from vae_jax.models import variable_shapes
+        from vae_jax.models import has_convolutions
 
-        shapes = variable_shapes(self.module).items()
-        return any(path[-1] == "kernel" and len(shape) == 4 for path, shape in shapes)
+        return has_convolutions(self.module)
 
     @property
     def num_steps(self) -> int:

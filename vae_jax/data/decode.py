@@ -81,7 +81,7 @@ def _read(
 def _decode_by_threads(
     read: Callable[[str], np.ndarray], names: Sequence[str], ahead: int
 ) -> Generator[np.ndarray, None, None]:
-    pool = concurrent.futures.ThreadPoolExecutor(min(MAX_THREADS, _num_cores()))
+    pool = concurrent.futures.ThreadPoolExecutor(min(MAX_THREADS, num_cores()))
     waiting: collections.deque[concurrent.futures.Future[np.ndarray]] = collections.deque()
     try:
         for name in names:
@@ -95,13 +95,13 @@ def _decode_by_threads(
 
 
 def _processes_for(num_pictures: int) -> int:
-    cores = _num_cores()
+    cores = num_cores()
     if num_pictures < PROCESS_PICTURES or cores < PROCESS_CORES:
         return 0
     return min(cores, MAX_PROCESSES) if importlib.util.find_spec("grain") else 0
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
     """The cores that this process may use, which may be fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

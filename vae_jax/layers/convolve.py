@@ -6,17 +6,17 @@ ms (``python scripts/measure_layers.py``; PyTorch 2.13, channels last, beside th
 ===============================  =============  ======  =======  =======
 layer                            input           XLA's  product  PyTorch
 ===============================  =============  ======  =======  =======
-face_vae encoder.conv1           16x256x256x3     29.5     16.1     10.0
-face_vae encoder.conv2           16x128x128x8     11.9      8.2      4.8
-face_vae encoder.conv3           16x64x64x16       9.6      5.3      2.9
-face_vae decoder.decoder_conv_0  16x31x31x32      50.1      4.8      3.1
-face_vae decoder.decoder_conv_3  16x64x64x16      54.6      9.9      6.6
-face_vae decoder.decoder_conv_6  16x128x128x8     67.1     20.5      9.6
-digits_vae encoder.conv1         64x28x28x1        1.9      0.9      2.5
-digits_vae encoder.conv2         64x14x14x32       9.8      7.9      4.7
-digits_vae decoder.conv2         64x7x7x32        48.6      8.9      4.9
-digits_vae decoder.conv3         64x14x14x64     217.5     21.3     16.5
-digits_vae decoder.conv4         64x28x28x32      13.2      3.7      8.3
+face_vae encoder.conv1           16x256x256x3       23.8     13.7      8.7
+face_vae encoder.conv2           16x128x128x8       12.3      9.6      5.8
+face_vae encoder.conv3           16x64x64x16        13.7      6.7      4.2
+face_vae decoder.decoder_conv_0  16x31x31x32        50.8      7.0      5.8
+face_vae decoder.decoder_conv_3  16x64x64x16        64.5     12.2      8.1
+face_vae decoder.decoder_conv_6  16x128x128x8       64.2     20.2     12.3
+digits_vae encoder.conv1         64x28x28x1          1.6      0.8      2.2
+digits_vae encoder.conv2         64x14x14x32        10.3      6.5      5.4
+digits_vae decoder.conv2         64x7x7x32          50.2      8.0      4.9
+digits_vae decoder.conv3         64x14x14x64       188.7     22.7     15.1
+digits_vae decoder.conv4         64x28x28x32         8.4      2.1      5.1
 ===============================  =============  ======  =======  =======
 
 XLA's gradient of a transposed convolution towards its kernel runs over an image spread out with

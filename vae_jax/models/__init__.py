@@ -66,6 +66,11 @@ def init_variables(model: Any, key: Key) -> Variables:
     return model.init(key, image, *label, noise=noise)
 
 
+def has_convolutions(model: Any) -> bool:
+    """Whether any kernel of a model is a convolution's."""
+    return any(len(shape) == 4 for shape in variable_shapes(model).values())
+
+
 def variable_shapes(model: Any) -> dict[tuple[str, ...], tuple[int, ...]]:
     """The path and shape of every variable, as Flax itself would create it."""
     tree = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from vae_jax.data import Split, batch_rows, iterate_batches, prefetch
-from vae_jax.models import variable_shapes
+from vae_jax.models import has_convolutions
 from vae_jax.recipe import Recipe
 from vae_jax.training.parallel import compile_loop, compile_step
 from vae_jax.training.state import TrainState
@@ -114,5 +114,4 @@ def stays_on_device(model: nn.Module, split: Split) -> bool:
     """Whether the images are to lie on the device, the steps being a loop there."""
     if not isinstance(split.images, np.ndarray) or split.images.nbytes > RESIDENT_BYTES:
         return False  # stream: or too many
-    has_convolutions = any(len(shape) == 4 for shape in variable_shapes(model).values())
-    return jax.default_backend() != "cpu" or not has_convolutions
+    return jax.default_backend() != "cpu" or not has_convolutions(model)

@@ -31,7 +31,7 @@ def scale_pixels(image: AnyArray, pixel_range: tuple[float, float]) -> Image:
     low, high = pixel_range
     # XLA would divide by 255 by multiplying by its reciprocal, which is another float for some
     # pixels. With the reciprocal in two parts, the first short enough for an exact product, all 256
-    # are right; a table of them takes twice as long.
+    # are right; a table of them takes up to twice as long.
     x = jnp.asarray(image).astype(jnp.float32)
     unit = x * _SHORT_255TH + x * _REST_255TH
     return unit * np.float32(high - low) + np.float32(low)
