@@ -12,6 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from vae_jax.distributions import Posterior
+from vae_jax.layers import across
 from vae_jax.likelihoods import Likelihood
 from vae_jax.models import create_model, get_spec
 from vae_jax.recipe import Recipe
@@ -58,16 +59,17 @@ def make_loss(name: str, *, recipe: Recipe | None = None, **hyper: Any) -> Loss:
 
     def loss(params: Any, batch_stats: Any, batch: Batch, noise: Noise | None, *, step: Any = None):
         image, mask = batch["image"], batch.get("mask")
-        (decoded, encoded), updates = model.apply(
-            {"params": params, "batch_stats": batch_stats},
-            batch.get("input", image),
-            *_label(spec, batch),
-            method="forward",
-            noise=noise,
-            train=True,
-            mask=mask,
-            mutable=["batch_stats"],
-        )
+        with across.batch_norm_groups(recipe.batch_norm_groups):
+            (decoded, encoded), updates = model.apply(
+                {"params": params, "batch_stats": batch_stats},
+                batch.get("input", image),
+                *_label(spec, batch),
+                method="forward",
+                noise=noise,
+                train=True,
+                mask=mask,
+                mutable=["batch_stats"],
+            )
         if updates.get("batch_stats") and not batch_stats:
             raise ValueError(f"{spec.name} has running statistics; expected its batch_stats")
         metrics = {
@@ -103,8 +105,11 @@ def _beta(recipe: Recipe, step: Any, dtype: Any):
 
 
 def _join(term: PerExample, mask: Any, reduction: str):
+    """What a term's examples on this device add to the loss."""
     if mask is None:
-        return term.sum() if reduction == "sum" else term.mean()
-    mask = mask.astype(term.dtype)
-    total = jnp.where(mask > 0, term, jnp.zeros_like(term)).sum()
-    return total if reduction == "sum" else total / mask.sum()
+        total, count = term.sum(), term.shape[0] * across.num_devices()
+    else:
+        mask = mask.astype(term.dtype)
+        total, count = jnp.where(mask > 0, term, jnp.zeros_like(term)).sum(), mask.sum()
+        count = across.total(count)
+    return total if reduction == "sum" else total / count

@@ -33,7 +33,8 @@ def make_optimizer(name: str, **overrides: Any) -> optax.GradientTransformation:
 
 
 def optimizer_of(recipe: Recipe) -> optax.GradientTransformation:
-    """Adam as the recipe sets it, coupled L2 first where it has any."""
+    """Adam as the recipe sets it; before it the clipping of the gradient's norm and the coupled L2,
+    in this order, where it has any."""
     adam = optax.chain(
         scale_by_adam(
             recipe.beta1,
@@ -43,9 +44,12 @@ def optimizer_of(recipe: Recipe) -> optax.GradientTransformation:
         ),
         optax.scale_by_learning_rate(recipe.learning_rate),
     )
-    if recipe.weight_decay == 0:
-        return adam
-    return optax.chain(optax.add_decayed_weights(recipe.weight_decay), adam)
+    before = []
+    if recipe.clip_norm > 0:
+        before.append(optax.clip_by_global_norm(recipe.clip_norm))
+    if recipe.weight_decay > 0:
+        before.append(optax.add_decayed_weights(recipe.weight_decay))
+    return optax.chain(*before, adam) if before else adam
 
 
 def scale_by_adam(

@@ -80,6 +80,15 @@ class Recipe:
     drop_remainder: bool = dataclasses.field(
         default=False, metadata={"help": "Leave out the last batch when it is not full."}
     )
+    batch_norm_groups: int = dataclasses.field(
+        default=1,
+        metadata={
+            "help": "Parts of a batch that batch norm treats apart; 1: the whole batch together."
+        },
+    )
+    clip_norm: float = dataclasses.field(
+        default=0.0, metadata={"help": "Scale the gradient down to this norm; 0: never."}
+    )
     seed: int = dataclasses.field(
         default=0, metadata={"help": "Seed of the weights, the batch order and the noise."}
     )
@@ -99,6 +108,10 @@ class Recipe:
         _require(self.epsilon > 0, "epsilon", self.epsilon, "above 0")
         _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
         _require(self.beta >= 0, "beta", self.beta, "at least 0")
+        _require(
+            self.batch_norm_groups >= 1, "batch_norm_groups", self.batch_norm_groups, "at least 1"
+        )
+        _require(self.clip_norm >= 0, "clip_norm", self.clip_norm, "at least 0")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to 2**32 - 1")
         for name in ("beta1", "beta2"):
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")

@@ -10,7 +10,7 @@ from against_torch import TOLERANCES, nchw, relative_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vae_jax.layers import BatchNorm
+from vae_jax.layers import BatchNorm, across
 
 
 def start(channels, dtype, rng):
@@ -197,3 +197,26 @@ def test_the_comparison_sees_flaxs_biased_variance_and_momentum_the_other_way_ro
     assert relative_error(biased["mean"], right["mean"]) < 1e-13  # only the variance differs
     assert relative_error(biased["var"], expected) > 1e-3
     assert relative_error(reversed_momentum["var"], expected) > 1e-1
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_groups_are_normalised_apart_and_their_statistics_averaged(padded):
+    """Each part of the batch as if it were alone; one that is padding counts nowhere."""
+    x = jax.random.normal(jax.random.key(0), (6, 4, 5, 3)) * 2 + 1
+    mask = jnp.array([1.0, 1, 1, 1, 0, 0]) if padded else None
+    layer, variables = BatchNorm(), BatchNorm().init(jax.random.key(0), x)
+
+    def normalised(x, mask=None):
+        return layer.apply(variables, x, train=True, mask=mask, mutable=["batch_stats"])
+
+    with across.batch_norm_groups(3):
+        y, updates = normalised(x, mask)
+    parts = [normalised(x[i : i + 2]) for i in ((0, 2) if padded else (0, 2, 4))]
+    expected = jnp.concatenate([part for part, _ in parts])
+    np.testing.assert_allclose(y[: len(expected)], expected, rtol=1e-5, atol=1e-6)
+    assert np.isfinite(y).all()
+    for name in ("mean", "var"):
+        each = [stats["batch_stats"][name] for _, stats in parts]
+        np.testing.assert_allclose(
+            updates["batch_stats"][name], sum(each) / len(each), rtol=1e-5, atol=1e-6
+        )

@@ -180,16 +180,46 @@ def test_a_run_without_a_checkpoint_says_so_and_stays_as_it_is(tmp_path):
     assert list(tmp_path.iterdir()) == []  # to look at a run writes nothing
 
 
-@pytest.mark.parametrize("damage", ["truncated", "gone"])
-def test_a_runs_damaged_checkpoint_is_an_error_of_one_line(trained, tmp_path, damage):
+def truncate(folder):
+    for path in (folder / "default").rglob("*"):
+        if path.is_file() and path.parent.name == "d":
+            path.write_bytes(path.read_bytes()[:3])
+
+
+def flip_a_bit(folder):
+    """In the middle of the largest file, where the values are."""
+    path = max((folder / "default").rglob("*"), key=lambda path: path.stat().st_size)
+    values = bytearray(path.read_bytes())
+    values[len(values) // 2] ^= 1
+    path.write_bytes(values)
+
+
+DAMAGES = {
+    "truncated": truncate,
+    "gone": lambda folder: shutil.rmtree(folder / "default"),
+    "one bit": flip_a_bit,
+}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # TensorStore's
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so(
+    trained, tmp_path, damage, capsys
+):
     folder = shutil.copytree(trained[0].checkpoints, tmp_path / "checkpoints")
-    if damage == "gone":
-        shutil.rmtree(folder / "3" / "default")
-    else:
-        for path in (folder / "3" / "default").rglob("*"):
-            if path.is_file() and path.parent.name == "d":
-                path.write_bytes(path.read_bytes()[:3])
-    with pytest.raises(UserError) as caught:
+    expected = tiny.bits(load_run_variables(folder, 2))
+    DAMAGES[damage](folder / "3")
+    assert tiny.bits(load_run_variables(folder)) == expected
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{folder}: checkpoint 3 cannot be read")
+    assert line.endswith("taking checkpoint 2")
+    DAMAGES[damage](folder / "2")
+    with pytest.raises(RunError, match=r"checkpoint 3 .*; checkpoint 2 ") as caught:
         load_run_variables(folder)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_that_is_not_there_is_an_error_that_lists_those_that_are(trained):
+    with pytest.raises(RunError, match="no checkpoint of step 1; there are 2, 3"):
+        load_run_variables(trained[0].checkpoints, 1)

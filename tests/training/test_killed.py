@@ -18,7 +18,7 @@ from . import tiny
 # Kills its own process at the Nth time that the loop calls a function; nothing is cleaned up.
 KILL_AT = """
 import os, signal, sys
-import vae_jax.training.loop as loop
+import vae_jax.training.whole_epochs as loop
 from vae_jax.training.checkpoint import Checkpoints
 
 def kill_at(function, count):

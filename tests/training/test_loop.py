@@ -14,8 +14,9 @@ from vae_jax.models import create_model
 from vae_jax.objectives import make_loss
 from vae_jax.optim import optimizer_of
 from vae_jax.training import epoch as epoch_module
-from vae_jax.training import loop
+from vae_jax.training import loop, whole_epochs
 from vae_jax.training.checkpoint import load_run_variables
+from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import init_variables
 from vae_jax.training.step import example_noise
 
@@ -161,14 +162,11 @@ def test_nothing_is_compiled_again_for_a_last_batch_or_a_checkpoint(
     tmp_path, monkeypatch, resident
 ):
     compiled = []
-    for name in ("compile_step", "compile_loop"):
-        make = getattr(epoch_module, name)
-        monkeypatch.setattr(
-            epoch_module,
-            name,
-            lambda *args, make=make: compiled.append(make(*args)) or compiled[-1],
-        )
-    monkeypatch.setattr(loop, "stays_on_device", lambda *_: resident)
+    make = Parallel._compile
+    monkeypatch.setattr(
+        Parallel, "_compile", lambda *args, **kw: compiled.append(make(*args, **kw)) or compiled[-1]
+    )
+    monkeypatch.setattr(whole_epochs, "stays_on_device", lambda *_: resident)
     run, dataset = tiny.run_of(tmp_path / "run", "tiny_vae"), tiny.dataset_of()
     loop.train(run, dataset, checkpoint_every=2)
     more = tiny.run_of(tmp_path / "run", "tiny_vae", epochs=5)
@@ -191,7 +189,7 @@ def test_images_beyond_what_a_device_is_trusted_with_are_streamed(monkeypatch):
 def test_both_ways_take_the_same_steps(tmp_path, monkeypatch):
     ends = []
     for resident in (True, False):
-        monkeypatch.setattr(loop, "stays_on_device", lambda *_, resident=resident: resident)
+        monkeypatch.setattr(whole_epochs, "stays_on_device", lambda *_, resident=resident: resident)
         run = tiny.run_of(tmp_path / str(resident), "tiny_vae")
         ends.append(loop.train(run, tiny.dataset_of()).state)
     for one, other in zip(*map(jax.tree.leaves, ends), strict=True):
@@ -203,7 +201,7 @@ def test_a_loss_that_is_no_longer_finite_stops_the_run_with_its_step(tmp_path):
     with pytest.raises(RunError) as caught:
         loop.train(run, tiny.dataset_of(40), checkpoint_every=1)
     message = str(caught.value)
-    assert "loss is no longer finite" in message
+    assert "step 2 (batch 2 of epoch 1) is not finite: reconstruction is" in message
     assert "step 2" in message
     assert "learning-rate" in message
     assert "\n" not in message

@@ -6,7 +6,6 @@ import contextlib
 from typing import Any
 
 import jax
-import numpy as np
 
 from vae_jax.benchmark.contestants import OURS
 from vae_jax.benchmark.tasks import Run, Task
@@ -17,7 +16,7 @@ from vae_jax.models import init_variables
 from vae_jax.objectives import make_loss
 from vae_jax.optim import optimizer_of
 from vae_jax.training.epoch import LONGEST_CALL, EpochSteps, stays_on_device
-from vae_jax.training.parallel import compile_step
+from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import create_state
 from vae_jax.training.step import make_train_step
 
@@ -56,24 +55,26 @@ class _Training:
         init_key, self.key = jax.random.split(jax.random.key(recipe.seed))
         self.task, self.epoch = task, 0
         self.state = create_state(task.module, optimizer, init_key)
-        train_step = make_train_step(
-            make_loss(task.model, recipe=recipe, **task.hyper),
-            optimizer,
-            latent_size=task.module.latent_size if spec.variational else None,
-            pixel_range=spec.pixel_range,
-            num_classes=spec.num_classes,
-        )
-        self.train_step = compile_step(train_step)
+        loss = make_loss(task.model, recipe=recipe, **task.hyper)
+        settings: dict[str, Any] = {
+            "latent_size": task.module.latent_size if spec.variational else None,
+            "pixel_range": spec.pixel_range,
+            "num_classes": spec.num_classes,
+        }
         if task.work == "epoch":
             self.steps = EpochSteps(
-                train_step,
+                loss,
+                optimizer,
                 task.data,
                 recipe,
                 takes_label=spec.num_classes > 0,
                 key=self.key,
                 resident=stays_on_device(task.module, task.data),
+                **settings,
             )
             return
+        step = make_train_step(loss, optimizer, on_nonfinite="stop", **settings)
+        self.train_step = Parallel().compile_step(step)
         self.batch: dict[str, Any] = {"image": task.data.images[: task.batch_size]}
         if spec.num_classes:
             self.batch["label"] = task.data.labels[: task.batch_size]
@@ -93,7 +94,7 @@ class _Training:
 
     def _epoch(self) -> Any:
         """An epoch by the training loop's own steps, in its longest calls; the mean metrics of the
-        last one."""
+        last call."""
         recipe = self.task.recipe
         total = num_batches(len(self.task.data), recipe.batch_size, recipe.drop_remainder)
         self.epoch += 1
@@ -101,8 +102,7 @@ class _Training:
         for first in range(0, total, LONGEST_CALL):
             count = min(LONGEST_CALL, total - first)
             self.state, kept = self.steps.run(self.state, self.epoch, first, count)
-            sums = [jax.tree.map(np.sum, one) for one in jax.device_get(kept)]
-            metrics = jax.tree.map(lambda *parts, n=count: sum(parts) / n, *sums)
+            metrics = {name: values.mean() for name, values in kept.items()}
         return metrics
 
 

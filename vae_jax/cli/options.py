@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import sys
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -126,8 +127,10 @@ def setup_jax(*, x64: bool = False) -> None:
     from vae_jax.memory import keep_freed_memory
 
     keep_freed_memory()
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports its timings there,
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # and tracebacks of damaged files here
+    # Where Orbax reports its timings, and tracebacks of damaged files and full disks: we say it.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    sys.unraisablehook = _unraisable
     jax.config.update("jax_enable_x64", x64)
     folder = cache_folder() / "xla"
     try:
@@ -137,6 +140,12 @@ def setup_jax(*, x64: bool = False) -> None:
     if os.environ.get("JAX_COMPILATION_CACHE_DIR") is None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def _unraisable(what: Any) -> None:
+    """Leaves out that TensorStore, after an error, calls an event loop that Orbax has closed."""
+    if str(what.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(what)
 
 
 def _hyper(text: str) -> tuple[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from vae_jax.cli.devices import device_options, join_devices, run_options
 from vae_jax.cli.options import (
     hyper_option,
     json_option,
@@ -27,7 +28,8 @@ from vae_jax.cli.options import (
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
 @click.option("--init", default=None, help="Start from these weights: a run, folder or file.")
 @click.option("--fresh-optimizer", is_flag=True, help="Of --init's file, take the weights alone.")
-@click.option("--checkpoint-every", type=click.IntRange(1), help="Also save every so many steps.")
+@run_options
+@device_options
 @json_option
 def train(
     model: str,
@@ -36,8 +38,9 @@ def train(
     resume: bool,
     init: str | None,
     fresh_optimizer: bool,
-    checkpoint_every: int | None,
     as_json: bool,
+    devices: dict[str, Any],
+    choices: dict[str, Any],
     **fields: Any,
 ) -> None:
     """Train MODEL (`vae-jax models` lists them) and write a run folder.
@@ -46,8 +49,11 @@ def train(
     figure in figures/. A file given with --init that holds the original's Adam too (for Paddle: a
     .pdopt file beside it) is continued with it: the next step is the one that the original would
     take.
+
+    SIGTERM and Ctrl-C save and end with status 75; --resume goes on from there.
     """
     setup_jax()
+    parallel = join_devices(**devices)
     from vae_jax.cli.drawing import epoch_figure
     from vae_jax.cli.hand_over import continue_adam
     from vae_jax.cli.inputs import open_training_data
@@ -56,7 +62,9 @@ def train(
     from vae_jax.models import create_model, get_spec
     from vae_jax.models.hyper import canonical
     from vae_jax.training import run as run_folder
+    from vae_jax.training.hosts import is_main
     from vae_jax.training.loop import train as train_model
+    from vae_jax.training.stopping import catching_signals
 
     spec, path = get_spec(model), Path(out or f"runs/{model}").absolute()
     recipe = spec.recipe
@@ -85,15 +93,20 @@ def train(
             click.echo(line)
     run = run_folder.Run(path, model, hyper, recipe, init, adam.steps if adam else None)
     dataset = open_training_data(run.recipe, create_model(model, **hyper).image_shape)
-    result = train_model(
-        run,
-        dataset,
-        resume=resume,
-        variables=variables,
-        opt_state=adam.opt_state if adam else None,
-        checkpoint_every=checkpoint_every,
-        on_epoch=epoch_figure(run, dataset),
-    )
+    with catching_signals() as stop:
+        result = train_model(
+            run,
+            dataset,
+            resume=resume,
+            variables=variables,
+            opt_state=adam.opt_state if adam else None,
+            on_epoch=epoch_figure(run, dataset),
+            parallel=parallel,
+            stop=stop,
+            **choices,
+        )
+    if not is_main():
+        return
     if as_json:
         continued = {"init_optimizer_steps": adam.steps, "remarks": adam.lines} if adam else {}
         click.echo(json.dumps({"run": str(path), "epochs": result.epochs} | continued))

@@ -55,13 +55,19 @@ def num_batches(num_examples: int, batch_size: int, drop_remainder: bool) -> int
 
 
 def batch_rows(
-    num_examples: int, batch_size: int, seed: int, epoch: int, drop_remainder: bool
+    num_examples: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    drop_remainder: bool,
+    width: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Finds which examples the batches of an epoch hold.
 
     Returns:
-      Their numbers, int64 [batches, batch_size], the last batch filled up with its first one; and,
-      where it had to be, the mask, float32 of the same shape: 1 for an example, 0 for padding.
+      Their numbers, int64 [batches, width], each filled up with its first one to `width` (default:
+      the batch size); and, where one had to be, the mask, float32 of the same shape: 1 for an
+      example, 0 for padding.
 
     Raises:
       DataError: as `num_batches`.
@@ -71,10 +77,11 @@ def batch_rows(
     missing = count * batch_size - len(order)
     rows = np.pad(order, (0, missing), constant_values=order[(count - 1) * batch_size])
     rows = rows.reshape(count, batch_size)
-    if not missing:
-        return rows, None
-    mask = (np.arange(count * batch_size) < len(order)).astype(np.float32)
-    return rows, mask.reshape(count, batch_size)
+    mask = (np.arange(count * batch_size) < len(order)).astype(np.float32).reshape(rows.shape)
+    if width is not None and width > batch_size:
+        beyond = np.repeat(rows[:, :1], width - batch_size, axis=1)
+        rows, mask = np.hstack([rows, beyond]), np.pad(mask, [(0, 0), (0, width - batch_size)])
+    return rows, None if mask.all() else mask
 
 
 def iterate_batches(
@@ -86,6 +93,7 @@ def iterate_batches(
     drop_remainder: bool = False,
     start: int = 0,
     shard: tuple[int, int] = (0, 1),
+    width: int | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
     """Iterates over the batches of one epoch, each example once.
 
@@ -98,11 +106,12 @@ def iterate_batches(
       start: the first batch to give: the batches from there on are those of the whole epoch.
       shard: (index, count): host `index` of `count` gets its equal part of the rows of every batch,
         the parts of all in turn being the whole batch, and reads no other image.
+      width: rows of a batch, of all hosts, where they are to be more than `batch_size`.
 
     Yields:
       "image" uint8 [B, H, W, C], "label" int32 [B], and, in every batch or in none, "mask"
-      float32 [B]: there where the last batch was padded, 1 for an example and 0 for padding,
-      which repeats the first row of its batch. B is `batch_size` over the number of hosts.
+      float32 [B]: there where a batch was padded, 1 for an example and 0 for padding, which
+      repeats the first row of its batch. B is the width over the number of hosts.
 
     Raises:
       DataError: at the call, as `num_batches`, or if `start` lies beyond the epoch, the hosts
@@ -114,13 +123,14 @@ def iterate_batches(
     host, num_hosts = shard
     if not 0 <= host < num_hosts:
         raise DataError(f"host {host} is not one of {num_hosts}: expected 0 to {num_hosts - 1}")
-    if batch_size % num_hosts:
+    rows, mask = batch_rows(len(split), batch_size, seed, epoch, drop_remainder, width)
+    if rows.shape[1] % num_hosts:
         raise DataError(
-            f"{num_hosts} hosts cannot share a batch of {batch_size} equally: choose a batch size"
-            f" that {num_hosts} divides"
+            f"{num_hosts} hosts cannot share a batch of {rows.shape[1]} equally: choose a batch"
+            f" size that {num_hosts} divides"
         )
-    rows, mask = batch_rows(len(split), batch_size, seed, epoch, drop_remainder)
-    part = np.s_[start:, host * batch_size // num_hosts : (host + 1) * batch_size // num_hosts]
+    share = rows.shape[1] // num_hosts
+    part = np.s_[start:, host * share : (host + 1) * share]
     rows, mask = rows[part], None if mask is None else mask[part]
 
     def batches() -> Iterator[dict[str, np.ndarray]]:

@@ -1,5 +1,9 @@
 """Batch normalisation with PyTorch's rule for the running statistics.
 
+The statistics are of the whole batch, however many devices share it, unless the recipe asks for
+groups (``batch_norm_groups``): then each part of the batch has its own, as it has where each device
+normalises alone, and the running ones are the means of theirs.
+
 Source: ``torch.nn.BatchNorm2d``. It differs from Flax's in three ways that a train-mode port must
 reproduce: the running variance is the *unbiased* one while the batch is normalised with the biased
 one, ``momentum`` is the weight of the new value, and the variance takes two passes.
@@ -12,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
+from vae_jax.layers import across
 from vae_jax.layers.sums import along_channels, sum_axes
 from vae_jax.typing import AnyArray, Mask
 
@@ -42,29 +47,55 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", jnp.ones, (features,), jnp.float32)
         count = self.variable("batch_stats", "num_batches_tracked", jnp.zeros, (), jnp.int32)
 
-        if train:
-            mean, var, size = _moments(x, mask)
-            if not self.is_initializing():
-                unbiased = var * (size / jnp.maximum(size - 1, 1))
-                for running, new in ((running_mean, mean), (running_var, unbiased)):
-                    new = new.astype(running.value.dtype)
-                    running.value = (1 - self.momentum) * running.value + self.momentum * new
-                count.value = count.value + jnp.ones((), jnp.asarray(count.value).dtype)
-        else:
-            mean, var = running_mean.value, running_var.value
-        x, mean, var, scale, bias = promote_dtype(x, mean, var, scale, bias, dtype=None)
-        factor = scale / jnp.sqrt(var + self.epsilon)
-        mean, factor, bias = (along_channels(v, x.shape) for v in (mean, factor, bias))
-        return (x - mean) * factor + bias
+        if not train:
+            return _normalise(x, running_mean.value, running_var.value, scale, bias, self.epsilon)
+        y, mean, var = _in_train_mode(x, mask, scale, bias, self.epsilon)
+        if not self.is_initializing():
+            for running, new in ((running_mean, mean), (running_var, var)):
+                new = new.astype(running.value.dtype)
+                running.value = (1 - self.momentum) * running.value + self.momentum * new
+            count.value = count.value + jnp.ones((), jnp.asarray(count.value).dtype)
+        return y
+
+
+def _in_train_mode(x, mask, scale, bias, epsilon):
+    """``x`` normalised, and its mean and unbiased variance; of groups, the means of theirs."""
+
+    def normalise(x, mask):
+        mean, var, size = _moments(x, mask)
+        unbiased = var * (size / jnp.maximum(size - 1, 1))
+        return _normalise(x, mean, var, scale, bias, epsilon), (mean, unbiased)
+
+    if not across.batch_norm_is_grouped():
+        y, (mean, var) = normalise(x, mask)
+        return y, mean, var
+    groups = across.groups_here()
+    mask = jnp.ones(x.shape[:1], x.dtype) if mask is None else mask
+    parts, mask = (value.reshape(groups, -1, *value.shape[1:]) for value in (x, mask))
+    filled = mask.any(1).astype(x.dtype)
+    # Of a padded batch a group may be padding alone, which must not be divided by its variance, 0.
+    y, moments = jax.vmap(normalise)(parts, jnp.where(filled[:, None] > 0, mask, 1))
+    number = across.total(filled.sum())
+    mean, var = (across.total((m * filled[:, None]).sum(0)) / number for m in moments)
+    return y.reshape(x.shape), mean, var
+
+
+def _normalise(x, mean, var, scale, bias, epsilon):
+    x, mean, var, scale, bias = promote_dtype(x, mean, var, scale, bias, dtype=None)
+    factor = scale / jnp.sqrt(var + epsilon)
+    mean, factor, bias = (along_channels(v, x.shape) for v in (mean, factor, bias))
+    return (x - mean) * factor + bias
 
 
 def _moments(x, mask):
     """Mean and biased variance of each channel in two passes, and the number of values."""
+    total = (lambda sums: sums) if across.batch_norm_is_grouped() else across.total
     area = x.shape[1] * x.shape[2]
-    weight, size = 1.0, jnp.asarray(x.shape[0] * area, x.dtype)
-    if mask is not None:
+    if mask is None:
+        weight, size = 1.0, jnp.asarray(x.shape[0] * area * across.num_devices(), x.dtype)
+    else:
         weight = mask.astype(x.dtype).reshape(-1, 1, 1, 1)
-        size = weight.sum() * area
-    mean = sum_axes(weight * x, 0, 3) / size
-    var = sum_axes(weight * (x - along_channels(mean, x.shape)) ** 2, 0, 3) / size
+        size = total(weight.sum() * area)
+    mean = total(sum_axes(weight * x, 0, 3)) / size
+    var = total(sum_axes(weight * (x - along_channels(mean, x.shape)) ** 2, 0, 3)) / size
     return mean, var, size

@@ -3,13 +3,14 @@
 Images that fit on the device stay there as bytes, and many steps are one call: on accelerators,
 and on CPU for models without convolutions, where the dispatch of a step takes a third of its time
 (digits_ae: 0.97 ms a step one by one, 0.69 ms in a loop). Otherwise a thread of its own fetches the
-batches and copies them to the device while the step before them runs. Both take the same batches in
-the same order, and neither compiles anything again for the last one.
+batches and copies them to the device while the step before them runs; of several hosts each fetches
+its own rows. Both take the same batches in the same order, and neither compiles anything again for
+the last one.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -17,10 +18,11 @@ import numpy as np
 
 from vae_jax.data import Split, batch_rows, iterate_batches, prefetch
 from vae_jax.models import has_convolutions
+from vae_jax.objectives import Loss
 from vae_jax.recipe import Recipe
-from vae_jax.training.parallel import compile_loop, compile_step
+from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import TrainState
-from vae_jax.training.step import Metrics, TrainStep
+from vae_jax.training.step import make_train_step
 from vae_jax.typing import Key
 
 RESIDENT_BYTES = 2**31  # of images that a device is trusted to hold beside a model
@@ -31,63 +33,93 @@ class EpochSteps:
     """The steps of a run's epochs.
 
     Args:
-        train_step: not compiled.
+        loss: of ``make_loss``.
+        optimizer: of the recipe.
         split: the images.
         recipe: gives the batches and their order.
         takes_label: whether the step wants labels.
         key: of the run, for every step.
         resident: whether the images stay on the device, as ``stays_on_device`` advises.
+        parallel: the devices; default: one.
+        on_nonfinite: ``stop`` before an update that is not finite, or ``skip`` it.
+        **settings: of ``make_inputs``.
     """
 
     def __init__(
         self,
-        train_step: TrainStep,
+        loss: Loss,
+        optimizer: Any,
         split: Split,
         recipe: Recipe,
         *,
         takes_label: bool,
         key: Key,
         resident: bool,
+        parallel: Parallel | None = None,
+        on_nonfinite: Literal["stop", "skip"] = "stop",
+        **settings: Any,
     ):
         self._split, self._recipe, self._key = split, recipe, key
         self._takes_label, self._resident = takes_label, resident
+        self._parallel = parallel or Parallel()
+        self._width = self._parallel.width(recipe.batch_size, recipe.batch_norm_groups)
+        self._stops = on_nonfinite == "stop"
         self._epoch, self._next, self._plan = 0, 0, {}
         self._batches: Any = None
         if resident:
-            self._loop = compile_loop(train_step, LONGEST_CALL)
-            self._data = {"image": jax.device_put(np.asarray(split.images))}
-            if takes_label:
-                self._data["label"] = jax.device_put(split.labels)
+            # A call that is to stop is made again up to there: it keeps the state it was given.
+            told = "tell" if self._stops else on_nonfinite
+            step = make_train_step(loss, optimizer, on_nonfinite=told, **settings)
+            self._loop = self._parallel.compile_loop(step, LONGEST_CALL, donate=not self._stops)
+            data = {"image": np.asarray(split.images)}
+            self._data = self._parallel.put_data(
+                data | ({"label": split.labels} if takes_label else {})
+            )
         else:
-            self._step = compile_step(train_step)
+            step = make_train_step(loss, optimizer, on_nonfinite=on_nonfinite, **settings)
+            self._step = self._parallel.compile_step(step)
+            self._going = self._parallel.put_data(np.True_)
 
     def run(
         self, state: TrainState, epoch: int, first: int, count: int
-    ) -> tuple[TrainState, list[Metrics]]:
+    ) -> tuple[TrainState, dict[str, np.ndarray]]:
         """Takes ``count`` steps of an epoch, number ``first`` the first of them.
 
         Returns:
-            The state and the steps' metrics, still on the device; each is a number, or an array of
-            as many as there are steps, with zeros behind.
+            The state and the steps' metrics, [count]. Where a step was not finite and the run is
+            to stop there, the metrics end with its own, and the state is the one before it.
         """
         if (epoch, first) != (self._epoch, self._next):
             self._begin(epoch, first)
         self._next = first + count
-        if self._resident:
-            assert count <= LONGEST_CALL, f"{count} steps in a call; at most {LONGEST_CALL}"
-            bounds = np.int32(first), np.int32(first + count)
-            state, metrics = self._loop(state, self._data, self._plan, *bounds, self._key)
-            return state, [metrics]
-        kept = []
-        for _ in range(count):
-            state, metrics = self._step(state, next(self._batches), self._key)
-            kept.append(metrics)
-        return state, kept
+        new, metrics = self._take(state, first, count)
+        bad = np.flatnonzero(~metrics["finite"])
+        if self._stops and len(bad):
+            self._next = -1
+            metrics = {name: values[: bad[0] + 1] for name, values in metrics.items()}
+            if self._resident:
+                new, _ = self._take(state, first, int(bad[0]))
+        return new, metrics
 
     def close(self) -> None:
         """Stops the thread that fetches batches."""
         if self._batches is not None:
             self._batches.close()
+
+    def _take(self, state: TrainState, first: int, count: int) -> tuple[TrainState, Any]:
+        if self._resident:
+            assert count <= LONGEST_CALL, f"{count} steps in a call; at most {LONGEST_CALL}"
+            bounds = np.int32(first), np.int32(first + count)
+            state, metrics = self._loop(state, self._data, self._plan, *bounds, self._key)
+            metrics = jax.device_get(metrics)
+            return state, {name: values[:count] for name, values in metrics.items()}
+        kept, going = [], self._going
+        for _ in range(count):
+            state, metrics = self._step(state, next(self._batches), self._key, going)
+            going = metrics["going"]
+            kept.append(metrics)
+        kept = jax.device_get(kept)
+        return state, {name: np.array([one[name] for one in kept]) for name in kept[0]}
 
     def _begin(self, epoch: int, first: int) -> None:
         self.close()
@@ -97,21 +129,27 @@ class EpochSteps:
             "seed": recipe.seed,
             "epoch": epoch,
             "drop_remainder": recipe.drop_remainder,
+            "width": self._width,
         }
         if not self._resident:
-            batches = iterate_batches(self._split, start=first, **order)
+            shard = jax.process_index(), jax.process_count()
+            batches = iterate_batches(self._split, start=first, shard=shard, **order)
             self._batches = prefetch(batches, self._to_device)
             return
         rows, mask = batch_rows(len(self._split), **order)
         plan = {"rows": rows.astype(np.int32)} | ({} if mask is None else {"mask": mask})
-        self._plan = jax.device_put(plan)
+        self._plan = self._parallel.put_plan(plan)
 
     def _to_device(self, batch: Any) -> Any:
-        return jax.device_put({k: v for k, v in batch.items() if self._takes_label or k != "label"})
+        return self._parallel.put_batch(
+            {k: v for k, v in batch.items() if self._takes_label or k != "label"}
+        )
 
 
 def stays_on_device(model: nn.Module, split: Split) -> bool:
     """Whether the images are to lie on the device, the steps being a loop there."""
     if not isinstance(split.images, np.ndarray) or split.images.nbytes > RESIDENT_BYTES:
         return False  # stream: or too many
+    if jax.process_count() > 1:
+        return False  # each host reads its own rows alone
     return jax.default_backend() != "cpu" or not has_convolutions(model)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import os
+import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,11 @@ from vae_jax.errors import RunError
 from vae_jax.models import get_spec
 from vae_jax.models.hyper import canonical
 from vae_jax.recipe import Recipe
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +74,42 @@ def require_no_run(path: Path) -> None:
         )
 
 
+@contextlib.contextmanager
+def only_one(path: Path) -> Iterator[Callable[[], None]]:
+    """Holds a run's folder, which must exist, for this process alone; the system lets it go
+    whenever the process ends, however it does.
+
+    Yields:
+        A function that writes down who has it, for others to read.
+
+    Raises:
+        RunError: another process has it.
+    """
+    if fcntl is None:  # Windows
+        yield lambda: None
+        return
+    try:
+        file = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise RunError(f"cannot write the run folder {path}: {error}") from error
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.read(file, 200).decode(errors="replace").strip() or "another process"
+            raise RunError(
+                f"{path} is being trained by {owner}; wait for it, stop it, or choose another --out"
+            ) from None
+
+        def sign() -> None:
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+
+        yield sign
+    finally:
+        os.close(file)
+
+
 def open_run(path: Path) -> Run:
     """Reads a run's description.
 
@@ -86,11 +129,23 @@ def open_run(path: Path) -> Run:
         raise RunError(f"{file} cannot be read as a run's description: {reason}") from error
 
 
-def create_run(run: Run, data: dict[str, Any]) -> None:
-    """Makes the folder and writes ``run.json``.
+def make_folder(run: Run) -> None:
+    """Makes the folder of a new run.
 
     Raises:
-        RunError: the folder holds a run already, or cannot be written.
+        RunError: it cannot be written.
+    """
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write the run folder {run.path}: {error}") from error
+
+
+def create_run(run: Run, data: dict[str, Any]) -> None:
+    """Writes ``run.json`` into the folder.
+
+    Raises:
+        RunError: the folder holds a run already, or the remains of one, or cannot be written.
     """
     require_no_run(run.path)
     if run.checkpoints.is_dir() and any(run.checkpoints.iterdir()):
@@ -99,7 +154,6 @@ def create_run(run: Run, data: dict[str, Any]) -> None:
             "--out, or move them away"
         )
     try:
-        run.path.mkdir(parents=True, exist_ok=True)
         description = {
             "model": run.model,
             "hyper": run.hyper,
@@ -171,8 +225,14 @@ def environment() -> dict[str, Any]:
 
 def append_metrics(run: Run, record: dict[str, Any]) -> None:
     """Adds a line to ``metrics.jsonl``, flushed to the file at once."""
-    with run.metrics.open("a") as file:
-        file.write(json.dumps(record) + "\n")
+    try:
+        with run.metrics.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise RunError(
+            f"{run.metrics} cannot be written: {error}; see to the space and rights there, then go "
+            "on with --resume"
+        ) from error
 
 
 def read_metrics(run: Run) -> list[dict[str, Any]]:

@@ -1,0 +1,193 @@
+"""What may happen to a run's folder: each fault has one line, and nothing saved is lost."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vae_jax.errors import RunError
+from vae_jax.training import loop
+from vae_jax.training import run as run_folder
+from vae_jax.training.checkpoint import Checkpoints, load_run_state
+
+from . import tiny
+from .test_checkpoint import DAMAGES
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from vae_jax.training.run import only_one
+with only_one(Path(sys.argv[1])) as sign:
+    sign()
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+# TensorStore, after an error, calls an event loop that Orbax has closed.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    return loop.train(tiny.run_of(tmp_path_factory.mktemp("whole") / "run"), tiny.dataset_of())
+
+
+def wait_for(path):
+    while not path.exists():
+        time.sleep(0.01)
+
+
+def assert_same(result, expected):
+    assert tiny.bits(result.state) == tiny.bits(expected.state)
+    assert tiny.without_seconds(result.epochs) == tiny.without_seconds(expected.epochs)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("every", [None, 2], ids=["whole epochs", "within one"])
+def test_a_resume_falls_back_to_the_checkpoint_before_a_damaged_one_and_says_so(
+    tmp_path, damage, every, uninterrupted, capsys
+):
+    run = tiny.run_of(tmp_path / "run", epochs=2)
+    loop.train(run, tiny.dataset_of(), checkpoint_every=every)
+    *_, before, last = sorted(int(p.name) for p in run.checkpoints.iterdir())
+    DAMAGES[damage](run.checkpoints / str(last))
+    more = tiny.run_of(tmp_path / "run", epochs=3)
+    capsys.readouterr()
+    assert_same(loop.train(more, tiny.dataset_of(), resume=True), uninterrupted)
+    line, *_ = capsys.readouterr().err.splitlines()
+    assert f"checkpoint {last} is damaged" in line
+    assert line.endswith(f"going on from checkpoint {before}")
+    assert (run.checkpoints / f"damaged-{last}-1").is_dir()
+    assert int(load_run_state(run.checkpoints).step) == 9
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_an_error_that_says_so(tmp_path):
+    run = tiny.run_of(tmp_path / "run", epochs=2)
+    loop.train(run, tiny.dataset_of())
+    for folder in list(run.checkpoints.iterdir()):
+        DAMAGES["one bit"](folder)
+    with pytest.raises(RunError, match=r"cannot be resumed from: checkpoint 6 .*; checkpoint 3 "):
+        loop.train(tiny.run_of(tmp_path / "run"), tiny.dataset_of(), resume=True)
+    assert sorted(p.name for p in run.checkpoints.iterdir()) == ["3", "6"]
+
+
+def test_a_checkpoint_folder_that_vanishes_is_made_again(tmp_path, uninterrupted, capsys):
+    run = tiny.run_of(tmp_path / "run")
+
+    def vanish(epoch, _):
+        if epoch == 2:
+            wait_for(run.checkpoints / "6")
+            shutil.rmtree(run.checkpoints)
+
+    result = loop.train(run, tiny.dataset_of(), on_epoch=vanish)
+    assert_same(result, uninterrupted)
+    line = f"{run.checkpoints}: the folder has vanished; writing step 9 anew"
+    assert line in capsys.readouterr().err
+    assert int(load_run_state(run.checkpoints).step) == 9
+
+
+def test_a_run_folder_that_vanishes_ends_the_run_in_one_line(tmp_path):
+    run = tiny.run_of(tmp_path / "run")
+
+    def vanish(epoch, _):
+        if epoch == 2:
+            wait_for(run.checkpoints / "6")
+            shutil.rmtree(run.path)
+
+    with pytest.raises(RunError, match=r"metrics\.jsonl cannot be written") as caught:
+        loop.train(run, tiny.dataset_of(), on_epoch=vanish)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_ends_the_run_and_names_the_last_whole_checkpoint(
+    tmp_path, monkeypatch, uninterrupted
+):
+    run, save = tiny.run_of(tmp_path / "run"), Checkpoints._write
+
+    def full(self, step, *rest):
+        if step > 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(self, step, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "_write", full)
+        with pytest.raises(RunError, match="No space left on device") as caught:
+            loop.train(run, tiny.dataset_of())
+    assert "the last whole one is of step 3" in str(caught.value)
+    assert_same(loop.train(run, tiny.dataset_of(), resume=True), uninterrupted)
+
+
+def test_a_disk_that_fills_up_in_the_background_is_told_of_too(tmp_path, uninterrupted):
+    """For real: the process may write no file of more than a few kB."""
+    data = tiny.write_idx(tmp_path / "data")
+    arguments = ["train", "digits_ae", "--data", f"idx:{data}", "--epochs=3", "--batch-size=8"]
+    limited = (
+        "import resource, signal, sys;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "from vae_jax.cli.options import setup_jax; setup_jax();"
+        "import jax; jax.config.update('jax_enable_compilation_cache', False);"
+        "import matplotlib.pyplot;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000));"
+        "from vae_jax.cli import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", limited, *arguments, "--out", str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+    )
+    *_, line = ended.stderr.splitlines()
+    assert ended.returncode == 1
+    assert line.startswith(f"error: a checkpoint cannot be written to {tmp_path / 'run'}")
+    assert "File too large" in line
+
+
+def test_a_second_process_in_a_folder_is_refused_and_told_by_whom(tmp_path):
+    run = tiny.run_of(tmp_path / "run", epochs=1)
+    loop.train(run, tiny.dataset_of())
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run.path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(RunError, match=f"is being trained by process {holder.pid} on "):
+            loop.train(tiny.run_of(tmp_path / "run"), tiny.dataset_of(), resume=True)
+    finally:
+        holder.kill()
+        holder.communicate()
+    loop.train(tiny.run_of(tmp_path / "run"), tiny.dataset_of(), resume=True)
+
+
+def test_the_best_epochs_stay_beside_the_last(tmp_path, monkeypatch):
+    losses = {3: 5.0, 6: 1.0, 9: 4.0, 12: 2.0, 15: 3.0}
+    save = Checkpoints.save
+    monkeypatch.setattr(
+        Checkpoints,
+        "save",
+        lambda self, state, loss: save(self, state, loss=losses[int(state.step)]),
+    )
+    run = tiny.run_of(tmp_path / "run", epochs=5)
+    loop.train(run, tiny.dataset_of(), keep=1, keep_best=2)
+    assert sorted(int(p.name) for p in run.checkpoints.iterdir()) == [6, 12, 15]
+
+
+def test_minutes_make_checkpoints_too(tmp_path, monkeypatch, uninterrupted):
+    from vae_jax.training import whole_epochs
+
+    monkeypatch.setattr(whole_epochs, "_FIRST_CALL", 1)
+    monkeypatch.setattr(whole_epochs, "LONGEST_CALL", 1)
+    run = tiny.run_of(tmp_path / "run")
+    result = loop.train(run, tiny.dataset_of(), checkpoint_minutes=1e-9, keep=99)
+    assert sorted(int(p.name) for p in run.checkpoints.iterdir()) == list(range(1, 10))
+    assert_same(result, uninterrupted)
+
+
+def test_a_run_folder_on_a_system_without_locks_still_trains(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "fcntl", None)
+    run = tiny.run_of(tmp_path / "run", epochs=1)
+    assert int(loop.train(run, tiny.dataset_of()).state.step) == 3
+    assert not Path(run.path / ".lock").exists()

@@ -1,0 +1,85 @@
+"""What is said of a step whose loss or gradient is not finite: which term, which layer, how large.
+
+The state before the step is at hand, and so are its batch and noise, which are functions of the
+step; the step is taken again with every layer watched.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.layers import BatchNorm, Conv, ConvTranspose, Dense
+from vae_jax.objectives import Batch, Loss
+from vae_jax.training.state import TrainState
+from vae_jax.training.step import Inputs
+from vae_jax.typing import Key
+
+_LAYERS = (Conv, ConvTranspose, Dense, BatchNorm)
+
+
+def why_not_finite(loss: Loss, inputs: Inputs, state: TrainState, batch: Batch, key: Key) -> str:
+    """What is not finite at a step, in a phrase.
+
+    Args:
+        loss: of ``make_loss``.
+        inputs: of ``make_inputs``.
+        state: before the step.
+        batch: the whole batch, as stored.
+        key: of the run.
+    """
+
+    def watched(params: Any) -> Any:
+        """The loss, and the largest size of what each layer puts out, in the order of the calls."""
+        sizes: dict[str, Any] = {}
+
+        def watch(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+            output, layer = call(*args, **kwargs), context.module
+            if isinstance(layer, _LAYERS) and context.method_name == "__call__":
+                sizes[".".join(layer.path)] = jnp.abs(output).max()
+            return output
+
+        given, noise = inputs(batch, state.step, key)
+        with nn.intercept_methods(watch):
+            total, (metrics, _) = loss(params, state.batch_stats, given, noise, step=state.step)
+        return total, (metrics, sizes)
+
+    take = jax.jit(jax.value_and_grad(watched, has_aux=True))
+    (_, (metrics, sizes)), grads = jax.device_get(take(state.params))
+    return _terms(metrics) + _layer(sizes) + _gradient(grads)
+
+
+def _terms(metrics: dict[str, Any]) -> str:
+    wrong = [f"{name} is {value}" for name, value in metrics.items() if not np.isfinite(value)]
+    named = [text for text in wrong if not text.startswith("loss ")]
+    if wrong:
+        return " and ".join(named or wrong).replace("_", " ")
+    return f"the loss is {metrics['loss']:.4g}, but its gradient is not finite"
+
+
+def _layer(sizes: dict[str, Any]) -> str:
+    """The first layer that is not finite, or else the one that puts out the largest number."""
+    if not sizes:
+        return ""
+    for name, size in sizes.items():
+        if not np.isfinite(size):
+            return f"; the first layer that is not finite is {name} ({size})"
+    name = max(sizes, key=lambda layer: sizes[layer])
+    return f"; the largest pre-activation is {sizes[name]:.4g}, of {name}"
+
+
+def _gradient(grads: Any) -> str:
+    leaves = jax.tree_util.tree_leaves_with_path(grads)
+    wrong = [
+        jax.tree_util.keystr(path, simple=True, separator=".")
+        for path, leaf in leaves
+        if not np.isfinite(leaf).all()
+    ]
+    if not wrong:
+        return ""
+    more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return f"; the gradient is not finite for {wrong[0]}{more}"

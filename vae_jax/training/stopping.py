@@ -1,0 +1,60 @@
+"""The end that is asked for: SIGTERM of a scheduler, SIGINT of a person.
+
+The first one is written down, and the training loop saves and ends at its next opportunity. A
+second SIGINT ends the process at once; what was saved before stays whole, since a checkpoint gets
+its name only when it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+from vae_jax.errors import RunError
+
+EXIT_STATUS = 75  # sysexits.h: a temporary failure, to be tried again
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StoppedError(RunError):
+    """A run was asked to stop, and did, saved."""
+
+    exit_status = EXIT_STATUS
+
+
+@contextlib.contextmanager
+def catching_signals() -> Iterator[Callable[[], str | None]]:
+    """Inside, SIGTERM and the first SIGINT do no more than to be known of.
+
+    Yields:
+        A function that returns the name of the signal that came first, or None.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None  # Python lets no other thread see to signals
+        return
+    came: list[str] = []
+
+    def handle(number: int, frame: object) -> None:
+        if came and number == signal.SIGINT:
+            for child in multiprocessing.active_children():
+                child.kill()
+            os.write(2, b"stopped at once; what was saved before stays\n")
+            os._exit(128 + signal.SIGINT)
+        if not came:
+            came.append(signal.Signals(number).name)
+            again = ", again to stop at once" if number == signal.SIGINT else ""
+            os.write(2, f"{came[0]}: saving, then stopping{again}\n".encode())
+
+    heard = [n for n in _SIGNALS if signal.getsignal(n) != signal.SIG_IGN]  # as under nohup
+    before = {number: signal.signal(number, handle) for number in heard}
+    try:
+        yield lambda: came[0] if came else None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        sys.stderr.flush()

@@ -1,0 +1,215 @@
+"""An epoch of a run: its steps, the sums of their metrics, and the checkpoints within it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from vae_jax.corruption import parse_corruption
+from vae_jax.data import Dataset, batch_rows, num_batches
+from vae_jax.errors import RunError
+from vae_jax.models import get_spec
+from vae_jax.objectives import make_loss
+from vae_jax.training import run as run_folder
+from vae_jax.training.checkpoint import Checkpoints
+from vae_jax.training.compile_time import compile_seconds
+from vae_jax.training.epoch import LONGEST_CALL, EpochSteps, stays_on_device
+from vae_jax.training.guards import why_not_finite
+from vae_jax.training.hosts import agree, is_main
+from vae_jax.training.parallel import Parallel
+from vae_jax.training.progress import Progress
+from vae_jax.training.run import Run
+from vae_jax.training.state import TrainState
+from vae_jax.training.step import make_inputs
+from vae_jax.training.stopping import StoppedError
+
+_FIRST_CALL = 8  # steps handed to the device before the host waits; then more, for as long as this:
+_SECONDS_A_CALL = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a person may choose of a run without changing what it computes.
+
+    Attributes:
+        checkpoint_every: steps between checkpoints within an epoch; None: only after each epoch.
+        checkpoint_minutes: minutes after which one is written too; None: never.
+        keep: how many of the last checkpoints stay.
+        keep_best: how many, beside them, of those of the epochs with the lowest loss.
+        on_nonfinite: ``stop`` at the first step whose loss or gradient is not finite, or ``skip``
+            its update.
+        skip_limit: how many may be skipped in the run's life.
+        stop: says why to stop, or None; ``stopping.catching_signals`` gives one.
+    """
+
+    checkpoint_every: int | None = None
+    checkpoint_minutes: float | int | None = None
+    keep: int = 2
+    keep_best: int = 0
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    skip_limit: int = 10
+    stop: Callable[[], str | None] = lambda: None
+
+
+class WholeEpochs:
+    """The epochs of a run."""
+
+    def __init__(
+        self,
+        run: Run,
+        dataset: Dataset,
+        model: Any,
+        optimizer: Any,
+        key: Any,
+        checkpoints: Checkpoints,
+        parallel: Parallel,
+        options: Options,
+    ):
+        spec, recipe = get_spec(run.model), run.recipe
+        self._run, self._dataset, self._key = run, dataset, key
+        self._checkpoints, self._parallel, self._options = checkpoints, parallel, options
+        self.stopping = False
+        skipped = sum(r.get("skipped", 0) for r in run_folder.read_metrics(run))
+        self._skipped = agree(False, False, skipped)[2]
+        self._saved_at = time.monotonic()
+        settings: dict[str, Any] = {
+            "latent_size": model.latent_size if spec.variational else None,
+            "pixel_range": spec.pixel_range,
+            "num_classes": spec.num_classes,
+            "corruption": None if recipe.corrupt == "none" else parse_corruption(recipe.corrupt),
+            "noise_scale": recipe.noise,
+        }
+        self._inputs = make_inputs(**settings)
+        self._loss = make_loss(run.model, recipe=recipe, **run.hyper)
+        self._steps = EpochSteps(
+            self._loss,
+            optimizer,
+            dataset.train,
+            recipe,
+            takes_label=spec.num_classes > 0,
+            key=key,
+            resident=stays_on_device(model, dataset.train),
+            parallel=parallel,
+            on_nonfinite=options.on_nonfinite,
+            **settings,
+        )
+
+    def close(self) -> None:
+        """Stops the thread that fetches batches."""
+        self._steps.close()
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Adds a line to ``metrics.jsonl``, on host 0."""
+        if is_main():
+            run_folder.append_metrics(self._run, record)
+
+    def stopped(self, state: TrainState) -> StoppedError:
+        """The error that ends a run which was asked to stop, and is saved."""
+        return StoppedError(
+            f"stopped by {self._options.stop() or 'another host'}, saved at step "
+            f"{self._parallel.step_of(state)}; go on with --resume: vae-jax train "
+            f"{self._run.model} --resume --out {self._run.path}"
+        )
+
+    def run(
+        self, epoch: int, state: TrainState, start: int, totals: dict[str, Any]
+    ) -> tuple[TrainState, dict[str, Any]]:
+        """The batches of an epoch from number ``start`` on; ``totals`` are the sums before it.
+
+        Raises:
+            RunError: a step is not finite, or more were skipped than may be.
+            StoppedError: within the epoch, the state being saved.
+        """
+        recipe = self._run.recipe
+        num_steps = num_batches(len(self._dataset.train), recipe.batch_size, recipe.drop_remainder)
+        before = (epoch - 1) * num_steps
+        started, compiling = time.perf_counter(), compile_seconds()
+        progress = Progress(epoch, num_steps, start)
+        every = self._options.checkpoint_every or num_steps
+        index, count = start, _FIRST_CALL
+        while index < num_steps:
+            count = min(count, num_steps - index, every - index % every)
+            called = time.perf_counter()
+            state, metrics = self._steps.run(state, epoch, index, count)
+            self._add(totals, metrics, state, epoch, index)
+            index += count
+            progress.update(index, totals["loss"] / index)
+            if time.perf_counter() - called < _SECONDS_A_CALL / 2:
+                count = min(2 * count, LONGEST_CALL)
+            due = index % every == 0 or self._minutes_are_up()
+            self.stopping, due, count = agree(self._options.stop() is not None, due, count)
+            if (due or self.stopping) and index < num_steps:
+                self._checkpoints.save(state, totals=totals)
+                self._saved_at = time.monotonic()
+                if self.stopping:
+                    raise self.stopped(state)
+        progress.close()
+        self._saved_at = time.monotonic()  # the loop saves
+        scale = num_steps if recipe.epoch_loss == "mean" else 1
+        skipped = {"skipped": totals.pop("skipped")} if "skipped" in totals else {}
+        names = ["loss", *(name for name in totals if name != "loss")]
+        record: dict[str, Any] = {"epoch": epoch, "step": before + num_steps}
+        record |= {name: totals[name] / scale for name in names} | skipped
+        record["seconds"] = round(time.perf_counter() - started, 3)
+        record["compile_seconds"] = round(compile_seconds() - compiling, 3)
+        if is_main():
+            progress.report(record)
+        return state, record
+
+    def _minutes_are_up(self) -> bool:
+        minutes = self._options.checkpoint_minutes
+        return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
+
+    def _add(
+        self, totals: dict[str, Any], metrics: Any, state: TrainState, epoch: int, index: int
+    ) -> None:
+        """Adds the metrics of steps, the first of them number ``index``, to the epoch's sums."""
+        finite = metrics["finite"]
+        for name, values in metrics.items():
+            if name not in ("finite", "going"):
+                # One after another: the sum does not depend on how steps are joined in calls.
+                totals[name] = sum(values[finite].tolist(), totals.get(name, 0.0))
+        bad = index + np.flatnonzero(~finite)
+        if not len(bad):
+            return
+        if self._options.on_nonfinite == "stop":
+            raise RunError(self._why(state, epoch, int(bad[0])))
+        totals["skipped"] = totals.get("skipped", 0) + len(bad)
+        self._skipped += len(bad)
+        if self._skipped > self._options.skip_limit:
+            raise RunError(
+                f"{self._run.path} has skipped {self._skipped} steps whose loss or gradient is not "
+                f"finite, the last of them batch {bad[-1] + 1} of epoch {epoch}; --skip-limit "
+                f"allows {self._options.skip_limit}; try a lower --learning-rate, or --clip-norm"
+            )
+
+    def _why(self, state: TrainState, epoch: int, index: int) -> str:
+        recipe, split = self._run.recipe, self._dataset.train
+        rows, mask = batch_rows(
+            len(split),
+            recipe.batch_size,
+            recipe.seed,
+            epoch,
+            recipe.drop_remainder,
+            self._parallel.width(recipe.batch_size, recipe.batch_norm_groups),
+        )
+        batch = {"image": split.images[rows[index]], "label": split.labels[rows[index]]}
+        if mask is not None:
+            batch["mask"] = mask[index]
+        state = TrainState(*self._parallel.on_one(state))
+        why = why_not_finite(self._loss, self._inputs, state, batch, self._key)
+        kept = self._checkpoints.latest_step
+        saved = (
+            "no checkpoint was saved before it"
+            if kept is None
+            else (f"checkpoint {kept}, before it, is kept")
+        )
+        return (
+            f"step {int(state.step) + 1} (batch {index + 1} of epoch {epoch}) is not finite: {why};"
+            f" {saved}; try another run with a lower --learning-rate or --clip-norm 1, or leave "
+            "such steps out with --on-nonfinite skip"
+        )
