@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from vae_jax import errors
 from vae_jax.convert.names import strip_wrappers
 from vae_jax.convert.pdparams import parameter_names, read_pdparams
 from vae_jax.convert.safetensors import read_safetensors
@@ -25,7 +26,6 @@ from vae_jax.convert.torch_legacy import MAGIC_BYTES, read_torch_legacy
 from vae_jax.convert.torch_zip import read_torch_zip
 from vae_jax.errors import CheckpointError
 
-MAX_MESSAGE = 1500
 _HEAD = 512
 
 
@@ -205,9 +205,5 @@ def _is_text(head: bytes) -> bool:
 
 
 def one_line(path: str | os.PathLike[str], message: str) -> str:
-    """The path and the message, without what would break a line or a terminal."""
-    text = "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
-        for letter in f"{os.fspath(path)!s:.500}: {message}"[: MAX_MESSAGE + 500]
-    )
-    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 3] + "..."
+    """The path and the message, as `errors.one_line` makes them printable."""
+    return errors.one_line(f"{os.fspath(path)!s:.500}: {message}")
