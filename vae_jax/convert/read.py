@@ -9,6 +9,7 @@ containers with `Tensor` leaves.
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import os
 import stat
@@ -27,6 +28,8 @@ from vae_jax.convert.torch_zip import read_torch_zip
 from vae_jax.errors import CheckpointError
 
 _HEAD = 512
+MAX_TIMES = 8  # as many bytes as the file's own, of tensors that share or repeat them
+MAX_REPEATED_BYTES = 32 << 20  # and these
 
 
 def read_checkpoint(
@@ -72,8 +75,16 @@ def read_as_named(path: str | os.PathLike[str], *, key: str | None = None) -> di
         CheckpointError: as `read_checkpoint`, without the path.
     """
     with _our_errors():
-        root = read_root(path)
-        return {name: tensor.array() for name, tensor in choose_state_dict(root, key).items()}
+        data = _map_file(path)
+        tensors = choose_state_dict(_find_reader(data)(data), key)
+        # Whoever copies them takes what they say, not what the file holds.
+        size = sum(math.prod(t.shape) * t.dtype.itemsize for t in tensors.values())
+        if size > MAX_REPEATED_BYTES + MAX_TIMES * len(data):
+            raise CheckpointError(
+                f"has {len(data)} bytes, and its tensors {size}, most of them the same again: "
+                "refused; save clones of the tensors"
+            )
+        return {name: tensor.array() for name, tensor in tensors.items()}
 
 
 def read_root(path: str | os.PathLike[str]) -> Any:
