@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_jax.errors import UserError
-from vae_jax.recipe import Recipe
+from vae_jax.recipe import Recipe, chosen_images
 from vae_jax.spec import ModelSpec, Reference, Rule
 
 RECIPE = Recipe(data="digits", epochs=1, batch_size=2, learning_rate=0.1)
@@ -161,3 +161,11 @@ def test_a_flattened_image_meets_its_dense_layer_in_either_memory_order(block, s
     np.testing.assert_array_equal(actual, expected)
     bias = Rule("b", ("params", "b"), None, (0, block))
     np.testing.assert_array_equal(bias.to_target(image.reshape(-1)), channels_last)
+
+
+@pytest.mark.parametrize("text", ["5,", "-1", "٣", "1e3", "9" * 5000, "5\n,x", ""])
+def test_numbers_of_images_that_are_none_are_refused_in_one_line(text):
+    with pytest.raises(UserError, match="expected all, or numbers from 0 such as 5,25") as caught:
+        chosen_images(text)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 300

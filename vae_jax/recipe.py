@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from vae_jax.errors import UserError
 
+_MAX_DIGITS = 12  # Python refuses to read numbers of thousands
 _KINDS: dict[str, tuple[Any, str]] = {
     "int": (int, "a whole number"),
     "float": (int | float, "a number"),
@@ -153,8 +154,8 @@ def chosen_images(text: str) -> list[int] | None:
     if text == "all":
         return None
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isascii() and part.isdigit() for part in parts):
-        raise UserError(f"images is {text!r}; expected all, or numbers from 0 such as 5,25")
+    if not all(part.isascii() and part.isdigit() and len(part) <= _MAX_DIGITS for part in parts):
+        raise UserError(f"images is {text!r:.200}; expected all, or numbers from 0 such as 5,25")
     return [int(part) for part in parts]
 
 

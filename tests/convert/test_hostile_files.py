@@ -179,6 +179,29 @@ def test_a_safetensors_header_that_lies_is_refused(tmp_path, content):
     refusal(tmp_path, content)
 
 
+# --- tensors that repeat ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(2_000_000,), (50_000, 700), (1 << 31,)])
+def test_a_number_repeated_to_a_large_tensor_is_refused(tmp_path, shape):
+    assert "too large" in refusal(tmp_path, saved({"w": torch.zeros(1).expand(shape)}))
+
+
+def test_many_tensors_that_repeat_the_same_numbers_are_refused(tmp_path):
+    shared = torch.zeros(1).expand(1_000_000)
+    few = {f"{n}": shared for n in range(8)}
+    (tmp_path / "few.pth").write_bytes(saved(few))
+    assert len(read_checkpoint(tmp_path / "few.pth")) == 8
+    assert "the same again" in refusal(tmp_path, saved({f"{n}": shared for n in range(20)}))
+
+
+def test_tensors_that_share_a_storage_are_read(tmp_path):
+    flat = torch.arange(10_000_000, dtype=torch.int8)
+    (tmp_path / "a.pth").write_bytes(saved({f"{n}": flat[n:] for n in range(7)}))
+    found = read_checkpoint(tmp_path / "a.pth")
+    assert all(np.array_equal(found[f"{n}"], flat[n:]) for n in range(7))
+
+
 # --- damage -------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,7 @@
 """Every tensor is accounted for, both ways, and the way back is exact."""
 
+import time
+
 import jax
 import ml_dtypes
 import numpy as np
@@ -190,3 +192,19 @@ def test_rules_name_each_source_once():
     for name in vae_jax.MODELS:
         sources = [rule.source for rule in rules_of(name)]
         assert len(sources) == len(set(sources))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"encoder.layer.{number}.weight" for number in range(20_000)],
+        [*(f"encoder.{number}.weight" for number in range(300)), "fc_mu.bias"],
+    ],
+)
+def test_a_file_of_very_many_other_tensors_is_refused_soon(names):
+    tensors = {name: np.zeros((1, 1, 1, 1), np.float32) for name in names}
+    begin = time.process_time()
+    with pytest.raises(CheckpointError, match=f"0 of its {len(names)} tensors") as caught:
+        vae_jax.import_weights("face_vae", tensors)
+    assert time.process_time() - begin < 10
+    assert str(caught.value).isprintable()

@@ -66,6 +66,31 @@ def test_a_pickle_that_calls_something_is_refused_and_nothing_runs(tmp_path, cal
     assert not canary.exists()
 
 
+def colliding_tuples(count):
+    """Opcodes of pairs of numbers that all have the same hash.
+
+    CPython joins the hashes of a tuple's parts by sums, products and rotations, which can be
+    undone: for any first number there is a second that leads to the hash that is wanted.
+    """
+    first, second, fifth = 11400714785074694791, 14029467366897019727, 2870177450012600261
+    whole, modulus, found = (1 << 64) - 1, (1 << 61) - 1, []
+    wanted = 12345 - (2 ^ fifth ^ 3527539) & whole
+    middle = wanted * pow(first, -1, 1 << 64) & whole
+    middle = (middle >> 31 | middle << 33) & whole
+    for number in range(1, 20 * count):
+        start = fifth + number * second & whole
+        start = (start << 31 | start >> 33) * first & whole
+        other = (middle - start) * pow(second, -1, 1 << 64) & whole
+        if other < modulus and len(found) < count:  # the integers that are their own hashes
+            found.append((number, other))
+    assert len(found) == count
+    assert len({hash(pair) for pair in found}) == 1
+    return [b"".join(b"\x8a\x09" + n.to_bytes(9, "little") for n in p) + b"\x86" for p in found]
+
+
+TUPLES = colliding_tuples(20_000)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -110,6 +135,12 @@ def test_a_pickle_that_calls_something_is_refused_and_nothing_runs(tmp_path, cal
             id="one long name copied many times",
         ),
         pytest.param(b"\x80\x02}]Ns.", id="unhashable key"),
+        pytest.param(b"\x80\x02}(" + b"N".join(TUPLES) + b"Nu.", id="keys whose hashes collide"),
+        pytest.param(b"\x80\x04\x8f(" + b"".join(TUPLES) + b"\x90.", id="a set of them"),
+        pytest.param(
+            b"\x80\x02ccollections\nOrderedDict\n](" + b"N\x86".join(TUPLES) + b"N\x86e\x85R.",
+            id="an ordered dict of them",
+        ),
         pytest.param(b"\x80\x02" + b"s.", id="empty stack"),
         pytest.param(b"\x80\x02t.", id="no mark"),
         pytest.param(b"\x80\x02h\x05.", id="unknown memo"),

@@ -35,6 +35,8 @@ def test_values_follow_the_pictures_not_the_lines(tmp_path):
         ("file,hat\na/1.png,yes\n", "no line of 'b/2.png'"),
         ("file,hat\na/1.png,yes\na/1.png,no\n", "two lines of 'a/1.png'"),
         ("file,hat\na/1.png\n", "has 1 fields, expected 2"),
+        ("file,hat\na/1.png," + "x" * 2000 + "\n", "a field of 2000 letters, expected 1000"),
+        ("file,hat\n" + "y" * 2000 + "\n", "yyy has 1 fields"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_in_one_line(tmp_path, text, message):

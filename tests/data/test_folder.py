@@ -7,6 +7,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from vae_jax.data import folder as folder_module
 from vae_jax.data import open_dataset
 from vae_jax.data.folder import list_pictures
 from vae_jax.errors import DataError
@@ -70,6 +71,35 @@ def test_a_link_that_leads_back_is_followed_once(tmp_path):
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     found = names_of(tmp_path)
     assert found == [os.path.join("a", "1.png")]
+
+
+def test_a_folder_named_like_a_picture_is_a_folder(tmp_path):
+    paint(tmp_path / "a.png" / "b.jpg" / "1 ü.png")
+    assert names_of(tmp_path) == [os.path.join("a.png", "b.jpg", "1 ü.png")]
+
+
+def test_a_link_to_itself_is_named(tmp_path):
+    paint(tmp_path / "a" / "1.png")
+    (tmp_path / "a" / "2.png").symlink_to("2.png")
+    with pytest.raises(DataError, match=r"cannot be listed.*2\.png"):
+        names_of(tmp_path)
+
+
+def test_links_that_make_endless_ways_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_module, "MAX_FOLDERS", 500)
+    paint(tmp_path / "a" / "1.png")
+    for number in range(30):
+        (tmp_path / f"{number}").mkdir()
+        for link in "xy":
+            (tmp_path / f"{number}" / link).symlink_to(tmp_path / f"{number + 1}")
+    with pytest.raises(DataError, match="class folder '0' holds more than 500 folders"):
+        names_of(tmp_path)
+
+
+def test_folders_of_endless_depth_are_refused(tmp_path):
+    os.makedirs(tmp_path / ("a/" * 200))
+    with pytest.raises(DataError, match="has folders over 32 deep"):
+        names_of(tmp_path)
 
 
 def test_a_folder_without_class_folders_is_refused(tmp_path):

@@ -1,5 +1,7 @@
 """Expressions of groups: what they weigh, and where a wrong one is wrong."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -115,3 +117,16 @@ def test_only_what_an_expression_reads_back_is_a_group_name():
         assert parse_expression(name, [name]) == {name: 1.0}
     for name in ("", "2a", "a-b", "a b", "a.b"):
         assert not is_group_name(name)
+
+
+def test_a_very_long_expression_takes_no_time():
+    begin = time.process_time()
+    assert parse_expression("a" + " + a" * 100_000, ["a"]) == {"a": 100_001.0}
+    assert time.process_time() - begin < 10
+
+
+@pytest.mark.parametrize("text", ["x" * 5000, "9" * 5000, "a" + " " * 5000 + "b"])
+def test_an_error_quotes_little_of_a_long_text(text):
+    with pytest.raises(UserError, match="column") as caught:
+        parse_expression(text, ["a"])
+    assert len(str(caught.value)) < 400

@@ -151,6 +151,54 @@ def test_what_is_no_bundle_of_this_version_is_refused():
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"steps": 10**9},
+        {"steps": True},
+        {"batch_size": 10**9},
+        {"batch_size": 0},
+        {"seed": -1},
+        {"seed": "0"},
+        {"hyper": {"latent_size": 10**9}},
+        {"hyper": {"latent_size": [2, 3]}},
+        {"hyper": []},
+        {"weights_sha256": 5},
+        {"weights_from_seed": "no"},
+        {"framework": None},
+        {"model": []},
+        {"layouts": [[["w", -1]]]},
+        {"layouts": [[["w", 2.0]]]},
+        {"layouts": [5]},
+        {"observations": [[1, 2, 3]]},
+        {"observations": [["weights", 0, 10**6]]},
+        {"observations": [["weights", 0, -1]]},
+        {"observations": {}},
+        {"layouts": [[["w", 0]] * 2000], "observations": [["weights", 0, 0]] * 2000},
+    ],
+    ids=range(21),
+)
+def test_a_bundle_that_asks_for_more_than_it_records_is_refused(lie):
+    with pytest.raises(CheckpointError, match="or damaged: make one with") as caught:
+        check_bundle(shipped("digits_ae", **lie))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"metadata": np.broadcast_to(np.uint8(32), 1 << 31)},
+        {"metadata": np.frombuffer(b"[" * 100_000, np.uint8)},
+        {"values": np.broadcast_to(0.0, 1 << 31)},
+        {"values": np.zeros(3, np.complex64)},
+    ],
+    ids=range(4),
+)
+def test_a_bundle_of_endless_or_other_arrays_is_refused(lie):
+    with pytest.raises(CheckpointError, match="or damaged: make one with"):
+        check_bundle(shipped("digits_ae") | lie)
+
+
 def test_a_bundle_without_a_precision_does_not_judge_it():
     other = {k: v for k, v in shipped("digits_ae").items() if k != "tf32"}
     with pytest.raises(CheckpointError, match="no parity bundle of this version, or damaged"):

@@ -32,7 +32,7 @@ from vae_jax.latents import (
 from vae_jax.training.step import scale_pixels
 from vae_jax.typing import AnyArray
 
-_NUMBERS = re.compile(r"[+-]?\d+(\s*,\s*[+-]?\d+)*")
+_NUMBERS = re.compile(r"[+-]?[0-9]{1,12}(\s*,\s*[+-]?[0-9]{1,12})*")
 FORMS = (
     "image numbers (0,3,-5), picture files or folders (a.png,more/) or attributes "
     "(attr:glasses=yes)"

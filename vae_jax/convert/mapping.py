@@ -19,6 +19,7 @@ from vae_jax.spec import Rule
 from vae_jax.typing import Tensors, Variables
 
 Path = tuple[str, ...]
+_COMPARED = 100  # names of a file that are held against a missing one: each pair takes time
 
 
 def import_weights(name: str, tensors: Mapping[str, Any], **hyper: Any) -> Variables:
@@ -134,7 +135,7 @@ def _problems(rules, shapes, found: Tensors) -> list[str]:
     extra = [name for name in found if name not in expected]
     problems = []
     for name in absent:
-        near = difflib.get_close_matches(name, extra, 1)
+        near = difflib.get_close_matches(name, extra[:_COMPARED], 1)
         problems.append(f"missing {name}" + (f" (the file has {near[0]})" if near else ""))
     problems += [f"unexpected {name} {found[name].shape}" for name in extra]
     for name, rule in expected.items():

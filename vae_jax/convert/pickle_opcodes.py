@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from vae_jax.convert.pickle_values import check_key
-
 STOP = ord(".")
 """The opcode that ends a pickle."""
 
@@ -63,7 +61,7 @@ STEPS: Mapping[int, Callable[[Any], Any]] = {
         "u": lambda m: m.set_items(m.since_mark()),
         "\x8f": lambda m: m.push_container(set()),
         "\x90": lambda m: m.add_items(m.since_mark()),
-        "\x91": lambda m: m.push_container(frozenset(map(check_key, m.since_mark()))),
+        "\x91": lambda m: m.push_container(frozenset(map(m.key, m.since_mark()))),
         # globals and what is made of them
         "c": lambda m: m.push(m.find_global(m.line(), m.line())),
         "\x93": lambda m: m.stack_global(),

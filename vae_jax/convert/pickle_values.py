@@ -84,13 +84,23 @@ class Block:
 
 @no_type_check
 def check_key(key: Any) -> Any:
-    """Return `key` if it is plain: hashing nested tuples or huge integers can take for ever."""
+    """Return `key` if it is plain: hashing nested tuples or huge integers can take for ever.
+
+    The hashes of tuples can be made to collide: who takes many of them must count them.
+    """
     if type(key) is tuple:
         for part in key:
-            if type(part) is tuple:
-                raise ValueError("a dict key is a nested tuple")
-            check_key(part)
-    elif type(key) is int:
+            check_simple_key(part)
+        return key
+    return check_simple_key(key)
+
+
+@no_type_check
+def check_simple_key(key: Any) -> Any:
+    """Return `key` if it is plain and no tuple."""
+    if type(key) is tuple:
+        raise ValueError("a tuple inside a dict key, or as a key where none is expected")
+    if type(key) is int:
         if not -(1 << 63) <= key < 1 << 64:
             raise ValueError("a dict key is an integer beyond 64 bits")
     elif key is not None and type(key) not in (str, float, bool, bytes):

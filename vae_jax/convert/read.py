@@ -9,6 +9,7 @@ containers with `Tensor` leaves.
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import os
 import stat
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from vae_jax import errors
 from vae_jax.convert.names import strip_wrappers
 from vae_jax.convert.pdparams import parameter_names, read_pdparams
 from vae_jax.convert.safetensors import read_safetensors
@@ -25,8 +27,9 @@ from vae_jax.convert.torch_legacy import MAGIC_BYTES, read_torch_legacy
 from vae_jax.convert.torch_zip import read_torch_zip
 from vae_jax.errors import CheckpointError
 
-MAX_MESSAGE = 1500
 _HEAD = 512
+MAX_TIMES = 8  # as many bytes as the file's own, of tensors that share or repeat them
+MAX_REPEATED_BYTES = 32 << 20  # and these
 
 
 def read_checkpoint(
@@ -72,8 +75,16 @@ def read_as_named(path: str | os.PathLike[str], *, key: str | None = None) -> di
         CheckpointError: as `read_checkpoint`, without the path.
     """
     with _our_errors():
-        root = read_root(path)
-        return {name: tensor.array() for name, tensor in choose_state_dict(root, key).items()}
+        data = _map_file(path)
+        tensors = choose_state_dict(_find_reader(data)(data), key)
+        # Whoever copies them takes what they say, not what the file holds.
+        size = sum(math.prod(t.shape) * t.dtype.itemsize for t in tensors.values())
+        if size > MAX_REPEATED_BYTES + MAX_TIMES * len(data):
+            raise CheckpointError(
+                f"has {len(data)} bytes, and its tensors {size}, most of them the same again: "
+                "refused; save clones of the tensors"
+            )
+        return {name: tensor.array() for name, tensor in tensors.items()}
 
 
 def read_root(path: str | os.PathLike[str]) -> Any:
@@ -205,9 +216,5 @@ def _is_text(head: bytes) -> bool:
 
 
 def one_line(path: str | os.PathLike[str], message: str) -> str:
-    """The path and the message, without what would break a line or a terminal."""
-    text = "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
-        for letter in f"{os.fspath(path)!s:.500}: {message}"[: MAX_MESSAGE + 500]
-    )
-    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 3] + "..."
+    """The path and the message, as `errors.one_line` makes them printable."""
+    return errors.one_line(f"{os.fspath(path)!s:.500}: {message}")

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from vae_jax.convert.pickle_values import Construct, RecordType, check_key
+from vae_jax.convert.pickle_values import Construct, RecordType, check_simple_key
 from vae_jax.convert.torch_tensors import DTYPES, StorageView, Tensor, make_tensor
 from vae_jax.errors import CheckpointError
 
@@ -111,7 +111,7 @@ def _rebuild_subclass(function, _kind, arguments, _state):
 
 def _dict(items: Any = ()) -> dict:
     pairs = items.items() if type(items) is dict else items
-    return {check_key(key): value for key, value in pairs}
+    return {check_simple_key(key): value for key, value in pairs}
 
 
 def _defaultdict(_factory: Any = None) -> dict:
@@ -119,7 +119,7 @@ def _defaultdict(_factory: Any = None) -> dict:
 
 
 def _set(items: Any = ()) -> set:
-    return set(map(check_key, items))
+    return set(map(check_simple_key, items))
 
 
 def _size(sizes: Any = ()) -> tuple:

@@ -18,7 +18,7 @@ import numpy as np
 from vae_jax.errors import CheckpointError
 
 MAX_AXES = 64
-MAX_REPEATED = 1 << 31  # elements of a tensor that is larger than its storage (stride 0)
+MAX_REPEATED = 1 << 20  # elements of a tensor that is larger than its storage (stride 0)
 
 DTYPES: dict[str, np.dtype] = {
     name: np.dtype(kind)

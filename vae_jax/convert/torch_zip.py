@@ -25,8 +25,8 @@ MAX_NAME = 1024
 
 _CLASS = re.compile(
     r"^class (\w+)\(Module\):\n"
-    r"  __parameters__ = \[([^\]]*)\]\n"
-    r"(?:  __buffers__ = (\[[^\]]*\])\n)?",
+    r"  __parameters__ = \[([^\]\n]*)\]\n"  # on one line: else a search for each class is endless
+    r"(?:  __buffers__ = (\[[^\]\n]*\])\n)?",
     re.MULTILINE,
 )
 _QUOTED = re.compile(r'"([^"]*)"')

@@ -28,6 +28,7 @@ MAX_BYTES = 64 << 20  # a state dict of 10,000 tensors takes 1 MB, 320,000 steps
 MAX_OPCODES = 1_000_000  # about a third of a second
 MAX_CONTAINERS = 250_000  # an empty set costs one byte in the file and 216 in memory
 MAX_NAME = 1024  # of a global
+MAX_TUPLE_KEYS = 1000  # their hashes can be made to collide: n of them cost n * n comparisons
 _WEIGHTS = {str: 1, list: 100, tuple: 100, dict: 100, set: 100}  # bytes an item, about
 
 
@@ -87,6 +88,7 @@ class _Machine:
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.containers = 0
+        self.tuple_keys = 0
         self.copied = 0
 
     def run(self) -> Any:
@@ -182,13 +184,23 @@ class _Machine:
     def set_items(self, items: list[Any]) -> None:
         target = self.top(dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
-            target[check_key(key)] = value
+            target[self.key(key)] = value
+
+    def key(self, key: Any) -> Any:
+        if type(key) is tuple:
+            self.tuple_keys += 1
+        if self.tuple_keys > MAX_TUPLE_KEYS:
+            raise CheckpointError(
+                f"its pickle has more than {MAX_TUPLE_KEYS} tuples as keys: refused; "
+                "save the state dict alone"
+            )
+        return check_key(key)
 
     def extend(self, items: list[Any]) -> None:
         self.top(list).extend(items)
 
     def add_items(self, items: list[Any]) -> None:
-        self.top(set).update(map(check_key, items))
+        self.top(set).update(map(self.key, items))
 
     def reduce(self) -> None:
         function, arguments = self.last(2)

@@ -15,6 +15,7 @@ import numpy as np
 from vae_jax.errors import DataError
 
 ATTRIBUTES_FILE = "attributes.csv"
+MAX_TEXT = 1000  # letters: an array of texts takes as much for each as for the longest
 Columns = Mapping[str, np.ndarray]
 """A column's name -> its values [N]: text, or float64 with NaN where there is none."""
 
@@ -26,7 +27,7 @@ def read_attributes(source: str, folder: pathlib.Path, names: Sequence[str]) -> 
 
     Raises:
         DataError: the file cannot be read, its first column is not ``file``, a line has another
-            number of fields, or a picture has no line, or two.
+            number of fields or a very long one, or a picture has no line, or two.
     """
     path = folder / ATTRIBUTES_FILE
     if not path.is_file():
@@ -45,11 +46,16 @@ def read_attributes(source: str, folder: pathlib.Path, names: Sequence[str]) -> 
     for row in rows[1:]:
         if len(row) != len(header):
             raise DataError(
-                f"{source}: {path}: the line of {row[0]!r} has {len(row)} fields, expected"
+                f"{source}: {path}: the line of {row[0]!r:.200} has {len(row)} fields, expected"
                 f" {len(header)}"
             )
+        if max(map(len, row)) > MAX_TEXT:
+            raise DataError(
+                f"{source}: {path}: the line of {row[0]!r:.200} has a field of"
+                f" {max(map(len, row))} letters, expected {MAX_TEXT} at most: shorten it"
+            )
         if row[0] in by_file:
-            raise DataError(f"{source}: {path} has two lines of {row[0]!r}")
+            raise DataError(f"{source}: {path} has two lines of {row[0]!r:.200}")
         by_file[row[0]] = row[1:]
     table = []
     for name in names:

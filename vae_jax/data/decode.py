@@ -16,11 +16,11 @@ import functools
 import importlib.util
 import os
 import pathlib
-import warnings
 from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
+from vae_jax.data.opening import silence_pillow
 from vae_jax.data.resize import open_picture
 
 MAX_THREADS = 8
@@ -57,10 +57,7 @@ def decode_pictures(
     Raises:
       DataError: a picture cannot be read.
     """
-    # Pillow's warnings are of no use without the file's name: the one of a decompression bomb is
-    # an error in read_image, those about metadata do not touch the pixels. The filter stays,
-    # because catch_warnings, in one thread, undoes what another has set.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
+    silence_pillow()  # before there are threads
     read = functools.partial(_read, source, folder, image_shape)
     if num_processes is None:
         num_processes = _processes_for(len(names))

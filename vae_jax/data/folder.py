@@ -8,6 +8,7 @@ their place in that order. Resizing a folder takes minutes, so it is done once (
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pathlib
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ from vae_jax.errors import DataError
 
 # torchvision.datasets.folder.IMG_EXTENSIONS
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+# Of a class, its own among them: two links in each of 30 folders make a way to 2**30.
+MAX_FOLDERS = 100_000
+MAX_DEPTH = 32
 # Fewer pictures than this are there before anybody would read a progress bar.
 MANY = 500
 
@@ -113,7 +117,13 @@ def list_pictures(source: str, folder: pathlib.Path) -> tuple[tuple[str, ...], t
         for label, name in enumerate(names):
             # The folders are sorted as whole strings, as torchvision's sorted(os.walk()) does:
             # "a-b" comes before "a/b".
-            found = sorted(_walk(str(folder / name), ancestors=()))
+            inside = _walk(source, str(folder / name), ancestors=())
+            found = sorted(itertools.islice(inside, MAX_FOLDERS + 1))
+            if len(found) > MAX_FOLDERS:
+                raise DataError(
+                    f"{source}: the class folder {name!r} holds more than {MAX_FOLDERS} folders,"
+                    " as links that lead to each other make: take them away"
+                )
             before = len(pictures)
             for parent, files in found:
                 for file in sorted(files):
@@ -131,7 +141,9 @@ def list_pictures(source: str, folder: pathlib.Path) -> tuple[tuple[str, ...], t
     return names, tuple(pictures)
 
 
-def _walk(folder: str, ancestors: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, list[str]]]:
+def _walk(
+    source: str, folder: str, ancestors: tuple[tuple[int, int], ...]
+) -> Iterator[tuple[str, list[str]]]:
     """Yields each folder with the names of its pictures, following links as `ImageFolder` does.
 
     A link back to a folder that it lies in is left out, where os.walk would go round until the
@@ -141,11 +153,13 @@ def _walk(folder: str, ancestors: tuple[tuple[int, int], ...]) -> Iterator[tuple
     identity = (status.st_dev, status.st_ino)
     if identity in ancestors:
         return
+    if len(ancestors) > MAX_DEPTH:
+        raise DataError(f"{source}: has folders over {MAX_DEPTH} deep: expected one a class")
     files = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir():
-                yield from _walk(entry.path, (*ancestors, identity))
+                yield from _walk(source, entry.path, (*ancestors, identity))
             elif entry.name.lower().endswith(EXTENSIONS):
                 files.append(entry.name)
     yield folder, files

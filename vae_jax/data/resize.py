@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vae_jax.data.opening import opened_picture, opened_regular, refuse_bomb
 from vae_jax.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,11 +38,8 @@ def read_image(path: str | os.PathLike[str], image_shape: tuple[int, int, int]) 
       Exception: whatever Pillow's decoders raise on a damaged file, and its
         DecompressionBombError already where Pillow alone would warn.
     """
-    import PIL.Image
-
-    with open(path, "rb") as file, PIL.Image.open(file) as opened:
-        _refuse_bomb(opened.size)
-        return cover(opened, image_shape)
+    with opened_regular(path) as file, opened_picture(file) as picture:
+        return cover(picture, image_shape)
 
 
 def cover(image: PIL.Image.Image, image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -58,7 +56,7 @@ def cover(image: PIL.Image.Image, image_shape: tuple[int, int, int]) -> np.ndarr
     if image.mode != mode:  # else `convert` would copy it, a tenth of the whole work
         image = image.convert(mode)
     size = covering_size((image.height, image.width), (height, width))
-    _refuse_bomb(size)  # a sliver, 1 pixel high and thousands wide, grows enormous
+    refuse_bomb(size)  # a sliver, 1 pixel high and thousands wide, grows enormous
     if size != (image.height, image.width):
         image = image.resize((size[1], size[0]), PIL.Image.Resampling.BILINEAR)
     # Python rounds halves to even here, and so does torchvision.
@@ -99,13 +97,3 @@ def covering_size(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, 
     if width * target_height <= height * target_width:
         return int(target_width * height / width), target_width
     return target_height, int(target_height * width / height)
-
-
-def _refuse_bomb(size: tuple[int, int]) -> None:
-    import PIL.Image
-
-    limit = PIL.Image.MAX_IMAGE_PIXELS
-    if limit is not None and size[0] * size[1] > limit:
-        raise PIL.Image.DecompressionBombError(
-            f"{size[0]} times {size[1]} pixels are more than Pillow's limit of {limit}"
-        )

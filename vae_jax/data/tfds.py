@@ -7,7 +7,6 @@ https://www.tensorflow.org/datasets/data_source
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import pathlib
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from vae_jax.data.dataset import Dataset, Split, make_dataset, require_shape
+from vae_jax.data.opening import opened_picture
 from vae_jax.errors import DataError
 
 CHUNK = 1024
@@ -155,9 +155,7 @@ def _read_split(source: str, builder: Any, name: str, image_shape: tuple[int, in
 
 
 def _decode(encoded: bytes, image_shape: tuple[int, int, int]) -> np.ndarray:
-    import PIL.Image
-
-    with contextlib.closing(PIL.Image.open(io.BytesIO(encoded))) as image:
+    with opened_picture(io.BytesIO(encoded)) as image:
         if (image.height, image.width) != image_shape[:2]:
             raise ValueError(f"an image is {image.height}x{image.width}")
         return np.asarray(image.convert("L" if image_shape[2] == 1 else "RGB")).reshape(image_shape)

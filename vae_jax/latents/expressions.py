@@ -23,6 +23,7 @@ from vae_jax.errors import UserError
 _NAME = r"[^\W\d]\w*"
 _NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _TOKEN = re.compile(rf"(?P<number>{_NUMBER})|(?P<name>{_NAME})|(?P<sign>[-+*/()])")
+_SPACE = re.compile(r"\s*")
 _DEEPEST = 100  # levels of parentheses and signs: far below Python's own limit
 _AROUND = 60  # characters quoted on each side of a fault
 
@@ -170,7 +171,7 @@ class _Parser:
         return token
 
     def next_token(self) -> _Token:
-        rest = len(self.text) - len(self.text[self.place :].lstrip())
+        rest = _SPACE.match(self.text, self.place).end()  # pyright: ignore[reportOptionalMemberAccess]
         if rest == len(self.text):
             return _Token("end", "", rest)
         found = _TOKEN.match(self.text, rest)
@@ -186,14 +187,14 @@ class _Parser:
         near = difflib.get_close_matches(name, self.names, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         known = f"expected one of {', '.join(self.names)}" if self.names else "none is defined"
-        return f"there is no group {name!r}; {known}{hint}"
+        return f"there is no group {name!r:.{_AROUND}}; {known}{hint}"
 
     def fail(self, token: _Token, reason: str) -> NoReturn:
         end = token.start + len(token.text)
         before, after = self.text[: token.start], self.text[end:]
         quoted = (
             ("..." + before[-_AROUND:] if len(before) > _AROUND else before)
-            + f">>{token.text}<<"
+            + f">>{token.text:.{_AROUND}}<<"
             + (after[:_AROUND] + "..." if len(after) > _AROUND else after)
         )
         line = "".join(letter if letter.isprintable() else " " for letter in quoted)

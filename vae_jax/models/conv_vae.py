@@ -103,6 +103,9 @@ class ConvVAE(Autoencoder):
         return x
 
 
+_MAX_LAYERS = 64  # that a file may ask for: each halves the image, and takes time to trace
+
+
 def layers(model: ConvVAE) -> list[tuple[str, str, int, tuple[int, int]]]:
     """The layers with parameters in the reference's ``Sequential`` parts.
 
@@ -168,7 +171,7 @@ def _infer(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
         for name, array in tensors.items()
         if (match := re.fullmatch(r"encoder\.(\d{1,4})\.weight", name)) and array.ndim == 4
     )
-    if not places or "fc_mu.bias" not in tensors:
+    if not 0 < len(places) <= _MAX_LAYERS or "fc_mu.bias" not in tensors:
         return {}
     found: dict[str, Any] = {
         "widths": tuple(len(tensors[f"encoder.{p}.weight"]) for p in places),

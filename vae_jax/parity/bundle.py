@@ -21,21 +21,19 @@ import vae_jax
 from vae_jax.errors import CheckpointError, UserError
 from vae_jax.models import create_model, get_spec
 from vae_jax.parity.budgets import Budgets, budgets_of
-from vae_jax.parity.compare import Expected, compare, live
+from vae_jax.parity.compare import compare, live
 from vae_jax.parity.digest import PROJECTIONS, WHOLE, digests
 from vae_jax.parity.facts import facts, hash_of, notes_of
 from vae_jax.parity.observe import Observation, observe
 from vae_jax.parity.plans import Plan, is_exact, plan_of
 from vae_jax.parity.port import Port
 from vae_jax.parity.precision import PRECISIONS, precision_of
+from vae_jax.parity.recording import FORMAT, read_recording
 from vae_jax.parity.references import create_reference, versions
 from vae_jax.parity.report import Report
 from vae_jax.parity.seeded import seeded_probe, seeded_tensors
 from vae_jax.typing import Tensors
 
-_FORMAT = "vae_jax parity bundle, 1"
-_KEYS = ("format", "model", "hyper", "framework", "seed", "batch_size", "steps")
-_KEYS += ("weights_sha256", "weights_from_seed", "layouts", "observations")
 _START = "weights and inputs"
 # An error that four projections estimate is over 2.2 times the true one in 1 case of 1,000.
 _K_FACTOR = 2.2
@@ -103,7 +101,7 @@ def record(
             assert expected.strays is not None
             kept[precision.name] += [expected.strays[key] for key in expected.values]
     metadata = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "model": name,
         "hyper": hyper,
         "framework": versions(name),
@@ -142,8 +140,8 @@ def check_bundle(
         CheckpointError: the recorded values are no bundle, or the weights are others.
         UserError: the weights are missing.
     """
-    chosen, (about, expected) = precision_of(precision), _read(recorded, precision)
-    name, hyper = about["model"], _hyper(about["hyper"])
+    chosen, (about, expected) = precision_of(precision), read_recording(recorded, precision)
+    name, hyper = about["model"], about["hyper"]
     if model not in (None, name):
         raise CheckpointError(f"this is a bundle of {name}, not of {model}")
     if tensors is None and not about["weights_from_seed"]:
@@ -212,47 +210,3 @@ def _budgets(name: str) -> Budgets:
     relative, k, floor = budgets_of(get_spec(name).reference)
     wider = {stage: budget * _K_FACTOR for stage, budget in k.items()}
     return Budgets(relative, wider, floor)
-
-
-def _hyper(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Hyperparameters as JSON keeps them, with its lists as tuples again."""
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-
-
-def _read(
-    recorded: Mapping[str, np.ndarray], precision: str
-) -> tuple[dict[str, Any], Iterator[Expected]]:
-    """The metadata, and what is expected in a precision."""
-    try:
-        about = json.loads(np.asarray(recorded["metadata"], np.uint8).tobytes())
-        _require(all(key in about for key in _KEYS) and about["format"] == _FORMAT)
-        get_spec(about["model"])
-        values, strays = np.asarray(recorded["values"], np.float64), recorded.get(precision)
-        listed = [about["layouts"][layout] for _, _, layout in about["observations"]]
-        sizes = [size for layout in listed for _, size in layout]
-        _require(values.shape == (sum(sizes),))
-        _require(is_exact(precision_of(precision)) == (strays is None))
-        _require(strays is None or strays.shape == (len(sizes),))
-    except (KeyError, ValueError, TypeError, IndexError) as error:
-        raise CheckpointError(
-            "these tensors are no parity bundle of this version, or damaged: make one with "
-            "`vae-jax parity record MODEL --out FILE`"
-        ) from error
-
-    def expected() -> Iterator[Expected]:
-        place = number = 0
-        for stage, step, layout in about["observations"]:
-            found, own = {}, {}
-            for name, size in about["layouts"][layout]:
-                found[name] = values[place : place + size]
-                if strays is not None:
-                    own[name] = float(strays[number])
-                place, number = place + size, number + 1
-            yield Expected(stage, step, found, None if strays is None else own)
-
-    return about, expected()
-
-
-def _require(holds: bool) -> None:
-    if not holds:
-        raise ValueError
