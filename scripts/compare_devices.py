@@ -16,6 +16,7 @@ bias before a batch norm) are a column of their own: Adam makes steps of roundin
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import socket
 import subprocess
@@ -53,11 +54,10 @@ def main() -> None:
         print("|---|---|---|---|---|---|", flush=True)
         for model in options.model or MODELS:
             with tempfile.TemporaryDirectory() as folder:
-                arguments = [model, precision, options.steps, Path(folder)]
-                for process in start(*arguments, "one", 1, 8):
-                    check(process)
-                for process in [*start(*arguments, "hosts", HOSTS, DEVICES_A_HOST)]:
-                    check(process)
+                for part, hosts, devices in (("one", 1, 8), ("hosts", HOSTS, DEVICES_A_HOST)):
+                    begin = functools.partial(start, model, precision, options.steps, Path(folder))
+                    for process in list(begin(part, hosts, devices)):
+                        check(process)
                 report(model, Path(folder))
 
 

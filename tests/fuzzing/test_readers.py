@@ -12,10 +12,6 @@ from vae_jax.fuzzing.readers import READERS
 from vae_jax.fuzzing.trial import attempt
 
 QUICK = [name for name, reader in READERS.items() if not reader.needs and reader.share > 0.05]
-QUICK[QUICK.index("metrics.jsonl")] = pytest.param(
-    "metrics.jsonl",
-    marks=pytest.mark.xfail(strict=True, reason="read_metrics lets other errors through"),
-)
 SLOW = [name for name, reader in READERS.items() if not reader.needs and reader.share <= 0.05]
 
 

@@ -117,14 +117,14 @@ def open_run(path: Path) -> Run:
         RunError: the folder is not a run's, or its description cannot be read.
     """
     file = path / "run.json"
+    if not file.is_file():  # a pipe would be waited for
+        raise RunError(f"{path} holds no run.json; expected the folder of a run")
     try:
         text = json.loads(file.read_text())
         spec = get_spec(text["model"])
         hyper = canonical(spec, dict(text["hyper"]))
         return Run(path.absolute(), spec.name, hyper, Recipe(**text["recipe"]))
-    except FileNotFoundError:
-        raise RunError(f"{path} holds no run.json; expected the folder of a run") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())  # JSON's and Python's errors may have many lines
         raise RunError(f"{file} cannot be read as a run's description: {reason}") from error
 
@@ -178,8 +178,8 @@ def check_resume(old: Run, new: Run, data: dict[str, Any]) -> None:
     before, after = dataclasses.asdict(old.recipe), dataclasses.asdict(new.recipe)
     before["model"], after["model"] = old.model, new.model
     before["hyper"], after["hyper"] = old.hyper, new.hyper
-    described = json.loads((old.path / "run.json").read_text()).get("data", {})
-    before["fingerprint"] = described.get("fingerprint")
+    described = json.loads((old.path / "run.json").read_text()).get("data")
+    before["fingerprint"] = described.get("fingerprint") if isinstance(described, dict) else None
     after["fingerprint"] = data.get("fingerprint")
     differ = [k for k in before if before[k] != after[k] and k not in ("epochs", "data")]
     if differ:
@@ -238,12 +238,14 @@ def append_metrics(run: Run, record: dict[str, Any]) -> None:
 def read_metrics(run: Run) -> list[dict[str, Any]]:
     """The lines of ``metrics.jsonl``; a last line cut short by a crash is left out."""
     records = []
-    if run.metrics.exists():
-        for line in run.metrics.read_text().splitlines():
+    if run.metrics.is_file():
+        for line in run.metrics.read_bytes().splitlines():
             try:
-                records.append(json.loads(line))
-            except ValueError:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
+            if isinstance(record, dict):
+                records.append(record)
     return records
 
 
