@@ -24,6 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from vae_jax.cli.options import setup_jax
 from vae_jax.training.checkpoint import load_run_state
 from vae_jax.training.run import Run, open_run, read_metrics
 
@@ -41,17 +42,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     random.seed(options.seed)
+    setup_jax()
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "vae_jax", "train", options.model, *RECIPE, "--out"]
-        whole, started = Path(folder) / "whole", time.monotonic()
+        whole = Path(folder) / "whole"
         subprocess.run([*command, str(whole)], check=True, capture_output=True)
-        seconds = time.monotonic() - started
         expected, same, kills = outcome(whole), 0, {"at rest": 0, "while writing": 0}
-        print(f"left alone: {seconds:.1f} s, {expected['steps']} steps")
+        print(f"left alone: {expected['steps']} steps", flush=True)
         for number in range(1, options.runs + 1):
             path, told = Path(folder) / f"run {number}", []
             for _ in range(random.randint(1, options.kills)):
-                told.append(kill([*command, str(path)], path, seconds))
+                told.append(kill([*command, str(path)], path, expected["steps"]))
             left = resume([*command, str(path)], path)
             _, errors = left.communicate()
             equal = left.returncode == 0 and outcome(path) == expected
@@ -72,28 +73,30 @@ def resume(command: list[str], path: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def kill(command: list[str], path: Path, seconds: float) -> tuple[str, int]:
+def kill(command: list[str], path: Path, steps: int) -> tuple[str, int]:
     """Starts or resumes a run and kills it; returns how, and the last whole checkpoint."""
     process = resume(command, path)
-    writing = random.random() < 0.5
-    deadline = time.monotonic() + random.uniform(0.3, 1.0) * seconds
-    how, skip = "at rest", random.randint(0, 6)
-    seen: set[str] = set()
-    while process.poll() is None and time.monotonic() < deadline:
-        unfinished = {
-            place.name for place in (path / "checkpoints").glob("*") if not place.name.isdigit()
-        }
-        if writing and len(seen | unfinished) > skip and unfinished - seen:
-            time.sleep(random.uniform(0, 0.01))
-            how = "while writing"
-            break
-        seen |= unfinished
-        time.sleep(0.0005)
+    begun, writing = last_step(path), random.random() < 0.5
+    goal = random.randint(begun, max(begun, steps - 20))
+    while process.poll() is None and (last_step(path) < goal or not path.exists()):
+        time.sleep(0.002)
+    if writing:
+        while process.poll() is None and not unfinished(path):
+            time.sleep(0.0002)
+        time.sleep(random.uniform(0, 0.02))
+    else:
+        time.sleep(random.uniform(0, 1))
     if process.poll() is not None:
         return "after its end", last_step(path)
+    how = "while writing" if unfinished(path) else "at rest"
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     return how, last_step(path)
+
+
+def unfinished(path: Path) -> list[Path]:
+    """Checkpoints without a name of their own yet."""
+    return [place for place in (path / "checkpoints").glob("*") if not place.name.isdigit()]
 
 
 def last_step(path: Path) -> int:

@@ -3,6 +3,8 @@
 `scripts/fuzz_readers.py` tries many more, and those that need TensorFlow.
 """
 
+import functools
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,13 +22,21 @@ def place(tmp_path_factory):
     return tmp_path_factory.mktemp("fuzzing") / "case"
 
 
+@functools.cache
+def warm_up(name, place):
+    """The first input of a reader pays for imports and compilation."""
+    attempt(READERS[name], next(iter(real_cases(name))), place)
+
+
 def check(name, place, choices):
+    warm_up(name, place)
     case = make_case(READERS[name], real_cases(name), choices)
     assert attempt(READERS[name], case, place).fault is None
 
 
 @pytest.mark.parametrize("name", [n for n, reader in READERS.items() if not reader.needs])
 def test_a_real_file_is_accepted(name, place):
+    warm_up(name, place)
     for case in real_cases(name):
         outcome = attempt(READERS[name], case, place)
         assert outcome.accepted

@@ -200,26 +200,28 @@ def load_run_state(folder: Path, step: int | None = None) -> TrainState:
     if not steps:
         have = f" of step {step}; there are {', '.join(map(str, found[::-1]))}" if found else " yet"
         raise RunError(f"{folder} holds no checkpoint{have}; expected a run that has saved one")
-    options = ocp.CheckpointManagerOptions(read_only=True)
     reasons = []
-    with contextlib.closing(ocp.CheckpointManager(folder, options=options)) as manager:
-        for number in steps:
-            try:
-                tree = _restore_numpy(folder / str(number) / "default")
-                _verify(tree, manager.metadata(number).custom_metadata or {})
-                # Orbax keeps a named tuple as a dict of its fields, an optimiser's chain as a list.
-                parts = jax.tree.leaves(tree["opt_state"], is_leaf=lambda p: isinstance(p, dict))
-                (adam,) = [part for part in parts if isinstance(part, dict)]
-                opt_state: Any = optax.ScaleByAdamState(**adam)
-                state = TrainState(tree["step"], tree["params"], tree["batch_stats"], opt_state)
-                break
-            except Exception as error:  # Orbax and TensorStore have errors of many kinds
-                reasons.append(f"checkpoint {number} cannot be read ({first_line(error)})")
-        else:
-            raise RunError(f"{folder}: {'; '.join(reasons)}")
-    if reasons:
-        _say(f"{folder}: {'; '.join(reasons)}; taking checkpoint {number}")
-    return state
+    for number in steps:
+        try:
+            state = _load(folder / str(number))
+        except Exception as error:  # Orbax and TensorStore have errors of many kinds
+            reasons.append(f"checkpoint {number} cannot be read ({first_line(error)})")
+            continue
+        if reasons:
+            _say(f"{folder}: {'; '.join(reasons)}; taking checkpoint {number}")
+        return state
+    raise RunError(f"{folder}: {'; '.join(reasons)}")
+
+
+def _load(checkpoint: Path) -> TrainState:
+    tree = _restore_numpy(checkpoint / "default")
+    saved = json.loads((checkpoint / "_CHECKPOINT_METADATA").read_text())
+    _verify(tree, saved.get("custom_metadata") or {})
+    # Orbax keeps a named tuple as a dict of its fields, and an optimiser's chain as a list.
+    parts = jax.tree.leaves(tree["opt_state"], is_leaf=lambda part: isinstance(part, dict))
+    (adam,) = [part for part in parts if isinstance(part, dict)]
+    opt_state: Any = optax.ScaleByAdamState(**adam)
+    return TrainState(tree["step"], tree["params"], tree["batch_stats"], opt_state)
 
 
 def save_variables(folder: Path, model: str, hyper: dict[str, Any], variables: Variables) -> None:
