@@ -1,0 +1,128 @@
+"""Two processes of two devices each, over the loopback address, are one run."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from vae_jax.errors import UserError
+from vae_jax.training import loop
+from vae_jax.training.checkpoint import load_run_state
+from vae_jax.training.hosts import agree, on_main, start_hosts
+from vae_jax.training.run import open_run, read_metrics
+
+from . import tiny
+
+MAIN = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+import vae_jax.data.batches as batches
+read = batches._images_of
+
+def watched(split, rows):
+    import jax
+    print("rows a batch", rows.shape[1], "of host", jax.process_index(), flush=True)
+    return read(split, rows)
+
+batches._images_of = watched
+from vae_jax.cli import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return tiny.write_idx(tmp_path_factory.mktemp("data"))
+
+
+def start(data, out, *more):
+    """Both hosts; 22 images in batches of 6, which 4 devices share as 8 rows."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    hyper = [f"--hyper={name}={value}" for name, value in tiny.HYPER.items()]
+    arguments = ["train", "digits_ae", "--data", f"idx:{data}", "--batch-size=6", *hyper]
+    arguments += ["--learning-rate=0.01", "--epsilon=1", "--out", str(out), *more]
+    environment = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+    }
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", MAIN, *arguments, f"--coordinator=127.0.0.1:{port}", "--num-processes=2", f"--process-id={host}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        for host in range(2)
+    ]
+
+
+def ends(processes):
+    return [
+        (process.returncode, *told)
+        for process, told in [(p, p.communicate(timeout=100)) for p in processes]
+    ]
+
+
+@pytest.fixture(scope="module")
+def on_one_device(data, tmp_path_factory):
+    run = tiny.run_of(tmp_path_factory.mktemp("one") / "run", batch_size=6, epsilon=1.0, epochs=2)
+    return loop.train(run, tiny.dataset_of())
+
+
+@pytest.mark.parametrize("way", ["sharded", "pmap"])
+def test_two_hosts_train_what_one_device_does_each_reading_its_own_rows(
+    data, tmp_path, way, on_one_device
+):
+    out = tmp_path / "run"
+    both = ends(start(data, out, "--epochs=1", f"--parallel={way}", "--checkpoint-every=2"))
+    for host, (status, said, errors) in enumerate(both):
+        assert status == 0, errors
+        assert f"rows a batch 4 of host {host}" in said
+        assert ("trained digits_ae to step 4" in said) == (host == 0)
+        assert ("epoch 1:" in errors) == (host == 0)
+    for status, _, errors in ends(start(data, out, "--epochs=2", f"--parallel={way}", "--resume")):
+        assert status == 0, errors
+    assert len(read_metrics(open_run(out))) == 2
+    found = load_run_state(out / "checkpoints").params
+    for one, other in zip(*map(jax.tree.leaves, (found, on_one_device.state.params)), strict=True):
+        other = np.asarray(other)
+        assert np.abs(one - other).max() <= 5e-5 * np.abs(other).max()
+
+
+def test_a_signal_to_one_host_stops_both_saved_and_an_error_of_one_is_an_error_of_both(
+    data, tmp_path
+):
+    out = tmp_path / "run"
+    both = start(data, out, "--epochs=1000000")
+    deadline = time.monotonic() + 90
+    while not (out / "checkpoints").is_dir() or not any((out / "checkpoints").iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    both[1].send_signal(signal.SIGTERM)
+    told = ends(both)
+    step = int(load_run_state(out / "checkpoints").step)
+    for status, _, errors in told:
+        assert status == 75, errors
+        assert f"saved at step {step}; go on with --resume" in errors
+    for status, _, errors in ends(start(data, out, "--epochs=1")):
+        assert status == 1
+        assert "already holds a run" in errors
+
+
+def test_alone_a_host_agrees_with_itself():
+    assert agree(True, False, 3) == (True, False, 3)
+    assert on_main(lambda: 5) == 5
+
+
+def test_half_the_names_of_a_hand_made_cluster_are_not_enough():
+    with pytest.raises(UserError, match="go together"):
+        start_hosts("127.0.0.1:1", 2)
