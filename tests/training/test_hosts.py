@@ -53,9 +53,10 @@ def start(data, out, *more):
         "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
     }
+    joined = (f"--coordinator=127.0.0.1:{port}", "--num-processes=2")
     return [
         subprocess.Popen(
-            [sys.executable, "-c", MAIN, *arguments, f"--coordinator=127.0.0.1:{port}", "--num-processes=2", f"--process-id={host}"],
+            [sys.executable, "-c", MAIN, *arguments, *joined, f"--process-id={host}"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
