@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from vae_jax.errors import RunError
-from vae_jax.training import loop
-from vae_jax.training import run as run_folder
-from vae_jax.training.checkpoint import Checkpoints, load_run_state
+from vae_jax.training import lock, loop
+from vae_jax.training.checkpoint import load_run_state
+from vae_jax.training.saving import Checkpoints
 
 from . import tiny
 from .test_checkpoint import DAMAGES
@@ -21,7 +21,7 @@ from .test_checkpoint import DAMAGES
 HOLD = """
 import sys, time
 from pathlib import Path
-from vae_jax.training.run import only_one
+from vae_jax.training.lock import only_one
 with only_one(Path(sys.argv[1])) as sign:
     sign()
     print("held", flush=True)
@@ -187,7 +187,7 @@ def test_minutes_make_checkpoints_too(tmp_path, monkeypatch, uninterrupted):
 
 
 def test_a_run_folder_on_a_system_without_locks_still_trains(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_folder, "fcntl", None)
+    monkeypatch.setattr(lock, "fcntl", None)
     run = tiny.run_of(tmp_path / "run", epochs=1)
     assert int(loop.train(run, tiny.dataset_of()).state.step) == 3
     assert not Path(run.path / ".lock").exists()

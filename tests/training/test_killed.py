@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from vae_jax.cli import main
-from vae_jax.training.checkpoint import Checkpoints
 from vae_jax.training.run import open_run, read_metrics
+from vae_jax.training.saving import Checkpoints
 
 from . import tiny
 
@@ -19,7 +19,7 @@ from . import tiny
 KILL_AT = """
 import os, signal, sys
 import vae_jax.training.whole_epochs as loop
-from vae_jax.training.checkpoint import Checkpoints
+from vae_jax.training.saving import Checkpoints
 
 def kill_at(function, count):
     left = [count]

@@ -11,7 +11,7 @@ from vae_jax.errors import CheckpointError, RunError
 from vae_jax.models import create_model
 from vae_jax.recipe import Recipe
 from vae_jax.training import loop, whole_epochs
-from vae_jax.training.checkpoint import Checkpoints
+from vae_jax.training.saving import Checkpoints
 from vae_jax.training.state import init_variables
 
 from . import tiny

@@ -80,9 +80,12 @@ def load_trained(
         return _load_files(paths, model, key, hyper or {})
     if not path.exists():
         raise UserError(f"{path} does not exist; expected {WHAT}")
-    if is_run(path):
-        run = open_run(path)
-        variables = checkpoint.load_run_variables(run.checkpoints)
+    place, step = path, None
+    if path.parent.name == "checkpoints" and path.name.isdigit():  # one of a run's
+        place, step = path.parent.parent, int(path.name)
+    if is_run(place):
+        run = open_run(place)
+        variables = checkpoint.load_run_variables(run.checkpoints, step)
         trained = Trained(run.model, run.hyper, variables, run.recipe)
     elif checkpoint.is_flax_checkpoint(path):
         name, kept, variables = checkpoint.load_variables(path)

@@ -17,10 +17,11 @@ from vae_jax.errors import RunError
 from vae_jax.models import create_model, get_spec
 from vae_jax.optim import optimizer_of
 from vae_jax.training import run as run_folder
-from vae_jax.training.checkpoint import Checkpoints
 from vae_jax.training.hosts import is_main, on_main, wait_for_all
+from vae_jax.training.lock import only_one
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.run import Run
+from vae_jax.training.saving import Checkpoints
 from vae_jax.training.state import TrainState, check_variables, create_state
 from vae_jax.training.stopping import StoppedError
 from vae_jax.training.whole_epochs import Options, WholeEpochs
@@ -163,12 +164,12 @@ def _prepare_folder(
     if resume and not run_folder.is_run(run.path):
         raise RunError(f"{run.path} holds no run to resume; leave out --resume to start one")
     if resume:
-        sign = cleanup.enter_context(run_folder.only_one(run.path))
+        sign = cleanup.enter_context(only_one(run.path))
         run_folder.check_resume(run_folder.open_run(run.path), run, data)
     else:
         run_folder.require_no_run(run.path)
         run_folder.make_folder(run)
-        sign = cleanup.enter_context(run_folder.only_one(run.path))
+        sign = cleanup.enter_context(only_one(run.path))
         run_folder.create_run(run, data)
     sign()
 

@@ -22,9 +22,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceShardin
 from vae_jax.errors import UserError
 from vae_jax.layers import across
 from vae_jax.objectives import Batch
+from vae_jax.training.many_steps import loop_of
 from vae_jax.training.state import TrainState
-from vae_jax.training.step import Metrics, TrainStep
-from vae_jax.typing import Key
+from vae_jax.training.step import TrainStep
 
 Mode = Literal["jit", "sharded", "pmap"]
 MODES: tuple[Mode, ...] = ("jit", "sharded", "pmap")
@@ -219,42 +219,3 @@ class Parallel:
     def _local_rows(self, axis: int) -> NamedSharding:
         mesh = Mesh(np.array(self._local), (_DATA,))
         return NamedSharding(mesh, PartitionSpec(*[None] * axis, _DATA))
-
-
-def loop_of(train_step: TrainStep, size: int) -> Callable[..., tuple[TrainState, Metrics]]:
-    """Steps in one call over images that lie on the device, up to one that is not finite.
-
-    Args:
-        train_step: not compiled.
-        size: steps of a call, at most.
-
-    Returns:
-        ``(state, data, plan, first, stop, key) -> (state, metrics)``. ``data`` holds ``image`` and
-        perhaps ``label`` of all examples [N, ...], ``plan`` the ``rows`` [steps, B] of the batches
-        and perhaps their ``mask``. Steps ``first`` to ``stop - 1`` of the plan are taken; the
-        metrics of each, [size], are followed by zeros. The numbers may change without a new
-        compilation, and each step is the same program whichever call it is in.
-    """
-
-    def loop(state: TrainState, data: Batch, plan: Any, first: Any, stop: Any, key: Key):
-        def batch(step: Any) -> Batch:
-            rows, *rest = (plan[name][step] for name in ("rows", "mask") if name in plan)
-            chosen = {name: array[rows] for name, array in data.items()}
-            return chosen | ({"mask": rest[0]} if rest else {})
-
-        def unfinished(carry: Any) -> Any:
-            step, going, *_ = carry
-            return going & (step < stop)
-
-        def body(carry: Any) -> Any:
-            step, _, state, kept = carry
-            state, metrics = train_step(state, batch(step), key)
-            kept = jax.tree.map(lambda all_, one: all_.at[step - first].set(one), kept, metrics)
-            return step + 1, metrics["going"], state, kept
-
-        _, metrics = jax.eval_shape(lambda: train_step(state, batch(first), key))
-        kept = jax.tree.map(lambda one: jnp.zeros((size,), one.dtype), metrics)
-        carry = jax.lax.while_loop(unfinished, body, (first, jnp.bool(True), state, kept))
-        return carry[2:]
-
-    return loop

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import json
 import os
-import platform
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,6 @@ from vae_jax.errors import RunError
 from vae_jax.models import get_spec
 from vae_jax.models.hyper import canonical
 from vae_jax.recipe import Recipe
-
-try:
-    import fcntl
-except ImportError:
-    fcntl = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,42 +65,6 @@ def require_no_run(path: Path) -> None:
         raise RunError(
             f"{path} already holds a run; add --resume to continue it, or choose another --out"
         )
-
-
-@contextlib.contextmanager
-def only_one(path: Path) -> Iterator[Callable[[], None]]:
-    """Holds a run's folder, which must exist, for this process alone; the system lets it go
-    whenever the process ends, however it does.
-
-    Yields:
-        A function that writes down who has it, for others to read.
-
-    Raises:
-        RunError: another process has it.
-    """
-    if fcntl is None:  # Windows
-        yield lambda: None
-        return
-    try:
-        file = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise RunError(f"cannot write the run folder {path}: {error}") from error
-    try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.read(file, 200).decode(errors="replace").strip() or "another process"
-            raise RunError(
-                f"{path} is being trained by {owner}; wait for it, stop it, or choose another --out"
-            ) from None
-
-        def sign() -> None:
-            os.ftruncate(file, 0)
-            os.pwrite(file, f"process {os.getpid()} on {platform.node()}".encode(), 0)
-
-        yield sign
-    finally:
-        os.close(file)
 
 
 def open_run(path: Path) -> Run:

@@ -15,7 +15,6 @@ from vae_jax.errors import RunError
 from vae_jax.models import get_spec
 from vae_jax.objectives import make_loss
 from vae_jax.training import run as run_folder
-from vae_jax.training.checkpoint import Checkpoints
 from vae_jax.training.compile_time import compile_seconds
 from vae_jax.training.epoch import LONGEST_CALL, EpochSteps, stays_on_device
 from vae_jax.training.guards import why_not_finite
@@ -23,6 +22,7 @@ from vae_jax.training.hosts import agree, is_main
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.progress import Progress
 from vae_jax.training.run import Run
+from vae_jax.training.saving import Checkpoints
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import make_inputs
 from vae_jax.training.stopping import StoppedError
