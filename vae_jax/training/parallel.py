@@ -199,6 +199,8 @@ class Parallel:
     def _put_leaf(self, leaf: Any) -> Any:
         if self.mode == "jit":
             return jax.device_put(leaf, self._local[0])
+        if isinstance(leaf, jax.Array) and leaf.sharding == self._sharding(leaf.shape):
+            return leaf  # as Orbax restores what no host has whole
         leaf = np.asarray(leaf)
         if self.mode == "pmap":
             stacked = np.broadcast_to(leaf, (len(self._local), *leaf.shape))

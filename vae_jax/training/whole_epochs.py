@@ -27,7 +27,8 @@ from vae_jax.training.state import TrainState
 from vae_jax.training.step import make_inputs
 from vae_jax.training.stopping import StoppedError
 
-_FIRST_CALL = 8  # steps handed to the device before the host waits; then more, for as long as this:
+# Steps handed to the device before the host waits; then more or fewer, for about as long as this:
+_FIRST_CALL = 8
 _SECONDS_A_CALL = 0.5
 
 
@@ -138,8 +139,11 @@ class WholeEpochs:
             self._add(totals, metrics, state, epoch, index)
             index += count
             progress.update(index, totals["loss"] / index)
-            if time.perf_counter() - called < _SECONDS_A_CALL / 2:
+            seconds = time.perf_counter() - called
+            if seconds < _SECONDS_A_CALL / 2:
                 count = min(2 * count, LONGEST_CALL)
+            elif seconds > _SECONDS_A_CALL * 2:
+                count = max(count // 2, 1)  # a person, or a scheduler, may wait to stop it
             due = index % every == 0 or self._minutes_are_up()
             self.stopping, due, count = agree(self._options.stop() is not None, due, count)
             if (due or self.stopping) and index < num_steps:
