@@ -28,7 +28,7 @@ def bits(tree):
 
 def test_a_run_folder_holds_all_that_was_promised(trained, data):
     names = {path.name for path in trained.iterdir()}
-    assert names == {"run.json", "metrics.jsonl", "checkpoints", "figures"}
+    assert names == {"run.json", "metrics.jsonl", "checkpoints", "figures", ".lock"}
     run = open_run(trained)
     assert run.hyper == {"latent_size": 3, "hidden_size": 8}
     assert run.recipe == MODELS["digits_ae"].recipe.replace(data=data, epochs=2, batch_size=8)
@@ -65,6 +65,8 @@ OTHER = {
     "reduction": "mean",
     "epoch_loss": "sum",
     "drop_remainder": True,
+    "batch_norm_groups": "3",
+    "clip_norm": "0.5",
     "seed": "11",
 }
 
@@ -157,7 +159,7 @@ def test_a_second_run_into_the_same_folder_is_refused_and_changes_nothing(
 def test_a_loss_that_is_no_longer_finite_ends_the_command(cli, data, tmp_path):
     outcome = cli(*short(data, tmp_path / "run", "--learning-rate=1e30"))
     assert outcome.status == 1
-    assert "step 3" in outcome.error
+    assert "step 2 (batch 2 of epoch 1) is not finite: reconstruction is" in outcome.error
     assert "--learning-rate" in outcome.error
 
 
@@ -198,3 +200,17 @@ def test_face_vae_trains_on_pictures_and_is_sampled_from(succeed, tmp_path):
             picture.verify()
     finally:
         shutil.rmtree(run, ignore_errors=True)  # 750 MB
+
+
+@pytest.mark.parametrize("parallel", [["--devices=4"], ["--parallel=pmap", "--devices=2"]])
+def test_devices_and_what_is_kept_are_options(succeed, data, tmp_path, parallel):
+    kept = ["--checkpoint-every=1", "--keep=3", "--keep-best=1", "--checkpoint-minutes=5"]
+    succeed(*short(data, tmp_path / "run"), *parallel, *kept)
+    assert len(list((tmp_path / "run" / "checkpoints").iterdir())) >= 3
+
+
+def test_hosts_that_are_not_there_are_an_error_of_one_line(cli, data, tmp_path):
+    outcome = cli(*short(data, tmp_path / "run"), "--num-processes=2")
+    assert outcome.status == 1
+    assert "--coordinator, --num-processes and --process-id go together" in outcome.error
+    assert not (tmp_path / "run").exists()

@@ -180,3 +180,12 @@ def test_a_run_without_a_checkpoint_is_an_error_that_names_it(cli, trained, tmp_
     run = shutil.copytree(trained, tmp_path / "run")
     shutil.rmtree(run / "checkpoints")
     assert "holds no checkpoint" in cli("reconstruct", run, "--out", tmp_path / "x.png").error
+
+
+def test_any_checkpoint_that_a_run_kept_can_be_named(succeed, cli, trained, tmp_path):
+    first, last = sorted((trained / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    for name, source in (("first", first), ("last", last), ("run", trained)):
+        succeed("convert", source, "--to", tmp_path / f"{name}.safetensors")
+    weights = {n: (tmp_path / f"{n}.safetensors").read_bytes() for n in ("first", "last", "run")}
+    assert weights["last"] == weights["run"] != weights["first"]
+    assert "does not exist" in cli("convert", trained / "checkpoints" / "99", "--to", "x.pth").error
