@@ -167,6 +167,17 @@ class Parallel:
         )
 
     def _compile(self, function: Callable[..., Any], axes: tuple[Any, ...], donate: bool) -> Any:
+        compiled = self._compiled(function, axes, donate)
+        if jax.process_count() == 1 or jax.default_backend() != "cpu":
+            return compiled
+
+        # Between processes the sums of several steps at once can wait for each other for ever.
+        def one_at_a_time(*args: Any) -> Any:
+            return jax.block_until_ready(compiled(*args))
+
+        return one_at_a_time
+
+    def _compiled(self, function: Callable[..., Any], axes: tuple[Any, ...], donate: bool) -> Any:
         donated: Any = {"donate_argnums": 0} if donate else {}
         if self.mode == "jit":
             return jax.jit(function, **donated)
