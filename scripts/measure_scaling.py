@@ -174,7 +174,7 @@ def print_traffic(models: list[str]) -> None:
                 for layers in ("plain", "cpu"):
                     print_counted(model, mode, n, 1, layers)
         if Sizes.of(model).divisible:
-            for axis in (2, 4, 8):
+            for axis in (2, 4):
                 print_counted(model, "sharded", 8, axis, "plain")
 
 
