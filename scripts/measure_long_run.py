@@ -29,7 +29,7 @@ from vae_jax.figures.drawing import new_figure, save_figure
 
 # KiB per 1,000 steps, for 40 checkpoints. TensorStore's strings come to 8 to 11 KiB a checkpoint,
 # 350 to 450 here, and the memory that the process keeps (`vae_jax/memory.py`) grows by 2 to 4 MiB
-# now and then in the first 9,000 steps (not in the next 21,000): 440 to 970 in all. What would
+# now and then in the first 9,000 steps (not in the next 21,000): 550 to 970 in all. What would
 # matter is far above: a batch kept for each step is 35,000, a state for each checkpoint 150,000.
 LIMIT = 2048.0
 HANDLES_LIMIT = 2.0  # per 1,000 steps; one kept for each epoch is 10, for each checkpoint 40
