@@ -98,7 +98,7 @@ def report(model: str, folder: Path) -> None:
             continue
         found = np.load(file)
         far = {
-            name: float(np.abs(found[name] - base[name]).max() / np.abs(base[name]).max())
+            name: float(np.abs(found[name] - base[name]).max() / (np.abs(base[name]).max() or 1.0))
             for name in base.files
         }
         loss = far.pop("loss")

@@ -5,6 +5,7 @@ import numpy as np
 import optax
 import pytest
 
+from vae_jax.benchmark.traffic import collectives
 from vae_jax.data import iterate_batches
 from vae_jax.errors import UserError
 from vae_jax.models import create_model, init_variables
@@ -160,3 +161,16 @@ def test_noise_does_not_depend_on_the_padding_of_a_batch():
     key = jax.random.key(3)
     few, many = (jax.random.split(key, count) for count in (5, 8))
     assert (jax.random.key_data(few) == jax.random.key_data(many)[:5]).all()
+
+
+def test_a_mesh_sums_gradients_and_gathers_nothing():
+    """The windows of convolutions above all, which are many times an image."""
+    hyper = {"image_shape": (12, 12, 1), "widths": (4,), "latent_size": 2}
+    model, optimizer = create_model("conv_vae", **hyper), optax.sgd(1.0)
+    parallel = Parallel("sharded", 4)
+    state = parallel.put_state(create_state(model, optimizer, jax.random.key(0)))
+    step = make_train_step(make_loss("conv_vae", **hyper), optimizer, latent_size=2)
+    batch = parallel.put_batch({"image": np.zeros((8, 12, 12, 1), np.uint8)})
+    program = parallel.compile_step(step).lower(state, batch, jax.random.key(1), np.True_)
+    found = collectives(program.compile().as_text())
+    assert {collective.kind for collective in found} == {"all-reduce"}

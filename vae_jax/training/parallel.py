@@ -21,6 +21,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceShardin
 
 from vae_jax.errors import UserError
 from vae_jax.layers import across
+from vae_jax.layers.forms import divided_arrays
 from vae_jax.objectives import Batch
 from vae_jax.training.many_steps import loop_of
 from vae_jax.training.state import TrainState
@@ -188,7 +189,8 @@ class Parallel:
                 shardings = jax.tree.map(lambda leaf: self._sharding(leaf.shape), state)
                 return jax.lax.with_sharding_constraint((state, metrics), (shardings, self._whole))
 
-            return jax.jit(on_mesh, **donated)
+            program = jax.jit(on_mesh, **donated)
+            return _OnMesh(program) if self.num_devices > 1 else program
 
         def on_axis(*args: Any) -> Any:
             with across.axis(_DATA):
@@ -232,3 +234,19 @@ class Parallel:
     def _local_rows(self, axis: int) -> NamedSharding:
         mesh = Mesh(np.array(self._local), (_DATA,))
         return NamedSharding(mesh, PartitionSpec(*[None] * axis, _DATA))
+
+
+class _OnMesh:
+    """A compiled program whose layers are lowered, at the first call, as a mesh can divide them."""
+
+    def __init__(self, program: Any):
+        self._program = program
+
+    def __call__(self, *args: Any) -> Any:
+        with divided_arrays():
+            return self._program(*args)
+
+    def lower(self, *args: Any) -> Any:
+        """As ``jax.jit``'s."""
+        with divided_arrays():
+            return self._program.lower(*args)
