@@ -22,6 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", choices=MODELS)
     parser.add_argument("--precision", action="append", choices=["float32", "float64"])
     parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--devices", type=int, action="append", help="default: 1, 2, 4 and 8")
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--out", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -55,15 +57,24 @@ def main() -> None:
         for model in options.model or MODELS:
             with tempfile.TemporaryDirectory() as folder:
                 for part, hosts, devices in (("one", 1, 8), ("hosts", HOSTS, DEVICES_A_HOST)):
-                    begin = functools.partial(start, model, precision, options.steps, Path(folder))
+                    begin = functools.partial(
+                        start, model, precision, options.steps, options.devices, Path(folder)
+                    )
                     for process in list(begin(part, hosts, devices)):
                         check(process)
                 report(model, Path(folder))
 
 
 def start(
-    model: str, precision: str, steps: int, folder: Path, part: str, hosts: int, devices: int
-):
+    model: str,
+    precision: str,
+    steps: int,
+    counts: Any,
+    folder: Path,
+    part: str,
+    hosts: int,
+    devices: int,
+) -> Iterator[subprocess.Popen[str]]:
     """The processes of a part, each with virtual devices."""
     flags = f"--xla_force_host_platform_device_count={devices}"
     environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
@@ -72,6 +83,7 @@ def start(
         port = free.getsockname()[1]
     for host in range(hosts):
         command = [sys.executable, __file__, "--model", model, "--precision", precision]
+        command += [f"--devices={count}" for count in counts or ()]
         command += ["--steps", str(steps), "--out", str(folder), "--part", f"{part}:{host}:{port}"]
         yield subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -133,7 +145,7 @@ def train_part(options: Any) -> None:
     train(model, steps, folder, "jit, rows reversed", "jit", 1, 1, reverse=True)
     most = 4 if (model, precision) == ("face_vae", "float64") else 8  # 8 need more than 24 GiB
     for mode, devices, axis in WAYS:
-        if devices <= most:
+        if devices <= most and devices in (options.devices or (1, 2, 4, 8)):
             train(model, steps, folder, mode, mode, devices, axis)
     if model == "face_vae":
         train(model, steps, folder, "sharded, parameters too", "sharded", 4, 2)
