@@ -1,5 +1,6 @@
 """The judge of readers can condemn: each breach of the contract, made on purpose, is seen."""
 
+import mmap
 import os
 import pickle
 import random
@@ -69,7 +70,8 @@ def start(folder):
 
 
 def take_memory(folder):
-    np.ones(20 << 20)
+    memory = mmap.mmap(-1, 160 << 20)  # new from the system, whatever the heap has kept
+    np.frombuffer(memory, np.uint8)[:] = 1
     return 3
 
 

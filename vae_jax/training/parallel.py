@@ -250,3 +250,8 @@ class _OnMesh:
         """As ``jax.jit``'s."""
         with divided_arrays():
             return self._program.lower(*args)
+
+
+def compile_step(train_step: TrainStep) -> TrainStep:
+    """The step for one device; the state it is given is donated to the one it returns."""
+    return Parallel().compile_step(train_step)

@@ -99,12 +99,13 @@ def make_folder(run: Run) -> None:
 
 
 def create_run(run: Run, data: dict[str, Any]) -> None:
-    """Writes ``run.json`` into the folder.
+    """Makes the folder, where it is not there yet, and writes ``run.json``.
 
     Raises:
         RunError: the folder holds a run already, or the remains of one, or cannot be written.
     """
     require_no_run(run.path)
+    make_folder(run)
     if run.checkpoints.is_dir() and any(run.checkpoints.iterdir()):
         raise RunError(
             f"{run.checkpoints} holds checkpoints of a run without its run.json; choose another "
