@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import os
 import socket
 import subprocess
@@ -28,8 +29,9 @@ from typing import Any
 
 import numpy as np
 
-MODELS = ("digits_ae", "face_vae", "conv_vae", "stddev_vae", "digits_vae", "digits_cvae")
-WAYS = [("sharded", n, 1) for n in (1, 2, 4, 8)] + [("pmap", n, 1) for n in (1, 2, 4, 8)]
+import vae_jax
+
+COUNTS = (1, 2, 4, 8)
 HOSTS, DEVICES_A_HOST = 2, 2
 
 
@@ -38,10 +40,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--model", action="append", choices=MODELS)
+    parser.add_argument("--model", action="append", choices=vae_jax.MODELS)
     parser.add_argument("--precision", action="append", choices=["float32", "float64"])
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--devices", type=int, action="append", help="default: 1, 2, 4 and 8")
+    parser.add_argument(
+        "--devices", type=int, action="append", choices=COUNTS, help="default: 1, 2, 4 and 8"
+    )
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--out", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -54,7 +58,7 @@ def main() -> None:
         )
         print("| model | way | devices | parameters | gradient zero | loss |")
         print("|---|---|---|---|---|---|", flush=True)
-        for model in options.model or MODELS:
+        for model in options.model or vae_jax.MODELS:
             with tempfile.TemporaryDirectory() as folder:
                 for part, hosts, devices in (("one", 1, 8), ("hosts", HOSTS, DEVICES_A_HOST)):
                     begin = functools.partial(
@@ -97,7 +101,6 @@ def check(process: subprocess.Popen[str]) -> None:
 
 def report(model: str, folder: Path) -> None:
     """The model's lines of the table."""
-    import vae_jax
     from vae_jax.models import create_model, get_spec
 
     module = create_model(model)
@@ -122,7 +125,6 @@ def report(model: str, folder: Path) -> None:
             f"{'' if noisy is None else f'{noisy:.1e}'} | {loss:.1e} |",
             flush=True,
         )
-    assert vae_jax.MODELS
 
 
 def train_part(options: Any) -> None:
@@ -139,14 +141,14 @@ def train_part(options: Any) -> None:
     folder, steps = Path(options.out), options.steps
     if part == "hosts":
         for mode in ("sharded", "pmap"):
-            train(model, steps, folder, f"{mode}, {HOSTS} processes", mode, None, 1)
+            train(model, steps, folder, f"{mode}, {HOSTS} processes", mode, None)
         return
-    train(model, steps, folder, "jit", "jit", 1, 1)
-    train(model, steps, folder, "jit, rows reversed", "jit", 1, 1, reverse=True)
+    train(model, steps, folder, "jit", "jit", 1)
+    train(model, steps, folder, "jit, rows reversed", "jit", 1, reverse=True)
     most = 4 if (model, precision) == ("face_vae", "float64") else 8  # 8 need more than 24 GiB
-    for mode, devices, axis in WAYS:
-        if devices <= most and devices in (options.devices or (1, 2, 4, 8)):
-            train(model, steps, folder, mode, mode, devices, axis)
+    for mode, devices in itertools.product(("sharded", "pmap"), options.devices or COUNTS):
+        if devices <= most:
+            train(model, steps, folder, mode, mode, devices)
     if model == "face_vae":
         train(model, steps, folder, "sharded, parameters too", "sharded", 4, 2)
 
@@ -158,8 +160,8 @@ def train(
     name: str,
     mode: Any,
     devices: Any,
-    axis: int,
-    reverse=False,
+    axis: int = 1,
+    reverse: bool = False,
 ) -> None:
     """The first steps of a recipe; the parameters go to a file."""
     import jax
@@ -170,7 +172,7 @@ def train(
     from vae_jax.optim import make_optimizer
     from vae_jax.training.parallel import Parallel
     from vae_jax.training.state import create_state
-    from vae_jax.training.step import make_train_step
+    from vae_jax.training.step import inputs_of, make_train_step
 
     spec, module = get_spec(model), create_model(model)
     recipe, optimizer, loss = spec.recipe, make_optimizer(model), make_loss(model)
@@ -192,9 +194,7 @@ def train(
             reversed_loss if reverse else loss,
             optimizer,
             on_nonfinite="stop",
-            latent_size=module.latent_size if spec.variational else None,
-            pixel_range=spec.pixel_range,
-            num_classes=spec.num_classes,
+            **inputs_of(model, module, recipe),
         )
     )
     data = open_dataset(recipe.data, module.image_shape).train

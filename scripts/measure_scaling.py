@@ -82,7 +82,7 @@ def prepare(model: str, mode: Any, devices: int, batch_size: int, model_axis: in
     from vae_jax.optim import make_optimizer
     from vae_jax.training.parallel import Parallel
     from vae_jax.training.state import create_state
-    from vae_jax.training.step import make_train_step
+    from vae_jax.training.step import inputs_of, make_train_step
 
     spec, module, optimizer = get_spec(model), create_model(model), make_optimizer(model)
     parallel = Parallel(mode, devices, model_axis)
@@ -90,9 +90,7 @@ def prepare(model: str, mode: Any, devices: int, batch_size: int, model_axis: in
         make_loss(model),
         optimizer,
         on_nonfinite="stop",
-        latent_size=module.latent_size if spec.variational else None,
-        pixel_range=spec.pixel_range,
-        num_classes=spec.num_classes,
+        **inputs_of(model, module, spec.recipe),
     )
     random = np.random.default_rng(0)
     shape = (batch_size, *module.image_shape)

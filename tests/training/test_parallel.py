@@ -1,42 +1,12 @@
-"""Whatever shares a step, it is the same step: one device, a mesh, and pmap agree to rounding."""
+"""Whatever shares a run's steps, they are the same steps: one device, a mesh, and pmap agree."""
 
-import jax
-import numpy as np
-import optax
 import pytest
 
-from vae_jax.benchmark.traffic import collectives
-from vae_jax.data import iterate_batches
-from vae_jax.errors import UserError
-from vae_jax.models import create_model, init_variables
-from vae_jax.objectives import make_loss
-from vae_jax.training import loop, whole_epochs
-from vae_jax.training.parallel import Parallel
-from vae_jax.training.state import create_state
-from vae_jax.training.step import make_train_step
+from vae_jax.training import whole_epochs
 from vae_jax.training.stopping import StoppedError
 
 from . import tiny
-
-WAYS = [("sharded", 1, 1), ("sharded", 4, 1), ("sharded", 8, 2), ("pmap", 1, 1), ("pmap", 4, 1)]
-
-
-def trained(path, way=("jit", 1, 1), **fields):
-    """22 images in batches of 6, which 4 and 8 devices share with padding; the last has 4.
-
-    With a large epsilon Adam does not magnify rounding, and its steps grow with the gradient.
-    """
-    options = {name: fields.pop(name) for name in ("resume", "stop") if name in fields}
-    run = tiny.run_of(path, "tiny_vae", **({"batch_size": 6, "epsilon": 1.0} | fields))
-    return loop.train(run, tiny.dataset_of(), parallel=Parallel(*way), **options)
-
-
-def assert_near(found, expected):
-    for one, other in zip(*map(jax.tree.leaves, (found.state, expected.state)), strict=True):
-        one, other = np.asarray(one), np.asarray(other)
-        assert np.abs(one - other).max() <= 5e-5 * np.abs(other).max()
-    for one, other in zip(found.epochs, expected.epochs, strict=True):
-        assert one["loss"] == pytest.approx(other["loss"], rel=1e-6)
+from .ways import WAYS, assert_near, trained
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["resident", "streamed"], autouse=True)
@@ -52,58 +22,8 @@ def on_one_device(resident, tmp_path_factory):
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-def test_the_gradient_is_that_of_the_whole_batch(way, resident):
-    """Plain gradient descent shows it, where Adam would hide a factor."""
-    if not resident:
-        pytest.skip("a single step")
-    model = create_model("tiny_vae")
-    variables = init_variables(model, jax.random.key(0))
-    (batch,) = iterate_batches(
-        tiny.images_of(6), batch_size=6, seed=0, epoch=0, width=Parallel(*way).width(6)
-    )
-    del batch["label"]
-    gradients = []
-    for parallel in (Parallel(), Parallel(*way)):
-        state = create_state(model, optax.sgd(1.0), jax.random.key(0), variables)
-        before = jax.tree.map(np.asarray, state.params)
-        step = make_train_step(make_loss("tiny_vae"), optax.sgd(1.0), latent_size=2)
-        state, metrics = parallel.compile_step(step)(
-            parallel.put_state(state), parallel.put_batch(batch), jax.random.key(1), np.True_
-        )
-        state = parallel.on_one(state)
-        gradients.append(
-            [jax.tree.map(lambda a, b: a - b, before, state.params), state.batch_stats, metrics]
-        )
-    for one, other in zip(*map(jax.tree.leaves, gradients), strict=True):
-        one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-        assert np.abs(one - other).max() <= 2e-6 * np.abs(other).max()
-
-
-@pytest.mark.parametrize("way", WAYS, ids=str)
 def test_every_way_ends_where_one_device_does(tmp_path, way, on_one_device):
     assert_near(trained(tmp_path / "run", way), on_one_device)
-
-
-@pytest.mark.parametrize("way", WAYS[1:3] + WAYS[4:], ids=str)
-def test_a_mean_loss_and_a_clipped_gradient_are_over_all_devices(tmp_path, way):
-    fields = {"reduction": "mean", "clip_norm": 0.5, "epochs": 1}
-    expected = trained(tmp_path / "one", **fields)
-    assert_near(trained(tmp_path / "run", way, **fields), expected)
-
-
-@pytest.mark.parametrize("way", WAYS[1:2] + WAYS[4:], ids=str)
-def test_groups_of_batch_norm_are_the_same_whichever_devices_hold_them(tmp_path, way):
-    expected = trained(tmp_path / "one", batch_norm_groups=4)
-    assert_near(trained(tmp_path / "run", way, batch_norm_groups=4), expected)
-
-
-@pytest.mark.parametrize("first", WAYS[1:3] + WAYS[4:], ids=str)
-@pytest.mark.parametrize("then", [("jit", 1, 1), ("sharded", 2, 2), ("pmap", 2, 1)], ids=str)
-def test_a_run_goes_on_on_other_devices(tmp_path, resident, first, then, on_one_device):
-    if not resident:
-        pytest.skip("what is saved does not depend on how batches come")
-    trained(tmp_path / "run", first, epochs=1)
-    assert_near(trained(tmp_path / "run", then, resume=True), on_one_device)
 
 
 @pytest.mark.parametrize("way", [("sharded", 8, 2), ("pmap", 4, 1)], ids=str)
@@ -119,58 +39,3 @@ def test_a_run_stopped_and_resumed_on_the_same_devices_ends_with_the_same_bits(t
         trained(tmp_path / "run", way, stop=stop)
     found = trained(tmp_path / "run", way, resume=True)
     assert tiny.bits(found.state) == tiny.bits(expected.state)
-
-
-def test_large_parameters_and_their_moments_are_divided_along_the_model_axis(monkeypatch):
-    monkeypatch.setattr("vae_jax.training.parallel.SHARDED_SIZE", 100)
-    parallel = Parallel("sharded", 8, 4)
-    state = parallel.put_state({"kernel": np.zeros((30, 16)), "bias": np.zeros(16)})
-    assert state["kernel"].addressable_data(0).shape == (30, 4)
-    assert state["bias"].addressable_data(0).shape == (16,)
-
-
-def test_padding_is_up_to_what_the_devices_can_share():
-    assert Parallel("sharded", 8).width(100) == 104
-    assert Parallel("sharded", 8, 2).width(100) == 100
-    assert Parallel().width(100) == 100
-    assert Parallel().width(22, groups=4) == 24
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (("sharded", 9, 1), "--devices 9, but there are 8"),
-        (("jit", 2, 1), "one device"),
-        (("sharded", 8, 3), "--model-axis 3"),
-        (("pmap", 8, 2), "--parallel sharded"),
-    ],
-)
-def test_devices_that_cannot_be_had_are_an_error_of_one_line(arguments, says):
-    with pytest.raises(UserError) as caught:
-        Parallel(*arguments)
-    assert says in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_groups_that_devices_would_have_to_cut_are_refused():
-    with pytest.raises(UserError, match="a multiple of 4"):
-        Parallel("pmap", 4).width(64, groups=2)
-
-
-def test_noise_does_not_depend_on_the_padding_of_a_batch():
-    key = jax.random.key(3)
-    few, many = (jax.random.split(key, count) for count in (5, 8))
-    assert (jax.random.key_data(few) == jax.random.key_data(many)[:5]).all()
-
-
-def test_a_mesh_sums_gradients_and_gathers_nothing():
-    """The windows of convolutions above all, which are many times an image."""
-    hyper = {"image_shape": (12, 12, 1), "widths": (4,), "latent_size": 2}
-    model, optimizer = create_model("conv_vae", **hyper), optax.sgd(1.0)
-    parallel = Parallel("sharded", 4)
-    state = parallel.put_state(create_state(model, optimizer, jax.random.key(0)))
-    step = make_train_step(make_loss("conv_vae", **hyper), optimizer, latent_size=2)
-    batch = parallel.put_batch({"image": np.zeros((8, 12, 12, 1), np.uint8)})
-    program = parallel.compile_step(step).lower(state, batch, jax.random.key(1), np.True_)
-    found = collectives(program.compile().as_text())
-    assert {collective.kind for collective in found} == {"all-reduce"}

@@ -18,7 +18,7 @@ from vae_jax.optim import optimizer_of
 from vae_jax.training.epoch import LONGEST_CALL, EpochSteps, stays_on_device
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import create_state
-from vae_jax.training.step import make_train_step
+from vae_jax.training.step import inputs_of, make_train_step
 
 # JAX's names for what a GPU does to the factors of products; NVIDIA's takes the last two alike, as
 # TF32, where PyTorch's autocast computes in bfloat16
@@ -56,11 +56,7 @@ class _Training:
         self.task, self.epoch = task, 0
         self.state = create_state(task.module, optimizer, init_key)
         loss = make_loss(task.model, recipe=recipe, **task.hyper)
-        settings: dict[str, Any] = {
-            "latent_size": task.module.latent_size if spec.variational else None,
-            "pixel_range": spec.pixel_range,
-            "num_classes": spec.num_classes,
-        }
+        settings = inputs_of(task.model, task.module, recipe)
         if task.work == "epoch":
             self.steps = EpochSteps(
                 loss,

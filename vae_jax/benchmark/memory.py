@@ -22,6 +22,7 @@ from typing import Any
 
 from vae_jax.benchmark.tasks import Task
 from vae_jax.errors import RunError
+from vae_jax.resident import forget_largest, largest_resident, resident
 
 _STEPS = 3
 _TINY: dict[str, tuple[str, dict[str, Any]]] = {
@@ -70,18 +71,18 @@ def _measure(task: Task, contestant: str, count: int) -> dict[str, Any]:
     prepare_process(keeps_memory=group == "kept" or side == "flax_side")
     build(_tiny(task, side), contestant)(2)
     _trim()
-    _forget_largest()
-    before = _resident()
+    forget_largest()
+    before = resident()
     run = build(task, contestant)
     run(1)
-    peak, steady = _largest_resident() - before, None
+    peak, steady = largest_resident() - before, None
     _trim()
-    can_tell = _forget_largest()
+    can_tell = forget_largest()
     run(count)
     if task.device == "gpu":
         peak = steady = _on_gpu(is_ours=side == "flax_side")
     elif can_tell:
-        steady = _largest_resident() - before
+        steady = largest_resident() - before
         peak = max(peak, steady)
     found: dict[str, Any] = {
         "model": task.model,
@@ -102,36 +103,6 @@ def _tiny(task: Task, side: str) -> Task:
     """The same work of a model as small as the contestant takes, which needs the same libraries."""
     model, hyper = _TINY[side]
     return dataclasses.replace(task, model=model, hyper=hyper, batch_size=2, num_images=2)
-
-
-def _resident() -> int:
-    """Bytes of this process in memory now; where the system does not tell, the most so far."""
-    return _status("VmRSS") or _largest_resident()
-
-
-def _largest_resident() -> int:
-    import resource  # not on Windows
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _status(name: str) -> int | None:
-    """Bytes by one of Linux's names; None elsewhere."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1]) * 1024
-    return None
-
-
-def _forget_largest() -> bool:
-    """Lets ``VmHWM`` start again from what is resident now; whether the system can."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
 
 
 def _trim() -> None:

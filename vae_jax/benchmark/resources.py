@@ -6,10 +6,11 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from vae_jax.resident import resident
 
 MIB, KIB = 2**20, 2**10
 
@@ -66,9 +67,8 @@ class Sampler:
 
 def look() -> tuple[int, int, int]:
     """Bytes in memory, open handles and threads of this process, now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
     handles = len(os.listdir("/proc/self/fd")) - 1  # the one that lists them
-    return pages * os.sysconf("SC_PAGE_SIZE"), handles, len(os.listdir("/proc/self/task"))
+    return resident(), handles, len(os.listdir("/proc/self/task"))
 
 
 def growth(samples: Sequence[Sample], skip: float = 0.2) -> tuple[float, float, float]:

@@ -62,7 +62,7 @@ def train(
     from vae_jax.models import create_model, get_spec
     from vae_jax.models.hyper import canonical
     from vae_jax.training import run as run_folder
-    from vae_jax.training.hosts import is_main
+    from vae_jax.training.hosts import is_main, on_main
     from vae_jax.training.loop import train as train_model
     from vae_jax.training.stopping import catching_signals
 
@@ -76,7 +76,7 @@ def train(
             raise RunError(f"{path} is a run of {old.model}, not of {model}")
         recipe, hyper = old.recipe, hyper or old.hyper
     else:
-        run_folder.require_no_run(path)  # before anything slow
+        on_main(lambda: run_folder.require_no_run(path))  # before anything slow
     chosen = set_fields(fields)
     recipe, variables, adam = recipe.replace(**chosen), None, None
     if init:

@@ -14,12 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from pathlib import Path
 from typing import Any, TextIO
 
 from vae_jax.errors import RunError
 from vae_jax.fuzzing.cases import make_case
+from vae_jax.fuzzing.containers import CONTAINERS
 from vae_jax.fuzzing.readers import READERS
 from vae_jax.fuzzing.seeds import Case
 from vae_jax.fuzzing.trial import attempt
@@ -163,15 +163,12 @@ def _tell(told: TextIO, tally: Tally) -> None:
 
 def save_case(case: Case, path: Path) -> None:
     """Writes a case as a zip archive of its files."""
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in case.items():
-            archive.writestr(zipfile.ZipInfo(name), content)
+    path.write_bytes(CONTAINERS["zip"].pack(case))
 
 
 def load_case(path: Path) -> Case:
     """Reads what `save_case` wrote."""
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+    return CONTAINERS["zip"].unpack(path.read_bytes())
 
 
 if __name__ == "__main__":

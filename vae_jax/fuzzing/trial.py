@@ -8,7 +8,6 @@ a connection, or Python's own unpickling.
 from __future__ import annotations
 
 import contextlib
-import resource
 import shutil
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 from vae_jax.errors import MAX_MESSAGE, UserError
 from vae_jax.fuzzing.readers import Reader
+from vae_jax.resident import forget_largest, largest_resident
 
 MAX_SECONDS = 2.0
 MAX_BYTES = 64 << 20
@@ -27,7 +27,6 @@ MAX_BYTES = 64 << 20
 
 _EVENTS = ("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile")
 _EVENTS += ("os.system", "subprocess.Popen", "socket.connect", "pickle.find_class", "webbrowser")
-_PROCESS = Path("/proc/self")
 
 
 class Forbidden(BaseException):
@@ -88,13 +87,14 @@ def attempt(reader: Reader, case: Mapping[str, bytes], folder: Path) -> Outcome:
         folder: an empty one, or of the case before; its contents are replaced.
     """
     write_case(case, folder)
-    memory = _Memory()
+    forget_largest()
+    before = largest_resident()
     begin = time.perf_counter(), time.process_time()
     with warnings.catch_warnings(record=True) as leaked, _GUARD.watch() as forbidden:
         warnings.simplefilter("always")
         accepted, fault, message = _read(reader, folder)
     seconds = min(time.perf_counter() - begin[0], time.process_time() - begin[1])
-    grown = memory.grown()
+    grown = max(0, largest_resident() - before)
     if forbidden:
         fault = f"did what no file may: {forbidden[0]}"
     elif leaked and not fault:
@@ -137,23 +137,3 @@ def _wrong_message(message: str) -> str | None:
     if len(message) > MAX_MESSAGE:
         return f"a message of {len(message)} characters: {message:.200}"
     return None
-
-
-class _Memory:
-    """How far the resident set grows; Linux can start its high-water mark anew."""
-
-    def __init__(self):
-        try:
-            (_PROCESS / "clear_refs").write_text("5")
-            self._peak = self._high_water_mark
-        except OSError:
-            self._peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-        self._before = self._peak()
-
-    def grown(self) -> int:
-        return max(0, self._peak() - self._before)
-
-    def _high_water_mark(self) -> int:
-        status = (_PROCESS / "status").read_bytes()
-        start = status.index(b"VmHWM:") + 6
-        return int(status[start : status.index(b"kB", start)]) << 10

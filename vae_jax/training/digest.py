@@ -20,7 +20,7 @@ def digest_of(state: Any) -> dict[str, int]:
     leaves = jax.tree_util.tree_leaves_with_path(state)
     words = [_words(leaf) for _, leaf in leaves]
     paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
-    sums = jax.device_get(jax.jit(_sums)(words))
+    sums = jax.device_get(_sums(words))
     return {path: int(total) for path, total in zip(paths, sums, strict=True)}
 
 
@@ -36,6 +36,7 @@ def _words(leaf: Any) -> Any:
     return leaf
 
 
+@jax.jit
 def _sums(leaves: list[Any]) -> list[Any]:
     return [_sum(leaf) for leaf in leaves]
 

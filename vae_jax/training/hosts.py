@@ -85,14 +85,6 @@ def agree(stop: bool, due: bool, count: int) -> tuple[bool, bool, int]:
     return bool(told[:, 0].any()), bool(told[0, 1]), int(told[0, 2])
 
 
-def wait_for_all(what: str) -> None:
-    """Returns when every host has come here."""
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
-
-        multihost_utils.sync_global_devices(what)
-
-
 def _from_main(values: np.ndarray) -> np.ndarray:
     from jax.experimental import multihost_utils
 

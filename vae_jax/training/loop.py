@@ -17,7 +17,7 @@ from vae_jax.errors import RunError
 from vae_jax.models import create_model, get_spec
 from vae_jax.optim import optimizer_of
 from vae_jax.training import run as run_folder
-from vae_jax.training.hosts import is_main, on_main, wait_for_all
+from vae_jax.training.hosts import is_main, on_main
 from vae_jax.training.lock import only_one
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.run import Run
@@ -103,7 +103,6 @@ def train(
                 f"{run.path} has trained {step} steps of {num_steps} an epoch already; "
                 "expected --epochs of no fewer to resume it"
             )
-        wait_for_all("before run.json changes")
         records = on_main(lambda: _records_until(run, step)) or []
         draw = _drawer(on_epoch, parallel)
         if start == 0:
@@ -138,17 +137,16 @@ def _drawer(on_epoch: OnEpoch | None, parallel: Parallel) -> Callable[[int, Trai
 
 
 def _closing(checkpoints: Checkpoints) -> Any:
-    """Waits for what is being written; whatever else went wrong is told first."""
+    """Waits for what is being written; its failure is told unless something else went wrong."""
 
     def close(_: Any, error: BaseException | None, __: Any) -> None:
-        with contextlib.suppress(*((RunError,) if error and not _saved(error) else ())):
+        try:
             checkpoints.close()
+        except RunError:
+            if error is None or isinstance(error, StoppedError):
+                raise
 
     return close
-
-
-def _saved(error: BaseException) -> bool:
-    return isinstance(error, StoppedError)
 
 
 def _prepare_folder(

@@ -7,8 +7,6 @@ import itertools
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from vae_jax.errors import RunError
@@ -76,10 +74,12 @@ class Checkpoints:
         Raises:
             RunError: this one or the one before cannot be written.
         """
-        copy = self._parallel.copy(state._asdict())
-        step = int(np.asarray(jax.tree.leaves(copy["step"])[0]))
+        copy, step = self._parallel.copy(state._asdict()), self._parallel.step_of(state)
+        # Summed up where the arrays lie; under pmap they lie there once a device.
+        digest = digest_of(copy if self._parallel.mode == "pmap" else state._asdict())
+        beside = {DIGEST: digest} | ({_TOTALS: dict(totals)} if totals else {})
         try:
-            self._write(step, copy, loss, totals)
+            self._write(step, copy, loss, beside)
         except Exception as error:  # of this one, or of the one before in the background
             gone = "the folder has vanished" if not self._folder.is_dir() else first_line(error)
             say(f"{self._folder}: {gone}; writing step {step} anew")
@@ -87,7 +87,7 @@ class Checkpoints:
                 self._manager.wait_until_finished()
             self._open()
             try:
-                self._write(step, copy, loss, totals)
+                self._write(step, copy, loss, beside)
                 self._manager.wait_until_finished()
             except Exception as again:
                 raise self._unwritten(again) from again
@@ -146,7 +146,7 @@ class Checkpoints:
         except OSError as error:
             raise self._unwritten(error) from error
 
-    def _write(self, step: int, copy: Any, loss: float | None, totals: Any) -> None:
+    def _write(self, step: int, copy: Any, loss: float | None, beside: Any) -> None:
         self._manager.wait_until_finished()  # an error of the one before belongs to it
         if not self._folder.is_dir():
             raise FileNotFoundError(self._folder)
@@ -156,7 +156,7 @@ class Checkpoints:
             step,
             args=ocp.args.StandardSave(copy),
             metrics=None if loss is None else {"loss": loss},
-            custom_metadata={DIGEST: digest_of(copy)} | ({_TOTALS: dict(totals)} if totals else {}),
+            custom_metadata=beside,
         )
 
     def _put_aside(self, steps: list[int]) -> None:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vae_jax.corruption import parse_corruption
 from vae_jax.data import Dataset, batch_rows, num_batches
 from vae_jax.errors import RunError
 from vae_jax.models import get_spec
@@ -24,7 +23,7 @@ from vae_jax.training.progress import Progress
 from vae_jax.training.run import Run
 from vae_jax.training.saving import Checkpoints
 from vae_jax.training.state import TrainState
-from vae_jax.training.step import make_inputs
+from vae_jax.training.step import inputs_of, make_inputs
 from vae_jax.training.stopping import StoppedError
 
 # Steps handed to the device before the host waits; then more or fewer, for about as long as this:
@@ -77,13 +76,7 @@ class WholeEpochs:
         skipped = sum(r.get("skipped", 0) for r in run_folder.read_metrics(run))
         self._skipped = agree(False, False, skipped)[2]
         self._saved_at = time.monotonic()
-        settings: dict[str, Any] = {
-            "latent_size": model.latent_size if spec.variational else None,
-            "pixel_range": spec.pixel_range,
-            "num_classes": spec.num_classes,
-            "corruption": None if recipe.corrupt == "none" else parse_corruption(recipe.corrupt),
-            "noise_scale": recipe.noise,
-        }
+        settings = inputs_of(run.model, model, recipe)
         self._inputs = make_inputs(**settings)
         self._loss = make_loss(run.model, recipe=recipe, **run.hyper)
         self._steps = EpochSteps(
