@@ -60,7 +60,7 @@ def begun(request, tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("way", [("jit", 1, 1), ("sharded", 2, 2), ("pmap", 2, 1)], ids=str)
+@pytest.mark.parametrize("way", [("jit", 1, 1), ("sharded", 2, 2), ("pmap", 4, 1)], ids=str)
 def test_a_run_goes_on_on_other_devices(tmp_path, begun, way, on_one_device):
     shutil.copytree(begun, tmp_path / "run")
     assert_near(trained(tmp_path / "run", way, resume=True), on_one_device)

@@ -110,8 +110,7 @@ class Parallel:
 
         def shape(leaf: Any) -> jax.ShapeDtypeStruct:
             leaf = leaf[0] if self.mode == "pmap" else leaf
-            sharding = None if self.mode == "pmap" else self._sharding(leaf.shape)
-            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._sharding(leaf.shape))
 
         return jax.tree.map(shape, state)
 
@@ -212,12 +211,12 @@ class Parallel:
     def _put_leaf(self, leaf: Any) -> Any:
         if self.mode == "jit":
             return jax.device_put(leaf, self._local[0])
-        if isinstance(leaf, jax.Array) and leaf.sharding == self._sharding(leaf.shape):
-            return leaf  # as Orbax restores what no host has whole
-        leaf = np.asarray(leaf)
         if self.mode == "pmap":
             stacked = np.broadcast_to(leaf, (len(self._local), *leaf.shape))
             return jax.device_put(stacked, self._local_rows(0))
+        if isinstance(leaf, jax.Array) and leaf.sharding == self._sharding(leaf.shape):
+            return leaf  # as Orbax restores what no host has whole
+        leaf = np.asarray(leaf)
         return jax.make_array_from_callback(
             leaf.shape, self._sharding(leaf.shape), lambda place: leaf[place]
         )
