@@ -11,6 +11,7 @@ from vae_jax.figures import (
     sample_grid,
     save_figure,
 )
+from vae_jax.figures.drawing import new_figure
 
 
 def flat(values, height=1, width=1, channels=3):
@@ -33,6 +34,11 @@ def test_the_figures_have_the_tutorials_sizes(tmp_path):
     assert size_of(loss_curve([1, 2], [3.0, 2.0], label="loss"), tmp_path / "d.png") == (600, 400)
 
 
+def pixels(figure):
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())
+
+
 def shown(figure, place=0):
     return figure.axes[place].images[0]
 
@@ -40,18 +46,27 @@ def shown(figure, place=0):
 def test_originals_stand_above_their_reconstructions():
     originals = flat(np.linspace(0.1, 0.4, 4), 3, 3, 1)
     originals[:, 0, 0] = 1
-    figure = reconstruction_rows(originals, 1 - originals)
-    assert len(figure.axes) == 8
+    images = reconstruction_rows(originals, 1 - originals).axes[0].images
+    assert len(images) == 8
     for index in range(4):
-        np.testing.assert_allclose(shown(figure, index).get_array(), originals[index, ..., 0])
-        np.testing.assert_allclose(
-            shown(figure, 4 + index).get_array(), 1 - originals[index, ..., 0]
-        )
-        above, below = (figure.axes[i].get_position() for i in (index, 4 + index))
-        assert above.y0 > below.y1
-        assert above.x0 == below.x0
-    assert shown(figure).get_cmap().name == "binary"
-    assert all(len(axes.get_xticks()) == len(axes.get_yticks()) == 0 for axes in figure.axes)
+        above, below = images[index], images[4 + index]
+        np.testing.assert_allclose(above.get_array(), originals[index, ..., 0])
+        np.testing.assert_allclose(below.get_array(), 1 - originals[index, ..., 0])
+        assert above.get_extent()[2] > below.get_extent()[3]
+        assert above.get_extent()[:2] == pytest.approx(below.get_extent()[:2])
+        assert above.get_cmap().name == "binary"
+
+
+@pytest.mark.parametrize("shape", [(10, 28, 28, 1), (3, 30, 20, 3), (4, 9, 24, 1)])
+def test_rows_are_pixel_for_pixel_those_of_a_subplot_an_image(shape):
+    originals = np.random.default_rng(0).random(shape, np.float32)
+    expected = new_figure((10, 2), dpi=50)
+    for place, image in enumerate([*originals, *(1 - originals)], 1):
+        axes = expected.add_subplot(2, len(originals), place)
+        axes.imshow(image[..., 0] if shape[-1] == 1 else image, cmap="binary")
+        axes.set(xticks=[], yticks=[])
+    drawn = [pixels(figure) for figure in (reconstruction_rows(originals, 1 - originals), expected)]
+    assert (drawn[0] == drawn[1]).all()
 
 
 def test_rows_of_eight_originals_alternate_with_their_reconstructions():

@@ -26,14 +26,27 @@ def reconstruction_rows(originals: Images, reconstructions: Images) -> matplotli
         originals: [N, H, W, C].
         reconstructions: the same shape.
     """
+    from matplotlib.collections import LineCollection
+    from matplotlib.gridspec import GridSpec
+
     _require_pairs(originals, reconstructions)
     figure = new_figure((10, 2), dpi=50)
-    count = len(originals)
-    for place, image in enumerate([*displayable(originals), *displayable(reconstructions)]):
-        axes = figure.add_subplot(2, count, place + 1)
-        axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="binary")
-        axes.set_xticks([])
-        axes.set_yticks([])
+    # One axes for all images: 20 would take a third of a second to make, at each epoch's end.
+    axes, frames = figure.add_axes((0, 0, 1, 1)), list[Any]()
+    grid = GridSpec(2, len(originals), figure=figure)
+    images = [*displayable(originals), *displayable(reconstructions)]
+    for cell, image in zip((place.get_position(figure) for place in grid), images, strict=True):
+        height, width = image.shape[:2]
+        frame = cell.shrunk_to_aspect(height / width, fig_aspect=0.2).anchored("C", cell)
+        x0, y0, x1, y1 = frame.extents
+        shown = image[..., 0] if image.shape[-1] == 1 else image
+        axes.imshow(shown, cmap="binary", extent=(x0, x1, y0, y1), aspect="auto")
+        frames += [[(x0, y), (x1, y)] for y in (y0, y1)] + [[(x, y0), (x, y1)] for x in (x0, x1)]
+    axes.add_collection(
+        LineCollection(frames, linewidths=0.8, colors="black", capstyle="projecting")
+    )
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.set_axis_off()
     return figure
 
 
