@@ -1,19 +1,25 @@
 """What may happen to a run's folder: each fault has one line, and nothing saved is lost."""
 
+import dataclasses
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
 from vae_jax.errors import RunError
+from vae_jax.models import create_model, init_variables
 from vae_jax.training import lock, loop
 from vae_jax.training.checkpoint import load_run_state
 from vae_jax.training.saving import Checkpoints
+from vae_jax.training.stopping import StoppedError
 
 from . import tiny
 from .test_checkpoint import DAMAGES
@@ -160,6 +166,88 @@ def test_a_second_process_in_a_folder_is_refused_and_told_by_whom(tmp_path):
         holder.kill()
         holder.communicate()
     loop.train(tiny.run_of(tmp_path / "run"), tiny.dataset_of(), resume=True)
+
+
+def _first(text, before, after):
+    assert before in text
+    return text.replace(before, after, 1)
+
+
+DESCRIPTIONS = {
+    "gone": None,
+    "cut short": lambda text: text[:200],
+    "a list": lambda text: "[]",
+    "another number": lambda text: re.sub(r'("loss": )[0-9]', r"\g<1>0", text),
+    "without digest": lambda text: _first(text, '"digest"', '"digess"'),
+}
+
+
+@pytest.mark.parametrize("damage", DESCRIPTIONS)
+def test_a_damaged_description_is_noticed_as_damaged_arrays_are(
+    tmp_path, damage, uninterrupted, capsys
+):
+    run, calls = tiny.run_of(tmp_path / "run"), iter([None, "SIGTERM", "SIGTERM"])
+    with pytest.raises(StoppedError):
+        loop.train(run, tiny.dataset_of(), checkpoint_every=2, stop=lambda: next(calls))
+    *_, last = sorted(int(p.name) for p in run.checkpoints.iterdir())
+    file = run.checkpoints / str(last) / "_CHECKPOINT_METADATA"
+    if DESCRIPTIONS[damage] is None:
+        file.unlink()
+    else:
+        file.write_text(DESCRIPTIONS[damage](file.read_text()))
+    capsys.readouterr()
+    assert_same(loop.train(run, tiny.dataset_of(), resume=True), uninterrupted)
+    line, *_ = capsys.readouterr().err.splitlines()
+    assert f"checkpoint {last} is damaged (its _CHECKPOINT_METADATA " in line
+    assert line.endswith("it is put aside")
+
+
+def test_a_run_that_lost_its_first_weights_does_not_begin_again_with_others(tmp_path):
+    run = dataclasses.replace(tiny.run_of(tmp_path / "run", epochs=1), init="trained.pt")
+    variables = init_variables(create_model("digits_ae", **tiny.HYPER), jax.random.key(5))
+    loop.train(run, tiny.dataset_of(), variables=jax.tree.map(np.array, variables))
+    shutil.rmtree(run.checkpoints)
+    run.metrics.unlink()
+    with pytest.raises(RunError, match=r"its first weights were those of trained\.pt"):
+        loop.train(tiny.run_of(tmp_path / "run"), tiny.dataset_of(), resume=True)
+
+
+def test_a_run_that_lost_its_checkpoints_keeps_its_metrics(tmp_path):
+    run = tiny.run_of(tmp_path / "run", epochs=1)
+    loop.train(run, tiny.dataset_of())
+    before = run.metrics.read_bytes()
+    shutil.rmtree(run.checkpoints)
+    with pytest.raises(RunError, match=r"metrics\.jsonl tells of epochs that are done"):
+        loop.train(tiny.run_of(tmp_path / "run"), tiny.dataset_of(), resume=True)
+    assert run.metrics.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [('"step"', '"stop"'), ('"step": 3', '"step": "3"'), ("{", "[")]
+)
+def test_a_damaged_line_of_metrics_is_told_and_kept(tmp_path, before, after, uninterrupted, capsys):
+    run = tiny.run_of(tmp_path / "run", epochs=2)
+    loop.train(run, tiny.dataset_of())
+    damaged = _first(run.metrics.read_text(), before, after)
+    run.metrics.write_text(damaged)
+    capsys.readouterr()
+    result = loop.train(tiny.run_of(tmp_path / "run"), tiny.dataset_of(), resume=True)
+    assert tiny.bits(result.state) == tiny.bits(uninterrupted.state)
+    assert [record["epoch"] for record in result.epochs] == [2, 3]
+    assert "lacks the record of epoch 1: going on without" in capsys.readouterr().err
+    assert (run.path / "damaged-metrics.jsonl").read_text() == damaged
+
+
+def test_the_best_epoch_stays_after_a_resume(tmp_path, monkeypatch):
+    losses = iter([1.0, 5.0, 4.0])
+    save = Checkpoints.save
+    monkeypatch.setattr(
+        Checkpoints, "save", lambda self, state, loss: save(self, state, loss=next(losses))
+    )
+    for epochs in (2, 3):
+        run = tiny.run_of(tmp_path / "run", epochs=epochs)
+        loop.train(run, tiny.dataset_of(), keep=1, keep_best=1, resume=epochs == 3)
+    assert sorted(int(p.name) for p in run.checkpoints.iterdir()) == [3, 9]
 
 
 def test_the_best_epochs_stay_beside_the_last(tmp_path, monkeypatch):

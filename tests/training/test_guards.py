@@ -10,10 +10,14 @@ from vae_jax.optim import make_optimizer
 from vae_jax.training import loop, whole_epochs
 from vae_jax.training.checkpoint import load_run_state
 from vae_jax.training.run import read_metrics
+from vae_jax.training.stopping import StoppedError
 
 from . import tiny
 
 WAYS = pytest.mark.parametrize("resident", [True, False], ids=["resident", "streamed"])
+
+
+SLOPES = {"gradient": np.inf, "large gradient": 1e25}
 
 
 def dataset():
@@ -30,8 +34,9 @@ def exploding(monkeypatch, at, kind="loss"):
         def broken(params, stats, batch, noise, *, step):
             total, (metrics, stats) = loss(params, stats, batch, noise, step=step)
             bad = (step == np.asarray(at)).any()
-            if kind == "gradient":  # finite, with a slope that is not
-                total = total + _edge(params["image"]["bias"].sum(), bad)
+            if kind in SLOPES:  # of a finite loss
+                slope = jax.numpy.where(bad, np.float32(SLOPES[kind]), np.float32(0))
+                total = total + _edge(params["image"]["bias"].sum(), slope)
             else:
                 metrics["kl_divergence"] = metrics["kl_divergence"] + jax.numpy.where(
                     bad, np.inf, 0.0
@@ -45,14 +50,13 @@ def exploding(monkeypatch, at, kind="loss"):
 
 
 @jax.custom_jvp
-def _edge(x, bad):
+def _edge(x, slope):
     return 0.0 * x
 
 
 @_edge.defjvp
 def _edge_jvp(primals, tangents):
-    slope = jax.numpy.where(primals[1], np.float32(np.inf), np.float32(0))
-    return _edge(*primals), tangents[0] * slope
+    return _edge(*primals), tangents[0] * primals[1]
 
 
 @WAYS
@@ -70,7 +74,7 @@ def test_a_run_stops_at_the_step_and_keeps_the_checkpoint_before(
             loop.train(run, dataset(), checkpoint_every=2)
     message = str(caught.value)
     assert message.startswith("step 5 (batch 2 of epoch 2) is not finite: ")
-    assert ("kl divergence is inf" if kind == "loss" else "but its gradient is not") in message
+    assert ("kl divergence is inf" if kind == "loss" else ": the loss is ") in message
     assert "largest pre-activation is" in message or "first layer that is not" in message
     assert ("gradient is not finite for image.bias" in message) == (kind == "gradient")
     assert "checkpoint 3, before it, is kept" in message
@@ -127,6 +131,44 @@ def test_more_skips_than_allowed_stop_the_run_and_a_resume_remembers_them(tmp_pa
     with pytest.raises(RunError, match=r"has skipped 2 steps .* batch 2 of epoch 2") as caught:
         loop.train(more, dataset(), resume=True, on_nonfinite="skip", skip_limit=1)
     assert "--skip-limit allows 1" in str(caught.value)
+
+
+def test_skips_within_an_epoch_count_after_a_resume(tmp_path, monkeypatch):
+    monkeypatch.setattr(whole_epochs, "_FIRST_CALL", 1)
+    monkeypatch.setattr(whole_epochs, "LONGEST_CALL", 1)
+    exploding(monkeypatch, [0, 1, 2])
+    run = tiny.run_of(tmp_path / "run", "tiny_vae", epochs=1)
+    options = {"on_nonfinite": "skip", "skip_limit": 2}
+    calls = iter([None, "SIGTERM", "SIGTERM"])
+    with pytest.raises(StoppedError):
+        loop.train(run, dataset(), stop=lambda: next(calls), **options)
+    with pytest.raises(RunError, match="has skipped 3 steps"):
+        loop.train(run, dataset(), resume=True, **options)
+
+
+def test_an_epochs_mean_is_that_of_the_steps_that_were_taken(tmp_path, monkeypatch):
+    exploding(monkeypatch, [2])
+    found = {}
+    for kind in ("sum", "mean"):
+        run = tiny.run_of(tmp_path / kind, "tiny_vae", epochs=1, epoch_loss=kind)
+        (found[kind],) = loop.train(run, dataset(), on_nonfinite="skip").epochs
+    assert found["mean"]["skipped"] == 1
+    assert found["mean"]["loss"] == found["sum"]["loss"] / 2
+
+
+def test_an_epoch_without_a_step_stops_the_run(tmp_path, monkeypatch):
+    exploding(monkeypatch, [3, 4, 5])
+    run = tiny.run_of(tmp_path / "run", "tiny_vae", epochs=2)
+    with pytest.raises(RunError, match="has skipped all 3 steps of epoch 2"):
+        loop.train(run, dataset(), on_nonfinite="skip")
+    assert len(read_metrics(run)) == 1
+
+
+def test_a_gradient_whose_square_is_not_finite_is_told_as_that(tmp_path, monkeypatch):
+    exploding(monkeypatch, [1], "large gradient")
+    with pytest.raises(RunError) as caught:
+        loop.train(tiny.run_of(tmp_path / "run", "tiny_vae", epochs=1), dataset())
+    assert "the gradient is up to 1e+25 for image.bias, and Adam squares it" in str(caught.value)
 
 
 def test_the_layer_that_overflows_an_exponential_is_named(tmp_path):

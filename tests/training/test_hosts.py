@@ -43,28 +43,35 @@ def data(tmp_path_factory):
     return tiny.write_idx(tmp_path_factory.mktemp("data"))
 
 
-def start(data, out, *more):
+def start(data, out, *more, data_of_second=None):
     """Both hosts; 22 images in batches of 6, which 4 devices share as 8 rows."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     hyper = [f"--hyper={name}={value}" for name, value in tiny.HYPER.items()]
-    arguments = ["train", "digits_ae", "--data", f"idx:{data}", "--batch-size=6", *hyper]
+    arguments = ["train", "digits_ae", "--batch-size=6", *hyper]
     arguments += ["--learning-rate=0.01", "--epsilon=1", "--out", str(out), *more]
     environment = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
     }
-    joined = (f"--coordinator=127.0.0.1:{port}", "--num-processes=2")
+    arguments += [f"--coordinator=127.0.0.1:{port}", "--num-processes=2"]
     return [
         subprocess.Popen(
-            [sys.executable, "-c", MAIN, *arguments, *joined, f"--process-id={host}"],
+            [
+                sys.executable,
+                "-c",
+                MAIN,
+                *arguments,
+                f"--process-id={host}",
+                f"--data=idx:{folder}",
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
         )
-        for host in range(2)
+        for host, folder in enumerate((data, data_of_second or data))
     ]
 
 
@@ -121,6 +128,23 @@ def test_a_signal_to_one_host_stops_both_saved_and_an_error_of_one_is_an_error_o
     for status, _, errors in ends(start(data, out, "--epochs=1")):
         assert status == 1
         assert "already holds a run" in errors
+
+
+def test_what_one_host_alone_lacks_ends_both_at_once_in_a_line(data, tmp_path):
+    one, two = ends(start(data, tmp_path / "run", data_of_second=tmp_path / "nowhere"))
+    for (status, _, errors), begin in (
+        (one, "error: host 1 stopped: DataError: "),
+        (two, "error: "),
+    ):
+        assert status == 1
+        *_, line = errors.splitlines()
+        assert line.startswith(begin)
+        assert "there is no folder" in line
+
+
+def test_an_address_without_a_port_is_refused():
+    with pytest.raises(UserError, match="--coordinator nonsense; expected HOST:PORT"):
+        start_hosts("nonsense", 2, 0)
 
 
 def test_alone_a_host_agrees_with_itself():

@@ -101,4 +101,6 @@ def _status(error: Exception) -> int:
 
 def _fail(message: str, status: int) -> None:
     print(f"error: {message}", file=sys.stderr)
+    if "vae_jax.training.hosts" in sys.modules:
+        sys.modules["vae_jax.training.hosts"].leave(status)
     sys.exit(status)

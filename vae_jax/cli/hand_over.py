@@ -119,7 +119,7 @@ def kept_adam(source: str, trained: Trained, key: str | None) -> Kept:
             adam = export_adam(trained.name, state.opt_state, **trained.hyper)
         except CheckpointError as error:
             raise CheckpointError(f"{source}: {error}") from error
-        done = [r["epoch"] for r in read_metrics(run) if "epoch" in r and r["step"] <= state.step]
+        done = [r["epoch"] for r in read_metrics(run) if r["step"] <= state.step]
         return Kept(adam, run.recipe, max(done, default=0))
     adam = None
     if trained.files:

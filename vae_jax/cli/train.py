@@ -62,7 +62,7 @@ def train(
     from vae_jax.models import create_model, get_spec
     from vae_jax.models.hyper import canonical
     from vae_jax.training import run as run_folder
-    from vae_jax.training.hosts import is_main, on_main
+    from vae_jax.training.hosts import is_main, on_every, on_main
     from vae_jax.training.loop import train as train_model
     from vae_jax.training.stopping import catching_signals
 
@@ -80,7 +80,7 @@ def train(
     chosen = set_fields(fields)
     recipe, variables, adam = recipe.replace(**chosen), None, None
     if init:
-        trained = load_trained(init, model=model, hyper=hyper)
+        trained = on_every(lambda: load_trained(init, model=model, hyper=hyper))
         variables, hyper = trained.variables, trained.hyper
         if not fresh_optimizer:
             adam = continue_adam(trained, recipe, chosen)
@@ -92,7 +92,8 @@ def train(
         for line in () if as_json else adam.lines:
             click.echo(line)
     run = run_folder.Run(path, model, hyper, recipe, init, adam.steps if adam else None)
-    dataset = open_training_data(run.recipe, create_model(model, **hyper).image_shape)
+    image_shape = create_model(model, **hyper).image_shape
+    dataset = on_every(lambda: open_training_data(run.recipe, image_shape))
     with catching_signals() as stop:
         result = train_model(
             run,

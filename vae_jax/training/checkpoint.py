@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import re
 import sys
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +20,12 @@ import orbax.checkpoint as ocp
 from vae_jax.errors import CheckpointError, RunError, UserError
 from vae_jax.models import create_model, get_spec
 from vae_jax.models.hyper import canonical
+from vae_jax.training.description import Description, read_description
 from vae_jax.training.digest import differing
 from vae_jax.training.hosts import is_main
 from vae_jax.training.run import write_atomically
 from vae_jax.training.state import TrainState, check_variables
 from vae_jax.typing import Variables
-
-DIGEST = "digest"  # beside a checkpoint's arrays
 
 
 def load_run_variables(folder: Path, step: int | None = None) -> Variables:
@@ -50,7 +53,8 @@ def load_run_state(folder: Path, step: int | None = None) -> TrainState:
     reasons = []
     for number in steps:
         try:
-            state = _load(folder / str(number))
+            with quiet_failure():
+                state = _load(folder / str(number))
         except Exception as error:  # Orbax and TensorStore have errors of many kinds
             reasons.append(f"checkpoint {number} cannot be read ({first_line(error)})")
             continue
@@ -62,8 +66,7 @@ def load_run_state(folder: Path, step: int | None = None) -> TrainState:
 
 def _load(checkpoint: Path) -> TrainState:
     tree = _restore_numpy(checkpoint / "default")
-    saved = json.loads((checkpoint / "_CHECKPOINT_METADATA").read_text())
-    verify(tree, saved.get("custom_metadata") or {})
+    verify(tree, read_description(checkpoint))
     # Orbax keeps a named tuple as a dict of its fields, and an optimiser's chain as a list.
     parts = jax.tree.leaves(tree["opt_state"], is_leaf=lambda part: isinstance(part, dict))
     (adam,) = [part for part in parts if isinstance(part, dict)]
@@ -121,16 +124,30 @@ def load_variables(folder: Path) -> tuple[str, dict[str, Any], Variables]:
 
 def first_line(error: Exception) -> str:
     """What an error says, in a line; of TensorStore's about a file, what the system said."""
-    line = (str(error).splitlines() or [""])[0] or type(error).__name__
+    line = (str(error).splitlines() or [""])[0].partition(". See full TensorStore")[0]
+    line = line or type(error).__name__
     of_system = re.search(r": ([^:]+) \[os_error_code=", line)
     if of_system:
         return of_system[1]
     return line if len(line) <= 300 else f"{line[:120]} ... {line[-160:]}"
 
 
-def verify(tree: Any, saved: dict[str, Any]) -> None:
+@contextlib.contextmanager
+def quiet_failure() -> Iterator[None]:
+    """Keeps what TensorStore leaves behind after an error from printing its traceback."""
+    try:
+        yield
+    except Exception as error:
+        hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+        traceback.clear_frames(error.__traceback__)
+        gc.collect()
+        sys.unraisablehook = hook
+        raise
+
+
+def verify(tree: Any, saved: Description) -> None:
     """Raises ValueError where arrays are not those that were saved."""
-    digest = saved.get(DIGEST, {})
+    digest = saved["digest"]
     wrong = differing(tree, digest) if digest else []  # older ones have none
     if wrong:
         raise ValueError(f"{wrong[0]} is not what was saved, of {len(digest)} arrays {len(wrong)}")

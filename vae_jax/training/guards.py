@@ -19,6 +19,7 @@ from vae_jax.training.state import TrainState
 from vae_jax.training.step import Inputs
 from vae_jax.typing import Key
 
+_LARGE = 1e16  # its square, in a sum of many, may be infinite
 _LAYERS = (Conv, ConvTranspose, Dense, BatchNorm)
 
 
@@ -58,7 +59,7 @@ def _terms(metrics: dict[str, Any]) -> str:
     named = [text for text in wrong if not text.startswith("loss ")]
     if wrong:
         return " and ".join(named or wrong).replace("_", " ")
-    return f"the loss is {metrics['loss']:.4g}, but its gradient is not finite"
+    return f"the loss is {metrics['loss']:.4g}"
 
 
 def _layer(sizes: dict[str, Any]) -> str:
@@ -80,6 +81,11 @@ def _gradient(grads: Any) -> str:
         if not np.isfinite(leaf).all()
     ]
     if not wrong:
-        return ""
+        sizes = [float(np.abs(leaf).max(initial=0.0)) for _, leaf in leaves]
+        largest = int(np.argmax(sizes))
+        if sizes[largest] < _LARGE:
+            return ""
+        name = jax.tree_util.keystr(leaves[largest][0], simple=True, separator=".")
+        return f"; the gradient is up to {sizes[largest]:.4g} for {name}, and Adam squares it"
     more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
     return f"; the gradient is not finite for {wrong[0]}{more}"

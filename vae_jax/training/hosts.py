@@ -7,8 +7,12 @@ they agree on, because a host that took another way than the rest would wait for
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import jax
 import numpy as np
@@ -17,6 +21,8 @@ from vae_jax.errors import RunError, UserError
 
 _T = TypeVar("_T")
 _MESSAGE = 2048  # bytes of an error that travels
+_joined = False  # whether `start_hosts` has joined others
+_FAREWELL = 10.0  # seconds that the others have to end, too
 
 
 def start_hosts(
@@ -39,6 +45,8 @@ def start_hosts(
             "--coordinator, --num-processes and --process-id go together; give all three, or "
             "--hosts alone in a cluster that JAX knows"
         )
+    if coordinator is not None and not re.fullmatch(r".+:[0-9]+", coordinator):
+        raise UserError(f"--coordinator {coordinator}; expected HOST:PORT of host 0")
     try:
         jax.distributed.initialize(*given)
     except Exception as error:
@@ -47,6 +55,8 @@ def start_hosts(
             f"the hosts cannot be joined: {reason}; expected a cluster that JAX knows, or "
             "--coordinator HOST:PORT --num-processes N --process-id I with host 0 listening there"
         ) from error
+    global _joined
+    _joined = True
 
 
 def is_main() -> bool:
@@ -57,22 +67,41 @@ def is_main() -> bool:
 def on_main(function: Callable[[], _T]) -> _T | None:
     """What a function returns on host 0, where alone it is called; an error it raises there is
     raised on all."""
+    return on_every(lambda: function() if is_main() else None)
+
+
+def on_every(function: Callable[[], _T]) -> _T:
+    """What a function returns on each host; an error that it raises on any is raised on all."""
     if jax.process_count() == 1:
         return function()
+    from jax.experimental import multihost_utils
+
     result, failed = None, None
-    if is_main():
-        try:
-            result = function()
-        except Exception as error:
-            failed = error
+    try:
+        result = function()
+    except Exception as error:
+        failed = error
     text = "" if failed is None else f"{type(failed).__name__}: {failed}"
-    told = _from_main(np.frombuffer(text.encode()[:_MESSAGE].ljust(_MESSAGE), np.uint8))
-    text = told.tobytes().decode(errors="replace").rstrip()
+    mine = np.frombuffer(text.encode()[:_MESSAGE].ljust(_MESSAGE), np.uint8)
+    told: Any = multihost_utils.process_allgather(mine)
     if failed is not None:
         raise failed
-    if text:
-        raise RunError(f"host 0 stopped: {text}")
-    return result
+    for host, line in enumerate(np.asarray(told)):
+        text = line.tobytes().decode(errors="replace").rstrip()
+        if text:
+            raise RunError(f"host {host} stopped: {text}")
+    return cast(_T, result)
+
+
+def leave(status: int) -> None:
+    """Ends this process after an error, which the other hosts may not know of and wait for it."""
+    if _joined:
+        farewell = threading.Thread(target=jax.distributed.shutdown, daemon=True)
+        farewell.start()
+        farewell.join(_FAREWELL)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def agree(stop: bool, due: bool, count: int) -> tuple[bool, bool, int]:
@@ -83,9 +112,3 @@ def agree(stop: bool, due: bool, count: int) -> tuple[bool, bool, int]:
 
     told: Any = multihost_utils.process_allgather(np.array([stop, due, count], np.int32))
     return bool(told[:, 0].any()), bool(told[0, 1]), int(told[0, 2])
-
-
-def _from_main(values: np.ndarray) -> np.ndarray:
-    from jax.experimental import multihost_utils
-
-    return np.asarray(multihost_utils.broadcast_one_to_all(values))

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +19,8 @@ from vae_jax.errors import RunError
 from vae_jax.models import create_model, get_spec
 from vae_jax.optim import optimizer_of
 from vae_jax.training import run as run_folder
-from vae_jax.training.hosts import is_main, on_main
+from vae_jax.training.checkpoint import say
+from vae_jax.training.hosts import on_main
 from vae_jax.training.lock import only_one
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.run import Run
@@ -94,8 +97,11 @@ def train(
         totals: dict[str, Any] = {}
         if resume and checkpoints.latest_step is not None:
             state, totals = checkpoints.restore(state)
-        elif variables is not None or recipe.epochs == 0:
-            checkpoints.save(state)  # lest a run stopped before its first one lose its weights
+        else:
+            if resume and variables is None:
+                on_main(lambda: run_folder.require_nothing_lost(run))
+            if variables is not None or recipe.epochs == 0:
+                checkpoints.save(state)  # lest a run stopped before its first one lose its weights
         step = parallel.step_of(state)
         done, start = divmod(step, num_steps)
         if recipe.epochs * num_steps < step:
@@ -103,7 +109,7 @@ def train(
                 f"{run.path} has trained {step} steps of {num_steps} an epoch already; "
                 "expected --epochs of no fewer to resume it"
             )
-        records = on_main(lambda: _records_until(run, step)) or []
+        records = on_main(lambda: _records_until(run, done, step)) or []
         draw = _drawer(on_epoch, parallel)
         if start == 0:
             # Before training; and again after a resume, lest a kill came before the figure.
@@ -117,7 +123,9 @@ def train(
             start, totals = 0, {}
             records.append(record)
             epochs.append(record)  # first: a checkpoint never lacks its record
-            checkpoints.save(state, loss=record["loss"])
+            skipped = record.get("skipped", 0)
+            mean = record["loss"] / (1 if recipe.epoch_loss == "mean" else num_steps - skipped)
+            checkpoints.save(state, loss=mean)
             draw(epoch, state)
             if epochs.stopping and epoch < recipe.epochs:
                 raise epochs.stopped(state)
@@ -130,8 +138,7 @@ def _drawer(on_epoch: OnEpoch | None, parallel: Parallel) -> Callable[[int, Trai
     def draw(epoch: int, state: TrainState) -> None:
         if on_epoch is not None:
             variables = parallel.on_one(state).variables
-            if is_main():
-                on_epoch(epoch, variables)
+            on_main(functools.partial(on_epoch, epoch, variables))
 
     return draw
 
@@ -140,6 +147,8 @@ def _closing(checkpoints: Checkpoints) -> Any:
     """Waits for what is being written; its failure is told unless something else went wrong."""
 
     def close(_: Any, error: BaseException | None, __: Any) -> None:
+        if error and jax.process_count() > 1 and not isinstance(error, StoppedError):
+            return  # other hosts may not know of it: what waits for them may wait for ever
         try:
             checkpoints.close()
         except RunError:
@@ -172,9 +181,16 @@ def _prepare_folder(
     sign()
 
 
-def _records_until(run: Run, step: int) -> list[dict[str, Any]]:
-    """The epochs' records up to a step, to which the file is cut back."""
+def _records_until(run: Run, done: int, step: int) -> list[dict[str, Any]]:
+    """The records of the epochs that are done, to which the file is cut back."""
     run_folder.set_epochs(run)
-    kept = [r for r in run_folder.read_metrics(run) if "epoch" in r and r["step"] <= step]
+    kept = [r for r in run_folder.read_metrics(run) if r["step"] <= step]
+    lost = sorted(set(range(1, done + 1)) - {r["epoch"] for r in kept})
+    if lost:
+        listed, kept_as = ", ".join(map(str, lost)), ""
+        if run.metrics.is_file():
+            shutil.copy(run.metrics, copy := run.metrics.with_name(f"damaged-{run.metrics.name}"))
+            kept_as = f"; as it was it is kept as {copy.name}"
+        say(f"{run.metrics} lacks the record of epoch {listed}: going on without{kept_as}")
     run_folder.rewrite_metrics(run, kept)
     return kept

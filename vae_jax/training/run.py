@@ -127,6 +127,24 @@ def create_run(run: Run, data: dict[str, Any]) -> None:
         raise RunError(f"cannot write the run folder {run.path}: {error}") from error
 
 
+def require_nothing_lost(run: Run) -> None:
+    """Whether a run without a checkpoint may begin again: it has had none.
+
+    Raises:
+        RunError: it began with weights from elsewhere, or has trained, or damaged ones are there.
+    """
+    init = json.loads((run.path / "run.json").read_text()).get("init")
+    if init is not None:
+        why = f"its first weights were those of {init}; start it again with --init and another"
+    elif read_metrics(run):
+        why = f"{run.metrics} tells of epochs that are done; bring them back, or choose another"
+    elif run.checkpoints.is_dir() and any(run.checkpoints.glob("damaged-*")):
+        why = "those there are damaged; choose another"
+    else:
+        return
+    raise RunError(f"{run.checkpoints} holds no checkpoint to resume from, and {why} --out")
+
+
 def check_resume(old: Run, new: Run, data: dict[str, Any]) -> None:
     """Whether ``new`` may continue ``old``: all but the number of epochs must agree.
 
@@ -194,7 +212,7 @@ def append_metrics(run: Run, record: dict[str, Any]) -> None:
 
 
 def read_metrics(run: Run) -> list[dict[str, Any]]:
-    """The lines of ``metrics.jsonl``; a last line cut short by a crash is left out."""
+    """The epochs' records in ``metrics.jsonl``; a line that is damaged or cut short is left out."""
     records = []
     if run.metrics.is_file():
         for line in run.metrics.read_bytes().splitlines():
@@ -202,7 +220,10 @@ def read_metrics(run: Run) -> list[dict[str, Any]]:
                 record = json.loads(line)
             except (ValueError, RecursionError):
                 continue
-            if isinstance(record, dict):
+            if isinstance(record, dict) and all(
+                type(record.get(name, default)) is int
+                for name, default in (("epoch", None), ("step", None), ("skipped", 0))
+            ):
                 records.append(record)
     return records
 

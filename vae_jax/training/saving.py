@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import orbax.checkpoint as ocp
 
 from vae_jax.errors import RunError
-from vae_jax.training.checkpoint import DIGEST, first_line, say, verify
+from vae_jax.training.checkpoint import first_line, quiet_failure, say, verify
+from vae_jax.training.description import Description, read_description, sealed
 from vae_jax.training.digest import digest_of
-from vae_jax.training.hosts import on_main
+from vae_jax.training.hosts import on_every, on_main
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import TrainState
-
-_TOTALS = "totals"  # beside a checkpoint's arrays, as its digest
 
 
 class Checkpoints:
@@ -35,16 +36,13 @@ class Checkpoints:
         self, folder: Path, parallel: Parallel | None = None, *, keep: int = 2, keep_best: int = 0
     ):
         self._folder, self._parallel = folder.absolute(), parallel or Parallel()
+        self._losses: dict[int, float] = {}
+        on_main(self._put_unreadable_aside)
+        for step in ocp.utils.checkpoint_steps(self._folder) if self._folder.is_dir() else ():
+            self._note_loss(step, read_description(self._folder / str(step))["loss"])
         policies: list[Any] = [ocp.checkpoint_managers.LatestN(n=keep)]
         if keep_best:
-            policies.append(
-                ocp.checkpoint_managers.BestN(
-                    get_metric_fn=lambda metrics: metrics["loss"],
-                    reverse=True,
-                    n=keep_best,
-                    keep_checkpoints_without_metrics=False,
-                )
-            )
+            policies.append(_Best(self._losses, keep_best))
         policy = ocp.checkpoint_managers.AnyPreservationPolicy(policies)
         self._options = ocp.CheckpointManagerOptions(
             preservation_policy=policy, cleanup_tmp_directories=True
@@ -68,7 +66,7 @@ class Checkpoints:
 
         Args:
             state: on the devices.
-            loss: of the epoch that it ends.
+            loss: mean over the steps of the epoch that it ends.
             totals: within an epoch, the sums of its metrics so far.
 
         Raises:
@@ -77,9 +75,10 @@ class Checkpoints:
         copy, step = self._parallel.copy(state._asdict()), self._parallel.step_of(state)
         # Summed up where the arrays lie; under pmap they lie there once a device.
         digest = digest_of(copy if self._parallel.mode == "pmap" else state._asdict())
-        beside = {DIGEST: digest} | ({_TOTALS: dict(totals)} if totals else {})
+        beside = sealed(Description(digest=digest, loss=loss, totals=dict(totals or {})))
+        self._note_loss(step, loss)
         try:
-            self._write(step, copy, loss, beside)
+            self._write(step, copy, beside)
         except Exception as error:  # of this one, or of the one before in the background
             gone = "the folder has vanished" if not self._folder.is_dir() else first_line(error)
             say(f"{self._folder}: {gone}; writing step {step} anew")
@@ -87,7 +86,7 @@ class Checkpoints:
                 self._manager.wait_until_finished()
             self._open()
             try:
-                self._write(step, copy, loss, beside)
+                self._write(step, copy, beside)
                 self._manager.wait_until_finished()
             except Exception as again:
                 raise self._unwritten(again) from again
@@ -108,9 +107,10 @@ class Checkpoints:
         reasons = []
         for step in steps:
             try:
-                tree = self._manager.restore(step, args=ocp.args.StandardRestore(target))
-                saved = self._manager.metadata(step).custom_metadata or {}
-                verify(tree, saved)
+                with quiet_failure():
+                    saved = read_description(self._folder / str(step))
+                    tree = self._manager.restore(step, args=ocp.args.StandardRestore(target))
+                    verify(tree, saved)
                 break
             except Exception as error:
                 reasons.append(f"checkpoint {step} is damaged ({first_line(error)})")
@@ -120,7 +120,7 @@ class Checkpoints:
             say(f"{self._folder}: {'; '.join(reasons)}; going on from checkpoint {step}")
             on_main(lambda: self._put_aside([s for s in steps if s > step]))
             self._manager.reload()
-        return self._parallel.put_state(TrainState(**tree)), saved.get(_TOTALS, {})
+        return self._parallel.put_state(TrainState(**tree)), saved["totals"]
 
     def close(self) -> None:
         """Waits until everything is written.
@@ -146,18 +146,33 @@ class Checkpoints:
         except OSError as error:
             raise self._unwritten(error) from error
 
-    def _write(self, step: int, copy: Any, loss: float | None, beside: Any) -> None:
-        self._manager.wait_until_finished()  # an error of the one before belongs to it
-        if not self._folder.is_dir():
-            raise FileNotFoundError(self._folder)
+    def _write(self, step: int, copy: Any, beside: Any) -> None:
+        on_every(self._require_ready)
         if step in self._manager.all_steps():
             return
         self._manager.save(
             step,
             args=ocp.args.StandardSave(copy),
-            metrics=None if loss is None else {"loss": loss},
             custom_metadata=beside,
         )
+
+    def _require_ready(self) -> None:
+        self._manager.wait_until_finished()  # an error of the one before belongs to it
+        if not self._folder.is_dir():
+            raise FileNotFoundError(self._folder)
+
+    def _note_loss(self, step: int, loss: float | None) -> None:
+        if loss is not None:
+            self._losses[step] = loss
+
+    def _put_unreadable_aside(self) -> None:
+        """Those that Orbax would stumble over."""
+        for step in ocp.utils.checkpoint_steps(self._folder) if self._folder.is_dir() else ():
+            try:
+                read_description(self._folder / str(step))
+            except ValueError as error:
+                say(f"{self._folder}: checkpoint {step} is damaged ({error}); it is put aside")
+                self._put_aside([step])
 
     def _put_aside(self, steps: list[int]) -> None:
         for step in steps:
@@ -171,3 +186,16 @@ class Checkpoints:
             f"a checkpoint cannot be written to {self._folder}: {first_line(error)}; {last}; see "
             "to the space and rights there, then go on with --resume"
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Best:
+    """Keeps those of the lowest losses; Orbax's own policy forgets the losses of earlier runs."""
+
+    losses: dict[int, float]
+    number: int
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        ranked = sorted((self.losses[c.step], c.step) for c in checkpoints if c.step in self.losses)
+        best = {step for _, step in ranked[: self.number]}
+        return [c.step in best for c in checkpoints]

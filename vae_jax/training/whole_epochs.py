@@ -17,7 +17,7 @@ from vae_jax.training import run as run_folder
 from vae_jax.training.compile_time import compile_seconds
 from vae_jax.training.epoch import LONGEST_CALL, EpochSteps, stays_on_device
 from vae_jax.training.guards import why_not_finite
-from vae_jax.training.hosts import agree, is_main
+from vae_jax.training.hosts import agree, is_main, on_main
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.progress import Progress
 from vae_jax.training.run import Run
@@ -98,8 +98,7 @@ class WholeEpochs:
 
     def append(self, record: dict[str, Any]) -> None:
         """Adds a line to ``metrics.jsonl``, on host 0."""
-        if is_main():
-            run_folder.append_metrics(self._run, record)
+        on_main(lambda: run_folder.append_metrics(self._run, record))
 
     def stopped(self, state: TrainState) -> StoppedError:
         """The error that ends a run which was asked to stop, and is saved."""
@@ -115,7 +114,7 @@ class WholeEpochs:
         """The batches of an epoch from number ``start`` on; ``totals`` are the sums before it.
 
         Raises:
-            RunError: a step is not finite, or more were skipped than may be.
+            RunError: a step is not finite, or more were skipped than may be, or all were.
             StoppedError: within the epoch, the state being saved.
         """
         recipe = self._run.recipe
@@ -125,13 +124,14 @@ class WholeEpochs:
         progress = Progress(epoch, num_steps, start)
         every = self._options.checkpoint_every or num_steps
         index, count = start, _FIRST_CALL
+        self._skipped += totals.get("skipped", 0)
         while index < num_steps:
             count = min(count, num_steps - index, every - index % every)
             called = time.perf_counter()
             state, metrics = self._steps.run(state, epoch, index, count)
             self._add(totals, metrics, state, epoch, index)
             index += count
-            progress.update(index, totals["loss"] / index)
+            progress.update(index, totals["loss"] / max(index - totals.get("skipped", 0), 1))
             seconds = time.perf_counter() - called
             if seconds < _SECONDS_A_CALL / 2:
                 count = min(2 * count, LONGEST_CALL)
@@ -146,8 +146,14 @@ class WholeEpochs:
                     raise self.stopped(state)
         progress.close()
         self._saved_at = time.monotonic()  # the loop saves
-        scale = num_steps if recipe.epoch_loss == "mean" else 1
         skipped = {"skipped": totals.pop("skipped")} if "skipped" in totals else {}
+        taken = num_steps - skipped.get("skipped", 0)
+        if taken == 0:
+            raise RunError(
+                f"{self._run.path} has skipped all {num_steps} steps of epoch {epoch}: their loss "
+                "or gradient is not finite; try a lower --learning-rate, or --clip-norm"
+            )
+        scale = taken if recipe.epoch_loss == "mean" else 1
         names = ["loss", *(name for name in totals if name != "loss")]
         record: dict[str, Any] = {"epoch": epoch, "step": before + num_steps}
         record |= {name: totals[name] / scale for name in names} | skipped
