@@ -26,7 +26,8 @@ import numpy as np
 
 from vae_jax.cli.options import setup_jax
 from vae_jax.training.checkpoint import load_run_state
-from vae_jax.training.run import Run, open_run, read_metrics
+from vae_jax.training.metrics import read_metrics
+from vae_jax.training.run import Run, open_run
 
 RECIPE = ["--data", "digits", "--epochs", "3", "--checkpoint-every", "10", "--batch-size", "100"]
 

@@ -9,7 +9,7 @@ from vae_jax.models import create_model, init_variables
 from vae_jax.optim import make_optimizer
 from vae_jax.training import loop, whole_epochs
 from vae_jax.training.checkpoint import load_run_state
-from vae_jax.training.run import read_metrics
+from vae_jax.training.metrics import read_metrics
 from vae_jax.training.stopping import StoppedError
 
 from . import tiny

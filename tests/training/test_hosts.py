@@ -15,7 +15,8 @@ from vae_jax.errors import UserError
 from vae_jax.training import loop
 from vae_jax.training.checkpoint import load_run_state
 from vae_jax.training.hosts import agree, on_main, start_hosts
-from vae_jax.training.run import open_run, read_metrics
+from vae_jax.training.metrics import read_metrics
+from vae_jax.training.run import open_run
 
 from . import tiny
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from vae_jax.cli import main
-from vae_jax.training.run import open_run, read_metrics
+from vae_jax.training.metrics import read_metrics
+from vae_jax.training.run import open_run
 from vae_jax.training.saving import Checkpoints
 
 from . import tiny

@@ -13,11 +13,9 @@ import vae_jax
 from vae_jax.errors import RunError
 from vae_jax.recipe import Recipe
 from vae_jax.training import loop
+from vae_jax.training.metrics import append_metrics, read_metrics, rewrite_metrics
 from vae_jax.training.run import (
-    append_metrics,
     open_run,
-    read_metrics,
-    rewrite_metrics,
     write_atomically,
 )
 

@@ -17,7 +17,7 @@ from vae_jax.cli.trained import Trained
 from vae_jax.data import Dataset, Split, first_of_each_class
 from vae_jax.distributions import central_latent
 from vae_jax.errors import DataError, UserError
-from vae_jax.training.run import Run
+from vae_jax.training.run import Run, writing
 from vae_jax.training.step import example_noise, scale_pixels
 from vae_jax.typing import Variables
 
@@ -39,7 +39,9 @@ def epoch_figure(run: Run, dataset: Dataset) -> Callable[[int, Variables], Any]:
             figure = figures.reconstruction_rows(*pairs)
         else:
             figure = sample_figure(trained, None, SAMPLE_SEED, None)
-        figures.save_figure(figure, run.figures / f"epoch_{epoch:03d}.png")
+        path = run.figures / f"epoch_{epoch:03d}.png"
+        with writing(path):
+            figures.save_figure(figure, path)
 
     return draw
 

@@ -108,7 +108,8 @@ def kept_adam(source: str, trained: Trained, key: str | None) -> Kept:
     from vae_jax.convert.optimizer import export_adam
     from vae_jax.convert.training_files import read_adam
     from vae_jax.training.checkpoint import load_run_state
-    from vae_jax.training.run import is_run, open_run, read_metrics
+    from vae_jax.training.metrics import read_metrics
+    from vae_jax.training.run import is_run, open_run
 
     if is_run(Path(source)):
         run = open_run(Path(source))

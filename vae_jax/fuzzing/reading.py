@@ -132,7 +132,8 @@ def run(folder: Path) -> Any:
 
 def metrics(folder: Path) -> Any:
     """A run's metrics."""
-    from vae_jax.training.run import Run, read_metrics
+    from vae_jax.training.metrics import read_metrics
+    from vae_jax.training.run import Run
 
     return read_metrics(Run(folder, "digits_ae", {}, seeds.RECIPE))
 

@@ -22,6 +22,7 @@ from vae_jax.training import run as run_folder
 from vae_jax.training.checkpoint import say
 from vae_jax.training.hosts import on_main
 from vae_jax.training.lock import only_one
+from vae_jax.training.metrics import read_metrics, rewrite_metrics
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.run import Run
 from vae_jax.training.saving import Checkpoints
@@ -99,7 +100,7 @@ def train(
             state, totals = checkpoints.restore(state)
         else:
             if resume and variables is None:
-                on_main(lambda: run_folder.require_nothing_lost(run))
+                on_main(lambda: run_folder.require_nothing_lost(run, bool(read_metrics(run))))
             if variables is not None or recipe.epochs == 0:
                 checkpoints.save(state)  # lest a run stopped before its first one lose its weights
         step = parallel.step_of(state)
@@ -184,7 +185,7 @@ def _prepare_folder(
 def _records_until(run: Run, done: int, step: int) -> list[dict[str, Any]]:
     """The records of the epochs that are done, to which the file is cut back."""
     run_folder.set_epochs(run)
-    kept = [r for r in run_folder.read_metrics(run) if r["step"] <= step]
+    kept = [r for r in read_metrics(run) if r["step"] <= step]
     lost = sorted(set(range(1, done + 1)) - {r["epoch"] for r in kept})
     if lost:
         listed, kept_as = ", ".join(map(str, lost)), ""
@@ -192,5 +193,5 @@ def _records_until(run: Run, done: int, step: int) -> list[dict[str, Any]]:
             shutil.copy(run.metrics, copy := run.metrics.with_name(f"damaged-{run.metrics.name}"))
             kept_as = f"; as it was it is kept as {copy.name}"
         say(f"{run.metrics} lacks the record of epoch {listed}: going on without{kept_as}")
-    run_folder.rewrite_metrics(run, kept)
+    rewrite_metrics(run, kept)
     return kept

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +128,12 @@ def create_run(run: Run, data: dict[str, Any]) -> None:
         raise RunError(f"cannot write the run folder {run.path}: {error}") from error
 
 
-def require_nothing_lost(run: Run) -> None:
+def require_nothing_lost(run: Run, has_trained: bool) -> None:
     """Whether a run without a checkpoint may begin again: it has had none.
+
+    Args:
+        run: without a checkpoint.
+        has_trained: whether its metrics tell of epochs.
 
     Raises:
         RunError: it began with weights from elsewhere, or has trained, or damaged ones are there.
@@ -136,7 +141,7 @@ def require_nothing_lost(run: Run) -> None:
     init = json.loads((run.path / "run.json").read_text()).get("init")
     if init is not None:
         why = f"its first weights were those of {init}; start it again with --init and another"
-    elif read_metrics(run):
+    elif has_trained:
         why = f"{run.metrics} tells of epochs that are done; bring them back, or choose another"
     elif run.checkpoints.is_dir() and any(run.checkpoints.glob("damaged-*")):
         why = "those there are damaged; choose another"
@@ -168,7 +173,8 @@ def set_epochs(run: Run) -> None:
     file = run.path / "run.json"
     description = json.loads(file.read_text())
     description["recipe"]["epochs"] = run.recipe.epochs
-    write_atomically(file, json.dumps(description, indent=2) + "\n")
+    with writing(file):
+        write_atomically(file, json.dumps(description, indent=2) + "\n")
 
 
 def environment() -> dict[str, Any]:
@@ -199,38 +205,16 @@ def environment() -> dict[str, Any]:
     }
 
 
-def append_metrics(run: Run, record: dict[str, Any]) -> None:
-    """Adds a line to ``metrics.jsonl``, flushed to the file at once."""
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Makes a RunError of the system's, of a file of a run that goes on."""
     try:
-        with run.metrics.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        yield
     except OSError as error:
         raise RunError(
-            f"{run.metrics} cannot be written: {error}; see to the space and rights there, then go "
-            "on with --resume"
+            f"{path} cannot be written: {error}; see to the space and rights there, then go on "
+            "with --resume"
         ) from error
-
-
-def read_metrics(run: Run) -> list[dict[str, Any]]:
-    """The epochs' records in ``metrics.jsonl``; a line that is damaged or cut short is left out."""
-    records = []
-    if run.metrics.is_file():
-        for line in run.metrics.read_bytes().splitlines():
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(record, dict) and all(
-                type(record.get(name, default)) is int
-                for name, default in (("epoch", None), ("step", None), ("skipped", 0))
-            ):
-                records.append(record)
-    return records
-
-
-def rewrite_metrics(run: Run, records: Iterable[dict[str, Any]]) -> None:
-    """Replaces ``metrics.jsonl`` whole; a resume drops the lines that it will write again."""
-    write_atomically(run.metrics, "".join(json.dumps(r) + "\n" for r in records))
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -13,11 +13,11 @@ from vae_jax.data import Dataset, batch_rows, num_batches
 from vae_jax.errors import RunError
 from vae_jax.models import get_spec
 from vae_jax.objectives import make_loss
-from vae_jax.training import run as run_folder
 from vae_jax.training.compile_time import compile_seconds
 from vae_jax.training.epoch import LONGEST_CALL, EpochSteps, stays_on_device
 from vae_jax.training.guards import why_not_finite
 from vae_jax.training.hosts import agree, is_main, on_main
+from vae_jax.training.metrics import append_metrics, read_metrics
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.progress import Progress
 from vae_jax.training.run import Run
@@ -73,7 +73,7 @@ class WholeEpochs:
         self._run, self._dataset, self._key = run, dataset, key
         self._checkpoints, self._parallel, self._options = checkpoints, parallel, options
         self.stopping = False
-        skipped = sum(r.get("skipped", 0) for r in run_folder.read_metrics(run))
+        skipped = sum(r.get("skipped", 0) for r in read_metrics(run))
         self._skipped = agree(False, False, skipped)[2]
         self._saved_at = time.monotonic()
         settings = inputs_of(run.model, model, recipe)
@@ -98,7 +98,7 @@ class WholeEpochs:
 
     def append(self, record: dict[str, Any]) -> None:
         """Adds a line to ``metrics.jsonl``, on host 0."""
-        on_main(lambda: run_folder.append_metrics(self._run, record))
+        on_main(lambda: append_metrics(self._run, record))
 
     def stopped(self, state: TrainState) -> StoppedError:
         """The error that ends a run which was asked to stop, and is saved."""
