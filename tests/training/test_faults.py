@@ -212,8 +212,15 @@ def test_a_run_that_lost_its_first_weights_does_not_begin_again_with_others(tmp_
         loop.train(tiny.run_of(tmp_path / "run"), tiny.dataset_of(), resume=True)
 
 
+def test_a_run_killed_before_its_first_checkpoint_is_whole_begins_again(tmp_path, uninterrupted):
+    run = tiny.run_of(tmp_path / "run")
+    loop.train(tiny.run_of(tmp_path / "run", epochs=2), tiny.dataset_of())
+    shutil.rmtree(run.checkpoints)
+    assert_same(loop.train(run, tiny.dataset_of(), resume=True), uninterrupted)
+
+
 def test_a_run_that_lost_its_checkpoints_keeps_its_metrics(tmp_path):
-    run = tiny.run_of(tmp_path / "run", epochs=1)
+    run = tiny.run_of(tmp_path / "run")
     loop.train(run, tiny.dataset_of())
     before = run.metrics.read_bytes()
     shutil.rmtree(run.checkpoints)

@@ -100,7 +100,7 @@ def train(
             state, totals = checkpoints.restore(state)
         else:
             if resume and variables is None:
-                on_main(lambda: run_folder.require_nothing_lost(run, bool(read_metrics(run))))
+                on_main(lambda: run_folder.require_nothing_lost(run, len(read_metrics(run))))
             if variables is not None or recipe.epochs == 0:
                 checkpoints.save(state)  # lest a run stopped before its first one lose its weights
         step = parallel.step_of(state)

@@ -128,12 +128,12 @@ def create_run(run: Run, data: dict[str, Any]) -> None:
         raise RunError(f"cannot write the run folder {run.path}: {error}") from error
 
 
-def require_nothing_lost(run: Run, has_trained: bool) -> None:
+def require_nothing_lost(run: Run, epochs: int) -> None:
     """Whether a run without a checkpoint may begin again: it has had none.
 
     Args:
         run: without a checkpoint.
-        has_trained: whether its metrics tell of epochs.
+        epochs: of which its metrics tell; two may be over before the first checkpoint is whole.
 
     Raises:
         RunError: it began with weights from elsewhere, or has trained, or damaged ones are there.
@@ -141,7 +141,7 @@ def require_nothing_lost(run: Run, has_trained: bool) -> None:
     init = json.loads((run.path / "run.json").read_text()).get("init")
     if init is not None:
         why = f"its first weights were those of {init}; start it again with --init and another"
-    elif has_trained:
+    elif epochs > 2:
         why = f"{run.metrics} tells of epochs that are done; bring them back, or choose another"
     elif run.checkpoints.is_dir() and any(run.checkpoints.glob("damaged-*")):
         why = "those there are damaged; choose another"
