@@ -157,6 +157,9 @@ READERS: Mapping[str, Reader] = {
         lambda lines: all(type(n) is dict for n in lines),
         words=words.JSON,
     ),
+    "checkpoint description": Reader(
+        seed_folders.description, reading.description, _is(dict), words=words.JSON
+    ),
     "flax folder": Reader(
         seed_folders.flax_folder, reading.flax, _is(dict), words=words.JSON, share=0.05
     ),

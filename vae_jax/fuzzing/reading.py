@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vae_jax.errors import UserError
 from vae_jax.fuzzing import seeds
 
 IDX_SHAPE = (4, 5, 1)
@@ -136,6 +137,16 @@ def metrics(folder: Path) -> Any:
     from vae_jax.training.run import Run
 
     return read_metrics(Run(folder, "digits_ae", {}, seeds.RECIPE))
+
+
+def description(folder: Path) -> Any:
+    """What lies beside a checkpoint's arrays."""
+    from vae_jax.training.description import read_description
+
+    try:
+        return read_description(folder)
+    except ValueError as error:  # from which a resume makes its own line
+        raise UserError(str(error)) from error
 
 
 def flax(folder: Path) -> Any:

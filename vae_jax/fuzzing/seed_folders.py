@@ -82,6 +82,19 @@ def metrics() -> list[Case]:
     return [{"metrics.jsonl": "".join(json.dumps(line) + "\n" for line in lines).encode()}]
 
 
+def description() -> list[Case]:
+    """What lies beside a checkpoint's arrays, at an epoch's end and within one."""
+    from vae_jax.training.description import Description, sealed
+
+    digest = {"params/decode/bias": 3_735_928_559, "step": 7}
+    told = (
+        Description(digest=digest, loss=0.25, totals={}),
+        Description(digest=digest, loss=None, totals={"loss": 1e3, "skipped": 2}),
+    )
+    texts = (json.dumps({"item_handlers": {}, "custom_metadata": sealed(one)}) for one in told)
+    return [{"_CHECKPOINT_METADATA": text.encode()} for text in texts]
+
+
 def attributes() -> list[Case]:
     """A table of two pictures."""
     text = "file,hat,age\nb/2.png,no,\na/1.png,yes,31\n"

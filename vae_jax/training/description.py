@@ -40,12 +40,12 @@ def read_description(checkpoint: Path) -> Description:
     """
     try:
         found: Any = json.loads((checkpoint / _FILE).read_text())[_KEY]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        if found is None or found == {}:  # of a version that wrote none
+            return Description(digest={}, loss=None, totals={})
+        intact = found.pop(_CHECKSUM) == _checksum(found)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"its {_FILE} cannot be read: {type(error).__name__}") from error
-    if found is None or found == {}:  # of a version that wrote none
-        return Description(digest={}, loss=None, totals={})
-    checksum = found.pop(_CHECKSUM, None) if isinstance(found, dict) else None
-    if checksum is None or checksum != _checksum(found):
+    if not intact:
         raise ValueError(f"its {_FILE} is not what was saved")
     return Description(**found)
 
