@@ -13,7 +13,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from hostile import little_memory, refusal  # noqa: F401
+from hostile import refusal
 from safetensors.torch import save as save_safetensors
 
 from vae_jax.convert.read import read_checkpoint
@@ -37,7 +37,6 @@ def scripted():
 # --- archives that lie --------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("little_memory")
 def test_a_zip_bomb_is_refused(tmp_path):
     engine = zlib.compressobj(9, zlib.DEFLATED, -15)
     zeros = b"".join(engine.compress(bytes(1 << 20)) for _ in range(200)) + engine.flush()
@@ -68,7 +67,7 @@ def test_a_zip_bomb_is_refused(tmp_path):
         )
         entry += name + wide
         end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(entry), len(body), 0)
-        assert "data.pkl" in refusal(tmp_path, body + entry + end)
+        assert "data.pkl" in refusal(tmp_path, body + entry + end, little_memory=True)
 
 
 def test_a_compressed_tensor_is_refused(tmp_path):
@@ -174,9 +173,8 @@ def entry(dtype="F32", shape=(4,), span=(0, 16)):
     ],
     ids=range(38),
 )
-@pytest.mark.usefixtures("little_memory")
 def test_a_safetensors_header_that_lies_is_refused(tmp_path, content):
-    refusal(tmp_path, content)
+    refusal(tmp_path, content, little_memory=True)
 
 
 # --- tensors that repeat ------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 from arrays import FROM_BUFFER, RECONSTRUCT, Made, array, buffer, dtype, endless
-from hostile import little_memory, refusal, text  # noqa: F401
+from hostile import refusal, text
 from test_read_hostile_pickles import CALLS, FORMS
 
 from vae_jax.convert import unpickle
@@ -101,13 +101,12 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", [None, *LIES])
-@pytest.mark.usefixtures("little_memory")
 def test_an_array_that_lies_is_refused(tmp_path, lie):
     honest = {"a": array(), "b": buffer(), "c": buffer(bytes(16), None, (2, 2), "K", (1, 0))}
     for protocol in (2, 4):
         content = pickle.dumps({"w": LIES[lie]} if lie else honest, protocol)
         if lie:
-            refusal(tmp_path, content)
+            refusal(tmp_path, content, little_memory=True)
         else:  # so that the lies are known to be why the others fail
             (tmp_path / "a").write_bytes(content)
             assert [a.size for a in read_checkpoint(tmp_path / "a").values()] == [4, 4, 4]
@@ -189,8 +188,8 @@ def shared_pieces():
         pytest.param(pickle.dumps({"w": np.ones(3)}, 4)[:-1], id="no end"),
     ],
 )
-def test_a_pickle_that_attacks_the_reader_is_refused(tmp_path, content, little_memory):  # noqa: F811
-    refusal(tmp_path, content)
+def test_a_pickle_that_attacks_the_reader_is_refused(tmp_path, content):
+    refusal(tmp_path, content, little_memory=True)
 
 
 def test_long_texts_count_as_containers(tmp_path, monkeypatch):

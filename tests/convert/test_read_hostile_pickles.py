@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from hostile import CONTAINERS, in_legacy, in_torchscript, in_zip, little_memory, refusal, text  # noqa: F401
+from hostile import CONTAINERS, in_legacy, in_torchscript, in_zip, refusal, text
 
 from vae_jax.convert.read import read_checkpoint
 
@@ -153,9 +153,10 @@ TUPLES = colliding_tuples(20_000)
         pytest.param(b"", id="nothing"),
     ],
 )
-@pytest.mark.usefixtures("little_memory")
 def test_a_pickle_that_attacks_the_reader_is_refused(tmp_path, content):
-    refusal(tmp_path, in_torchscript(content))  # the machine is the same for all containers
+    refusal(
+        tmp_path, in_torchscript(content), little_memory=True
+    )  # the machine is the same for all containers
 
 
 # --- tensors that lie ---------------------------------------------------------------------------
@@ -202,7 +203,6 @@ LIES = {
 
 @pytest.mark.parametrize("container", CONTAINERS)
 @pytest.mark.parametrize("lie", [None, *LIES])
-@pytest.mark.usefixtures("little_memory")
 def test_a_tensor_that_does_not_fit_its_storage_is_refused(tmp_path, lie, container):
     values = np.arange(4, dtype=np.float32).tobytes()
     content = tensor_pickle(**LIES.get(lie, {}))
@@ -214,20 +214,20 @@ def test_a_tensor_that_does_not_fit_its_storage_is_refused(tmp_path, lie, contai
         (tmp_path / "a").write_bytes(whole)
         np.testing.assert_array_equal(read_checkpoint(tmp_path / "a")["w"], [0, 1, 2, 3])
     else:
-        refusal(tmp_path, whole)
+        refusal(tmp_path, whole, little_memory=True)
 
 
 @pytest.mark.parametrize("count", [3, 5, 2**40, 2**63, 2**64 - 1])
-@pytest.mark.usefixtures("little_memory")
 def test_a_legacy_storage_that_lies_about_its_size_is_refused(tmp_path, count):
     block = struct.pack("<Q", count) + bytes(16)
-    assert "declares" in refusal(tmp_path, in_legacy(tensor_pickle(), ["0"], block))
+    assert "declares" in refusal(
+        tmp_path, in_legacy(tensor_pickle(), ["0"], block), little_memory=True
+    )
 
 
-@pytest.mark.usefixtures("little_memory")
 def test_modules_that_share_their_children_without_end_are_refused(tmp_path):
     module = b"c__torch__\nM\n)\x81}(" + text("a") + b"h\x00" + text("b") + b"h\x00ubq\x00"
     content = b"\x80\x02Nq\x00" + module * 60 + b"."
     code = b"class M(Module):\n  __parameters__ = []\n  __buffers__ = []\n"
     files = {"constants.pkl": b"\x80\x02).", "code/__torch__.py": code}
-    assert "too many" in refusal(tmp_path, in_zip(content, **files))
+    assert "too many" in refusal(tmp_path, in_zip(content, **files), little_memory=True)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hostile import in_zip, little_memory, refusal  # noqa: F401
+from hostile import in_zip, refusal
 from torch import nn
 
 from vae_jax.convert.read import read_checkpoint
@@ -75,8 +75,8 @@ def test_a_frozen_module_has_no_state_left_and_says_so(tmp_path):
         read_checkpoint(tmp_path / "net.pt")
 
 
-@pytest.mark.usefixtures("little_memory")
 def test_code_of_classes_that_never_end_is_searched_once(tmp_path):
     code = b"class A(Module):\n  __parameters__ = [" * 40_000
     more = {"constants.pkl": b"\x80\x02).", "code/__torch__/x.py": code}
-    refusal(tmp_path, in_zip(b"\x80\x02c__torch__\nA\n)\x81}b.", **more))
+    content = in_zip(b"\x80\x02c__torch__\nA\n)\x81}b.", **more)
+    refusal(tmp_path, content, little_memory=True)
