@@ -10,7 +10,7 @@ import pytest
 
 from vae_jax.benchmark.resources import Sample, Sampler, growth, look
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+reads_proc = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 
 def samples_of(resident, handles=lambda step: 5):
@@ -39,6 +39,7 @@ def test_the_error_covers_noise():
     assert abs(slope) < 2 * error
 
 
+@reads_proc
 def test_an_open_file_is_one_more_handle():
     before = look()[1]
     with open(os.devnull):
@@ -46,6 +47,7 @@ def test_an_open_file_is_one_more_handle():
     assert look()[1] == before
 
 
+@reads_proc
 def test_memory_that_is_filled_is_seen():
     size, before = 2**25, look()[0]
     with mmap.mmap(-1, size) as fresh:  # an array may lie in what was in memory before
@@ -53,6 +55,7 @@ def test_memory_that_is_filled_is_seen():
         assert look()[0] - before >= 0.9 * size
 
 
+@reads_proc
 def test_the_sampler_looks_by_itself_and_stops():
     with Sampler(every=0.001) as sampler:
         sampler.step = 7

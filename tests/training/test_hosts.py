@@ -85,16 +85,16 @@ def ends(processes):
 
 @pytest.fixture(scope="module")
 def on_one_device(data, tmp_path_factory):
-    run = tiny.run_of(tmp_path_factory.mktemp("one") / "run", batch_size=6, epsilon=1.0, epochs=3)
+    run = tiny.run_of(tmp_path_factory.mktemp("one") / "run", batch_size=6, epsilon=1.0, epochs=5)
     return loop.train(run, tiny.dataset_of())
 
 
 def test_two_hosts_train_what_one_device_does_each_reading_its_own_rows(
     data, tmp_path, on_one_device
 ):
-    """A mesh with divided parameters, from which pmap goes on, and from that a plain mesh."""
+    """A mesh with divided parameters, then pmap twice, then a plain mesh twice."""
     out = tmp_path / "run"
-    ways = [("sharded", 2, 3), ("pmap", 1, 4), ("sharded", 1, 4)]
+    ways = [("sharded", 2, 3), *[("pmap", 1, 4)] * 2, *[("sharded", 1, 4)] * 2]
     for epochs, (way, axis, rows) in enumerate(ways, 1):
         options = [f"--epochs={epochs}", f"--parallel={way}", f"--model-axis={axis}"]
         options += ["--checkpoint-every=2"]
@@ -104,7 +104,7 @@ def test_two_hosts_train_what_one_device_does_each_reading_its_own_rows(
             assert f"rows a batch {rows} of host {host}" in said
             assert (f"trained digits_ae to step {4 * epochs}" in said) == (host == 0)
             assert (f"epoch {epochs}:" in errors) == (host == 0)
-    assert len(read_metrics(open_run(out))) == 3
+    assert len(read_metrics(open_run(out))) == 5
     found = load_run_state(out / "checkpoints").params
     for one, other in zip(*map(jax.tree.leaves, (found, on_one_device.state.params)), strict=True):
         other = np.asarray(other)

@@ -6,7 +6,7 @@ from vae_jax.training import whole_epochs
 from vae_jax.training.stopping import StoppedError
 
 from . import tiny
-from .ways import WAYS, assert_near, trained
+from .ways import ON_SEVERAL, WAYS, assert_near, trained
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["resident", "streamed"], autouse=True)
@@ -24,6 +24,17 @@ def on_one_device(resident, tmp_path_factory):
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_every_way_ends_where_one_device_does(tmp_path, way, on_one_device):
     assert_near(trained(tmp_path / "run", way), on_one_device)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"reduction": "mean", "clip_norm": 0.5, "epochs": 1}, {"batch_norm_groups": 4}],
+    ids=["mean, clipped", "groups"],
+)
+def test_a_mean_a_clipped_gradient_and_groups_are_over_all_devices(tmp_path, fields):
+    expected = trained(tmp_path / "one", **fields)
+    for way in ON_SEVERAL:
+        assert_near(trained(tmp_path / str(way), way, **fields), expected)
 
 
 @pytest.mark.parametrize("way", [("sharded", 8, 2), ("pmap", 4, 1)], ids=str)

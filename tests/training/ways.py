@@ -10,6 +10,7 @@ from vae_jax.training.parallel import Parallel
 from . import tiny
 
 WAYS = [("sharded", 1, 1), ("sharded", 4, 1), ("sharded", 8, 2), ("pmap", 1, 1), ("pmap", 4, 1)]
+ON_SEVERAL = [way for way in WAYS if way[1] > 1]
 
 
 def trained(path, way=("jit", 1, 1), **fields):

@@ -101,6 +101,6 @@ def _status(error: Exception) -> int:
 
 def _fail(message: str, status: int) -> None:
     print(f"error: {message}", file=sys.stderr)
-    if "vae_jax.training.hosts" in sys.modules:
+    if "vae_jax.training.hosts" in sys.modules:  # the one that may have joined others
         sys.modules["vae_jax.training.hosts"].leave(status)
     sys.exit(status)
