@@ -32,6 +32,7 @@ from vae_jax.cli.inputs import open_training_data
 from vae_jax.cli.options import setup_jax
 from vae_jax.cli.trained import Trained, load_trained
 from vae_jax.data import Split
+from vae_jax.data.pixels import scale_pixels
 from vae_jax.distributions import DiagonalGaussian
 from vae_jax.errors import UserError
 from vae_jax.figures import save_figure
@@ -63,7 +64,6 @@ from vae_jax.judge.training import (
     train_classifier,
 )
 from vae_jax.models.face_vae import FaceVAE
-from vae_jax.training.step import scale_pixels
 from vae_jax.typing import Key
 
 GROUP_SIZE = 3  # listing 7.7

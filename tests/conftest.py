@@ -1,5 +1,6 @@
 """Strict JAX for every test: no silent promotion, eight virtual devices, warnings are errors."""
 
+import importlib.util
 import os
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
@@ -8,6 +9,7 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
+import pytest
 from jaxtyping import install_import_hook
 
 collect_ignore = ["conftest.py"]  # by doctest: there is another module of this name
@@ -15,3 +17,10 @@ collect_ignore = ["conftest.py"]  # by doctest: there is another module of this 
 install_import_hook("vae_jax", "beartype.beartype")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_runtest_setup(item):
+    """Skips a test that is marked with a framework which is not installed."""
+    for framework in ("torch", "paddle", "tensorflow"):
+        if item.get_closest_marker(framework) and importlib.util.find_spec(framework) is None:
+            pytest.skip(f"{framework} is not installed")

@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.bounds import iwae_bound
-from vae_jax.distributions import DiagonalGaussian, SignedGaussian
-from vae_jax.likelihoods import Gaussian
+from vae_jax.distributions import DiagonalGaussian, Gaussian, SignedGaussian
 from vae_jax.models.base import Autoencoder
+from vae_jax.objectives import iwae_bound
 
 # Orthogonal columns: the posterior of x = W z + b + noise, z standard normal, is diagonal.
 W = np.array([[1.0, 0.5], [1.0, -0.5], [1.0, 0.5], [1.0, -0.5]])

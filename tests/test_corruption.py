@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_jax.corruption import KINDS, Corruption, corrupt, parse_corruption
+from vae_jax.corruption import corrupt
 from vae_jax.errors import UserError
+from vae_jax.recipe import CORRUPTIONS, Corruption, parse_corruption
 
 TEXTS = ("gaussian:0.3", "mask:0.5", "salt-pepper:0.1")
 
@@ -167,7 +168,7 @@ def test_a_corruptions_text_is_given_back(text):
     assert str(parse_corruption(text)) == text
 
 
-@given(st.sampled_from(KINDS[:3]), st.floats(0, 1) | st.floats(0, 1e300))
+@given(st.sampled_from(CORRUPTIONS[:3]), st.floats(0, 1) | st.floats(0, 1e300))
 def test_every_corruption_survives_its_text(kind, amount):
     if kind == "gaussian" or amount <= 1:
         corruption = Corruption(kind, amount)
@@ -206,7 +207,7 @@ def test_what_is_no_corruption_is_named_and_the_forms_are_listed(text, found):
 @given(st.text())
 def test_any_text_is_a_corruption_or_a_one_line_error(text):
     try:
-        assert parse_corruption(text).kind in KINDS
+        assert parse_corruption(text).kind in CORRUPTIONS
     except UserError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017
 

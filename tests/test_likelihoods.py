@@ -9,8 +9,15 @@ import pytest
 import torch
 from torch import distributions as theirs
 
-from vae_jax.distributions import DiagonalGaussian, SignedGaussian, prior_log_prob
-from vae_jax.likelihoods import Bernoulli, Gaussian, OffsetBernoulli, SquaredError
+from vae_jax.distributions import (
+    Bernoulli,
+    DiagonalGaussian,
+    Gaussian,
+    OffsetBernoulli,
+    SignedGaussian,
+    SquaredError,
+    prior_log_prob,
+)
 
 SHAPE = (3, 4, 5, 2)
 

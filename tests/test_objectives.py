@@ -12,10 +12,9 @@ import pytest
 import torch
 
 import vae_jax
-from vae_jax.distributions import DiagonalGaussian
+from vae_jax.distributions import DiagonalGaussian, SquaredError
 from vae_jax.errors import UserError
 from vae_jax.layers import BatchNorm, Conv, Dense
-from vae_jax.likelihoods import SquaredError
 from vae_jax.models.base import Autoencoder
 from vae_jax.objectives import loss_terms
 from vae_jax.parity.port import Port

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.corruption import corrupt, parse_corruption, psnr
+from vae_jax.corruption import corrupt, psnr
+from vae_jax.recipe import parse_corruption
 
 
 def test_psnr_is_in_decibels_over_each_image():

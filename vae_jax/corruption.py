@@ -8,83 +8,12 @@ a batch nor its sharding over devices changes what happens to an example.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
-from vae_jax.errors import UserError
+from vae_jax.recipe import Corruption
 from vae_jax.typing import Image, Key, PerExample
-
-KINDS = ("gaussian", "mask", "salt-pepper", "none")
-"""What a corruption can be."""
-
-_EXPECTED = (
-    "expected gaussian:SIGMA such as gaussian:0.3, mask:PROBABILITY such as mask:0.5,"
-    " salt-pepper:PROBABILITY such as salt-pepper:0.1, or none"
-)
-
-
-@dataclass(frozen=True)
-class Corruption:
-    """A kind of noise and how much of it; ``str`` gives the text that ``parse_corruption`` reads.
-
-    Attributes:
-        kind: one of ``KINDS``.
-        amount: ``gaussian``: standard deviation, as a part of the pixel range's width; ``mask``
-            and ``salt-pepper``: probability that a pixel is hit; ``none``: 0.
-
-    Raises:
-        UserError: the kind is unknown, or the amount is not one of its kind.
-    """
-
-    kind: str
-    amount: float = 0.0
-
-    def __post_init__(self):
-        if self.kind not in KINDS:
-            raise UserError(f"unknown corruption {self.kind!r}: {_EXPECTED}")
-        if not math.isfinite(self.amount) or self.amount < 0:
-            raise UserError(
-                f"corruption {self.kind} by {self.amount!r}, which is not a finite number from 0"
-                f" up: {_EXPECTED}"
-            )
-        if self.kind in ("mask", "salt-pepper") and self.amount > 1:
-            raise UserError(
-                f"corruption {self.kind} by {self.amount!r}, a probability above 1: {_EXPECTED}"
-            )
-        if self.kind == "none" and self.amount != 0:
-            raise UserError(f"corruption none by {self.amount!r}, but it has no amount")
-
-    def __str__(self) -> str:
-        if self.kind == "none":
-            return self.kind
-        return f"{self.kind}:{self.amount!r}".removesuffix(".0")
-
-
-def parse_corruption(text: str) -> Corruption:
-    """Reads ``gaussian:0.3``, ``mask:0.5``, ``salt-pepper:0.1`` or ``none``.
-
-    >>> parse_corruption("mask:0.5")
-    Corruption(kind='mask', amount=0.5)
-
-    Raises:
-        UserError: the text is none of these forms, or the amount is not finite, below 0 or, as a
-            probability, above 1.
-    """
-    kind, colon, amount = text.partition(":")
-    if kind not in KINDS:
-        raise UserError(f"unknown corruption {text!r}: {_EXPECTED}")
-    if kind == "none":
-        if colon:
-            raise UserError(f"corruption {text!r}, but none has no amount: {_EXPECTED}")
-        return Corruption(kind)
-    try:
-        number = float(amount)
-    except ValueError:
-        found = f"the amount {amount!r}, which is not a number" if amount else "no amount"
-        raise UserError(f"corruption {text!r} has {found}: {_EXPECTED}") from None
-    return Corruption(kind, number)
 
 
 def corrupt(

@@ -17,14 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.bounds import iwae_bound, normal_of, observed
 from vae_jax.corruption import psnr
+from vae_jax.data.pixels import scale_pixels
 from vae_jax.distributions import central_latent
 from vae_jax.errors import DataError, UserError
 from vae_jax.models import create_model, get_spec
-from vae_jax.objectives import loss_terms
+from vae_jax.objectives import iwae_bound, loss_terms, normal_of, observed
 from vae_jax.recipe import Recipe
-from vae_jax.training.step import scale_pixels
 from vae_jax.typing import Key, Labels, Latent, Pixels, Variables
 
 Binarize = Literal["none", "threshold", "sample"]

@@ -1,23 +1,27 @@
-"""Loss terms, one number an example, and the loss that joins them as a reference does.
+"""Objectives: loss terms per example, the loss that joins them as a reference does, and bounds.
 
 Sources: the training loops of the tutorials (listings 7.3 and 7.6 of tutorial 002, `loss_function`
-of 001, `trainer` of 004).
+of 001, `trainer` of 004); Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders",
+2016, for the importance-weighted bound.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions import Posterior
+from vae_jax.distributions import Likelihood, Posterior, prior_log_prob
+from vae_jax.errors import UserError
 from vae_jax.layers import across
-from vae_jax.likelihoods import Likelihood
 from vae_jax.models import create_model, get_spec
 from vae_jax.recipe import Recipe
 from vae_jax.spec import ModelSpec
-from vae_jax.typing import Image, Noise, PerExample
+from vae_jax.typing import AnyArray, Image, Key, Noise, PerExample, Variables
 
 Batch = dict[str, Any]
 Loss = Callable[..., tuple[Any, tuple[dict[str, Any], Any]]]
@@ -113,3 +117,118 @@ def _join(term: PerExample, mask: Any, reduction: str):
         total, count = jnp.where(mask > 0, term, jnp.zeros_like(term)).sum(), mask.sum()
         count = across.total(count)
     return total if reduction == "sum" else total / count
+
+
+class Bound(NamedTuple):
+    """A lower bound of each example's log-likelihood, from K draws of its posterior.
+
+    Attributes:
+        value: [B], nats. Its expectation is at most log p(x), and rises to it with K.
+        monte_carlo_error: [B], nats: about how far other draws would move ``value`` (one standard
+            deviation), by the delta method: the relative standard deviation of the weights over
+            the root of K. NaN for one draw. It is at most 1, where one draw carries the whole
+            sum; from about 0.3 on it is too small.
+    """
+
+    value: PerExample
+    monte_carlo_error: PerExample
+
+
+def iwae_bound(
+    model: Any,
+    variables: Variables,
+    x: Image,
+    key: Key,
+    *label: AnyArray,
+    num_samples: int,
+    chunk: int = 50,
+) -> Bound:
+    """The bound log (1/K) sum_k p(x | z_k) p(z_k) / q(z_k | x) of each image, z_k from q(z | x).
+
+    Draw k of an image depends on the image's key and on k alone: neither the chunk nor the other
+    images of the batch change it, and more draws begin with those of fewer.
+
+    Args:
+        model: an ``Autoencoder`` with a posterior and a likelihood in nats.
+        variables: of the model.
+        x: [B, H, W, C] in the model's pixel range.
+        key: one key, which is split; or one an image, [B].
+        *label: one-hot [B, classes] where the model takes one.
+        num_samples: K.
+        chunk: draws decoded at a time: the memory is that of ``chunk * B`` images.
+
+    Raises:
+        UserError: the model has no posterior or no likelihood.
+        ValueError: no draws, or none at a time.
+    """
+    if num_samples < 1 or chunk < 1:
+        raise ValueError(f"{num_samples} draws, {chunk} at a time; expected at least 1")
+    observed(model, variables, x, label, bounded=True)
+    keys = jax.random.split(key, len(x)) if key.ndim == 0 else key
+    posterior, chunk = _encode(model, variables, x, label), min(chunk, num_samples)
+    zeros = jnp.zeros_like(posterior.mean[:, 0])
+    sums, given = (zeros - jnp.inf, zeros, zeros), (variables, posterior, x, label, keys)
+    for start in range(0, num_samples, chunk):
+        sums = _add_draws(model, chunk, given, sums, start, num_samples)
+    top, weights, squares = sums
+    value = jnp.log(weights) + top - math.log(num_samples)
+    if num_samples == 1:
+        return Bound(value, jnp.full_like(value, math.nan))
+    spread = num_samples * squares / weights**2 - 1  # the weights' relative variance
+    return Bound(value, jnp.sqrt(jnp.maximum(spread, 0) / (num_samples - 1)))
+
+
+def observed(model: Any, variables: Any, x: Any, label: Any, *, bounded: bool) -> Any:
+    """What the decoder gives, in shapes alone; ``bounded``: raises UserError if nothing is to be
+    bounded."""
+    noise = jnp.zeros((len(x), model.latent_size), x.dtype)
+    decoded, encoded = jax.eval_shape(
+        lambda: model.apply(variables, x, *label, noise=noise, method="forward")
+    )
+    if bounded and not (isinstance(encoded, Posterior) and decoded.unit == "nats"):
+        lack = f"a {decoded.unit} is no likelihood"
+        if not isinstance(encoded, Posterior):
+            lack = "it has no posterior to draw from"
+        raise UserError(
+            f"{type(model).__name__} has no likelihood bound: {lack}; leave out the samples, or "
+            "train conv_vae with --hyper likelihood=bernoulli or likelihood=gaussian"
+        )
+    return decoded
+
+
+def normal_of(keys: Any, like: Any) -> Any:
+    """Standard normal noise of the shape and dtype of ``like`` [B, L], from one key a row."""
+    return jax.vmap(lambda key: jax.random.normal(key, like.shape[1:], like.dtype))(keys)
+
+
+@partial(jax.jit, static_argnums=0)
+def _encode(model: Any, variables: Any, x: Any, label: Any) -> Any:
+    return model.apply(variables, x, *label, method="encode")
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _add_draws(model: Any, chunk: int, given: Any, sums: Any, start: Any, stop: Any) -> Any:
+    """Adds the draws from ``start`` on, before ``stop``, to the sums.
+
+    Returns:
+        (largest log weight, sum of weights, sum of squared weights), each [B]; the weights in the
+        sums are divided by the largest one.
+    """
+    variables, posterior, x, label, keys = given
+
+    def draw(number):
+        """Draw ``number`` of every image, [B, L], and its log p(z) / q(z | x), [B]."""
+        of_draw = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
+        z = posterior.reparameterize(normal_of(of_draw, posterior.mean))
+        return z, prior_log_prob(z) - posterior.log_prob(z)
+
+    numbers = start + jnp.arange(chunk)
+    z, log_ratio = jax.vmap(draw)(numbers)
+    every_x, every_label = jax.tree.map(lambda a: jnp.concatenate([a] * chunk), (x, label))
+    z = z.reshape(-1, z.shape[-1])
+    decoded = model.apply(variables, z, *every_label, method="observation")
+    log_weights = decoded.log_prob(every_x).reshape(chunk, -1) + log_ratio
+    log_weights = jnp.where((numbers < stop)[:, None], log_weights, -jnp.inf)
+    top = jnp.maximum(sums[0], log_weights.max(axis=0))
+    before, new = jnp.exp(sums[0] - top), jnp.exp(log_weights - top[None])
+    return top, sums[1] * before + new.sum(0), sums[2] * before**2 + (new**2).sum(0)

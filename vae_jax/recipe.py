@@ -126,8 +126,6 @@ class Recipe:
             value = getattr(self, name)
             _require(value in choices, name, value, " or ".join(choices))
         if self.corrupt != "none":
-            from vae_jax.corruption import parse_corruption  # imports JAX
-
             parse_corruption(self.corrupt)
         chosen_images(self.images)
 
@@ -162,3 +160,74 @@ def chosen_images(text: str) -> list[int] | None:
 def _require(holds: bool, name: str, value: Any, expected: str) -> None:
     if not holds:
         raise UserError(f"{name} is {value!r}; expected {expected}")
+
+
+CORRUPTIONS = ("gaussian", "mask", "salt-pepper", "none")
+"""What a corruption can be."""
+
+_FORMS = (
+    "expected gaussian:SIGMA such as gaussian:0.3, mask:PROBABILITY such as mask:0.5,"
+    " salt-pepper:PROBABILITY such as salt-pepper:0.1, or none"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Corruption:
+    """A kind of noise and how much of it; ``str`` gives the text that ``parse_corruption`` reads.
+
+    Attributes:
+        kind: one of ``CORRUPTIONS``.
+        amount: ``gaussian``: standard deviation, as a part of the pixel range's width; ``mask``
+            and ``salt-pepper``: probability that a pixel is hit; ``none``: 0.
+
+    Raises:
+        UserError: the kind is unknown, or the amount is not one of its kind.
+    """
+
+    kind: str
+    amount: float = 0.0
+
+    def __post_init__(self):
+        if self.kind not in CORRUPTIONS:
+            raise UserError(f"unknown corruption {self.kind!r}: {_FORMS}")
+        if not math.isfinite(self.amount) or self.amount < 0:
+            raise UserError(
+                f"corruption {self.kind} by {self.amount!r}, which is not a finite number from 0"
+                f" up: {_FORMS}"
+            )
+        if self.kind in ("mask", "salt-pepper") and self.amount > 1:
+            raise UserError(
+                f"corruption {self.kind} by {self.amount!r}, a probability above 1: {_FORMS}"
+            )
+        if self.kind == "none" and self.amount != 0:
+            raise UserError(f"corruption none by {self.amount!r}, but it has no amount")
+
+    def __str__(self) -> str:
+        if self.kind == "none":
+            return self.kind
+        return f"{self.kind}:{self.amount!r}".removesuffix(".0")
+
+
+def parse_corruption(text: str) -> Corruption:
+    """Reads ``gaussian:0.3``, ``mask:0.5``, ``salt-pepper:0.1`` or ``none``.
+
+    >>> parse_corruption("mask:0.5")
+    Corruption(kind='mask', amount=0.5)
+
+    Raises:
+        UserError: the text is none of these forms, or the amount is not finite, below 0 or, as a
+            probability, above 1.
+    """
+    kind, colon, amount = text.partition(":")
+    if kind not in CORRUPTIONS:
+        raise UserError(f"unknown corruption {text!r}: {_FORMS}")
+    if kind == "none":
+        if colon:
+            raise UserError(f"corruption {text!r}, but none has no amount: {_FORMS}")
+        return Corruption(kind)
+    try:
+        number = float(amount)
+    except ValueError:
+        found = f"the amount {amount!r}, which is not a number" if amount else "no amount"
+        raise UserError(f"corruption {text!r} has {found}: {_FORMS}") from None
+    return Corruption(kind, number)

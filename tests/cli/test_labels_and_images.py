@@ -13,9 +13,10 @@ from vae_jax.cli import drawing
 from vae_jax.cli.encodings import encode_training_images
 from vae_jax.cli.trained import Trained
 from vae_jax.data import open_dataset
+from vae_jax.data.pixels import scale_pixels
+from vae_jax.distributions import example_noise
 from vae_jax.models import create_model, variable_shapes
 from vae_jax.training.checkpoint import save_variables
-from vae_jax.training.step import example_noise, scale_pixels
 
 from .feed import write_idx
 

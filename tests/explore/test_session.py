@@ -9,9 +9,9 @@ import PIL.Image
 import pytest
 
 from vae_jax.cli import drawing
+from vae_jax.distributions import example_noise
 from vae_jax.errors import DataError, UserError
 from vae_jax.explore.session import Session
-from vae_jax.training.step import example_noise
 
 from .small import dataset_of, trained_of
 

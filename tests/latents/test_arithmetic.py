@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.distributions import DiagonalGaussian, SignedGaussian
+from vae_jax.distributions import DiagonalGaussian, SignedGaussian, example_noise
 from vae_jax.errors import UserError
 from vae_jax.latents import (
     combine,
@@ -15,7 +15,6 @@ from vae_jax.latents import (
     latent_points,
     require_affine,
 )
-from vae_jax.training.step import example_noise
 
 
 def numbers(*shape, seed=0):

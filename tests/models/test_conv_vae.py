@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 import vae_jax
 from vae_jax.convert.mapping import read_sizes
-from vae_jax.distributions import DiagonalGaussian
+from vae_jax.distributions import Bernoulli, DiagonalGaussian, Gaussian, SquaredError
 from vae_jax.errors import UserError
-from vae_jax.likelihoods import Bernoulli, Gaussian, SquaredError
 from vae_jax.models import init_variables, variable_shapes
 from vae_jax.models.conv_vae import layers
 from vae_jax.parity.check import check_model

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 import vae_jax
-from vae_jax.distributions import SignedGaussian
+from vae_jax.distributions import Bernoulli, OffsetBernoulli, SignedGaussian
 from vae_jax.layers import Conv, ConvTranspose
-from vae_jax.likelihoods import Bernoulli, OffsetBernoulli
 from vae_jax.models import variable_shapes
 
 SOUND = {"latent_size": 2, "sound_likelihood": True}

@@ -9,14 +9,16 @@ import optax
 import pytest
 
 import vae_jax
-from vae_jax.corruption import corrupt, parse_corruption
+from vae_jax.corruption import corrupt
 from vae_jax.data import Split
 from vae_jax.data.dataset import make_dataset
+from vae_jax.data.pixels import scale_pixels
 from vae_jax.models import create_model, variable_shapes
+from vae_jax.recipe import parse_corruption
 from vae_jax.training import loop, whole_epochs
 from vae_jax.training.checkpoint import load_run_variables
 from vae_jax.training.state import TrainState
-from vae_jax.training.step import make_train_step, scale_pixels
+from vae_jax.training.step import make_train_step
 
 from . import tiny
 

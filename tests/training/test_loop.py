@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from vae_jax.data import epoch_order
+from vae_jax.distributions import example_noise
 from vae_jax.errors import RunError
 from vae_jax.models import create_model
 from vae_jax.objectives import make_loss
@@ -18,7 +19,6 @@ from vae_jax.training import loop, whole_epochs
 from vae_jax.training.checkpoint import load_run_variables
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import init_variables
-from vae_jax.training.step import example_noise
 
 from . import tiny
 

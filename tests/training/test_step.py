@@ -11,12 +11,14 @@ import scipy.stats
 import torch
 
 from vae_jax.data import iterate_batches
+from vae_jax.data.pixels import scale_pixels
+from vae_jax.distributions import example_noise
 from vae_jax.models import create_model
 from vae_jax.objectives import make_loss
 from vae_jax.optim import make_optimizer
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import TrainState, create_state, init_variables
-from vae_jax.training.step import example_noise, make_train_step, scale_pixels
+from vae_jax.training.step import make_train_step
 
 from . import tiny
 

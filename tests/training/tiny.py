@@ -12,9 +12,8 @@ import numpy as np
 
 from vae_jax.data import Split
 from vae_jax.data.dataset import make_dataset
-from vae_jax.distributions import DiagonalGaussian
+from vae_jax.distributions import DiagonalGaussian, SquaredError
 from vae_jax.layers import BatchNorm, Dense
-from vae_jax.likelihoods import SquaredError
 from vae_jax.models import MODELS
 from vae_jax.models.base import Autoencoder
 from vae_jax.recipe import Recipe

@@ -58,10 +58,11 @@ def denoise(
     from vae_jax.cli import drawing
     from vae_jax.cli.inputs import stored_images
     from vae_jax.corruption import corrupt as add_noise
-    from vae_jax.corruption import parse_corruption, psnr
+    from vae_jax.corruption import psnr
+    from vae_jax.data.pixels import scale_pixels
     from vae_jax.distributions import central_latent
     from vae_jax.errors import UserError
-    from vae_jax.training.step import scale_pixels
+    from vae_jax.recipe import parse_corruption
 
     corruption = parse_corruption(corrupt or loaded.recipe.corrupt)
     if corruption.kind == "none":

@@ -15,10 +15,10 @@ import numpy as np
 from vae_jax import figures
 from vae_jax.cli.trained import Trained
 from vae_jax.data import Dataset, Split, first_of_each_class
-from vae_jax.distributions import central_latent
+from vae_jax.data.pixels import scale_pixels
+from vae_jax.distributions import central_latent, example_noise
 from vae_jax.errors import DataError, UserError
 from vae_jax.training.run import Run, writing
-from vae_jax.training.step import example_noise, scale_pixels
 from vae_jax.typing import Variables
 
 NUM_SAMPLES = 18  # tutorial 002, plot_epoch

@@ -8,8 +8,8 @@ from vae_jax.cli import drawing
 from vae_jax.cli.inputs import open_training_data
 from vae_jax.cli.trained import Trained
 from vae_jax.data import Dataset, Split
+from vae_jax.data.pixels import scale_pixels
 from vae_jax.errors import UserError
-from vae_jax.training.step import scale_pixels
 
 
 class Encoded(NamedTuple):

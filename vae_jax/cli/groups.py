@@ -21,6 +21,7 @@ from vae_jax.cli.encodings import training_data
 from vae_jax.cli.trained import Trained
 from vae_jax.data import Dataset, image_number, open_picture
 from vae_jax.data.folder import EXTENSIONS
+from vae_jax.data.pixels import scale_pixels
 from vae_jax.errors import UserError
 from vae_jax.latents import (
     attribute_columns,
@@ -29,7 +30,6 @@ from vae_jax.latents import (
     latent_points,
     select_images,
 )
-from vae_jax.training.step import scale_pixels
 from vae_jax.typing import AnyArray
 
 _NUMBERS = re.compile(r"[+-]?[0-9]{1,12}(\s*,\s*[+-]?[0-9]{1,12})*")

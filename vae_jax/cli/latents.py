@@ -141,7 +141,7 @@ def _posterior_and_prior(loaded: Trained, posterior: Any, labels: Any, seed: int
 
     from vae_jax import figures
     from vae_jax.cli import drawing
-    from vae_jax.training.step import example_noise
+    from vae_jax.distributions import example_noise
 
     ten = jax.tree.map(lambda leaf: leaf[:10], posterior)
     noise = example_noise(jax.random.key(seed), len(ten.mean), loaded.model.latent_size)

@@ -15,13 +15,13 @@ import numpy as np
 from vae_jax.cli import drawing
 from vae_jax.cli.trained import Trained
 from vae_jax.data import Dataset, image_number, require_labels
-from vae_jax.distributions import central_latent
+from vae_jax.data.pixels import scale_pixels
+from vae_jax.distributions import central_latent, example_noise
 from vae_jax.errors import UserError
 from vae_jax.explore.groups import parse_groups
 from vae_jax.explore.pictures import picture_url, read_upload
 from vae_jax.latents import combine, group_encoding, interpolate, parse_expression, require_affine
 from vae_jax.latents.interpolation import Kind
-from vae_jax.training.step import example_noise, scale_pixels
 from vae_jax.typing import Float, Int, UInt8
 
 NUM_ENCODED = 500

@@ -170,7 +170,7 @@ def chosen_images(text: str) -> Any:
 
 def corruption(text: str) -> Any:
     """Noise for denoising."""
-    from vae_jax.corruption import parse_corruption
+    from vae_jax.recipe import parse_corruption
 
     return str(parse_corruption(text))
 

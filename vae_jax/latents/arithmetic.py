@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vae_jax.distributions import Posterior, central_latent
+from vae_jax.distributions import Posterior, central_latent, example_noise
 from vae_jax.errors import UserError
-from vae_jax.training.step import example_noise
 from vae_jax.typing import AnyArray, Float, Key, Latent
 
 _TOLERANCE = 1e-6

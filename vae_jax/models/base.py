@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 import flax.linen as nn
 
-from vae_jax.distributions import Posterior
-from vae_jax.likelihoods import Likelihood
+from vae_jax.distributions import Likelihood, Posterior
 from vae_jax.typing import AnyArray, Image, Latent, Mask, Noise
 
 

@@ -18,10 +18,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.distributions import DiagonalGaussian
+from vae_jax.distributions import Bernoulli, DiagonalGaussian, Gaussian, SquaredError
 from vae_jax.errors import UserError
 from vae_jax.layers import BatchNorm, Conv, ConvTranspose, Dense
-from vae_jax.likelihoods import Bernoulli, Gaussian, SquaredError
 from vae_jax.models import pytorch_rules
 from vae_jax.models.base import Autoencoder
 from vae_jax.models.checks import require_images, require_latents

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import flax.linen as nn
 
+from vae_jax.distributions import SquaredError
 from vae_jax.layers import Dense
-from vae_jax.likelihoods import SquaredError
 from vae_jax.models import pytorch_rules
 from vae_jax.models.base import Autoencoder
 from vae_jax.models.checks import require_images, require_latents

@@ -10,8 +10,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 
-from vae_jax.distributions import DiagonalGaussian
-from vae_jax.likelihoods import SquaredError
+from vae_jax.distributions import DiagonalGaussian, SquaredError
 from vae_jax.models import digits_vae, pytorch_rules
 from vae_jax.models.base import Autoencoder
 from vae_jax.models.checks import require_images, require_labels, require_latents

@@ -12,10 +12,9 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax.numpy as jnp
 
-from vae_jax.distributions import DiagonalGaussian
+from vae_jax.distributions import DiagonalGaussian, SquaredError
 from vae_jax.layers import Conv, ConvTranspose, Dense
 from vae_jax.layers.initializers import PADDLE_CONV, PADDLE_CONV_TRANSPOSE
-from vae_jax.likelihoods import SquaredError
 from vae_jax.models import pytorch_rules
 from vae_jax.models.base import Autoencoder
 from vae_jax.models.checks import require_images, require_latents

@@ -10,9 +10,8 @@ from typing import ClassVar
 
 import flax.linen as nn
 
-from vae_jax.distributions import DiagonalGaussian
+from vae_jax.distributions import DiagonalGaussian, SquaredError
 from vae_jax.layers import BatchNorm, Conv, ConvTranspose, Dense
-from vae_jax.likelihoods import SquaredError
 from vae_jax.models import pytorch_rules
 from vae_jax.models.base import Autoencoder
 from vae_jax.models.checks import require_images, require_latents

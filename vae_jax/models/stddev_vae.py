@@ -11,10 +11,9 @@ from typing import ClassVar
 
 import flax.linen as nn
 
-from vae_jax.distributions import SignedGaussian
+from vae_jax.distributions import Bernoulli, OffsetBernoulli, SignedGaussian
 from vae_jax.layers import Conv, ConvTranspose, Dense
 from vae_jax.layers.initializers import TENSORFLOW_CONV, TENSORFLOW_DENSE
-from vae_jax.likelihoods import Bernoulli, OffsetBernoulli
 from vae_jax.models.base import Autoencoder
 from vae_jax.models.checks import require_images, require_latents
 from vae_jax.recipe import Recipe

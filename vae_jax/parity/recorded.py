@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from vae_jax.data.pixels import scale_pixels
 from vae_jax.distributions import central_latent
 from vae_jax.models import create_model, get_spec
 from vae_jax.parity.budgets import Budgets
@@ -15,7 +16,6 @@ from vae_jax.parity.observe import Observation
 from vae_jax.parity.port import heads
 from vae_jax.parity.precision import PRECISIONS
 from vae_jax.parity.report import Report
-from vae_jax.training.step import scale_pixels
 from vae_jax.typing import Tensors, Variables
 
 OUTPUTS_BUDGET = 1e-5

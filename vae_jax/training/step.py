@@ -11,42 +11,22 @@ from typing import Any, Literal, SupportsFloat
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
-from vae_jax.corruption import Corruption, corrupt, parse_corruption
+from vae_jax.corruption import corrupt
+from vae_jax.data.pixels import scale_pixels
+from vae_jax.distributions import example_noise
 from vae_jax.layers import across
 from vae_jax.models import get_spec
 from vae_jax.objectives import Batch, Loss
-from vae_jax.recipe import Recipe
+from vae_jax.recipe import Corruption, Recipe, parse_corruption
 from vae_jax.training.state import TrainState
-from vae_jax.typing import AnyArray, Image, Key, Noise
+from vae_jax.typing import AnyArray, Key, Noise
 
 Metrics = dict[str, jax.Array]
 TrainStep = Callable[..., tuple[TrainState, Metrics]]
 Inputs = Callable[[Batch, Any, Key], tuple[Batch, Noise | None]]
 OnNonfinite = Literal["tell", "skip", "stop"]
-
-_SHORT_255TH = np.float32(round(2**23 / 255) / 2**23)
-_REST_255TH = np.float32(1 / 255 - float(_SHORT_255TH))
-
-
-def scale_pixels(image: AnyArray, pixel_range: tuple[float, float]) -> Image:
-    """Stored pixels 0 to 255 as float32 in a model's range; ``ToTensor``'s bits for (0, 1)."""
-    low, high = pixel_range
-    # XLA would divide by 255 by multiplying by its reciprocal, which is another float for some
-    # pixels. With the reciprocal in two parts, the first short enough for an exact product, all 256
-    # are right; a table of them takes up to twice as long.
-    x = jnp.asarray(image).astype(jnp.float32)
-    unit = x * _SHORT_255TH + x * _REST_255TH
-    return unit * np.float32(high - low) + np.float32(low)
-
-
-def example_noise(key: Key, batch_size: int, latent_size: int) -> Noise:
-    """Standard normal noise, [batch_size, latent_size], from one key an example; under ``pmap``
-    the part of it that belongs to this device."""
-    keys = across.mine(jax.random.split(key, batch_size))
-    return jax.vmap(lambda k: jax.random.normal(k, (latent_size,)))(keys)
 
 
 def make_inputs(
