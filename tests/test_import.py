@@ -30,7 +30,7 @@ import sys
 for name in {HEAVY}:
     sys.modules[name] = None  # importing it raises ImportError
 import jax, jax.numpy as jnp, vae_jax
-for name in vae_jax.__all__:
+for name in set(vae_jax.__all__) - {{"train"}}:  # which writes checkpoints with Orbax
     getattr(vae_jax, name)
 model = vae_jax.create_model("digits_ae")
 x = jnp.zeros((2, 28, 28, 1))

@@ -21,10 +21,10 @@ from vae_jax.corruption import psnr
 from vae_jax.data.pixels import scale_pixels
 from vae_jax.distributions import central_latent
 from vae_jax.errors import DataError, UserError
-from vae_jax.models import create_model, get_spec
 from vae_jax.objectives import iwae_bound, loss_terms, normal_of, observed
+from vae_jax.pretrained import Pretrained
 from vae_jax.recipe import Recipe
-from vae_jax.typing import Key, Labels, Latent, Pixels, Variables
+from vae_jax.typing import Key, Labels, Latent, Pixels
 
 Binarize = Literal["none", "threshold", "sample"]
 
@@ -99,29 +99,24 @@ def active_units(means: Latent, threshold: float = 0.01) -> jax.Array:
 
 
 def evaluate(
-    name: str,
-    hyper: dict[str, Any],
-    variables: Variables,
+    pretrained: Pretrained,
     images: Pixels,
-    labels: Labels,
+    labels: Labels | None = None,
     *,
     batch_size: int = 100,
     num_samples: int | Sequence[int] | None = None,
     chunk: int = 5,
     seed: int = 0,
     binarize: Binarize = "none",
-    recipe: Recipe | None = None,
 ) -> Evaluation:
-    """Measures a model on stored images, with one draw of the posterior an image for the terms.
+    """Measure a model on stored images, with one draw of the posterior per image for the terms.
 
     All draws come from the seed and the image's place; the size of a batch changes nothing.
 
     Args:
-        name: one of ``vae_jax.MODELS``.
-        hyper: its hyperparameters that differ from the reference's.
-        variables: its weights.
+        pretrained: the model, from ``vae_jax.load``.
         images: [N, H, W, C] of the model's shape.
-        labels: [N]; they count where the model takes a label.
+        labels: [N]; needed if the model takes labels, and not looked at otherwise.
         batch_size: images at a time.
         num_samples: draws for ``iwae_bound``; or several numbers of them.
         chunk: draws of each image of a batch decoded at a time. About 500 images at a time are
@@ -129,24 +124,28 @@ def evaluate(
         seed: of all draws.
         binarize: ``threshold``: pixels above one half become white, the rest black; ``sample``:
             white with the pixel, from 0 to 1, as its probability; ``none``: as they are.
-        recipe: says how ``recipe_terms`` are joined; default: the reference's.
 
     Raises:
         UserError: a bound of a model without a likelihood, or figures that are not numbers.
         DataError: no images, or a label that the model does not know.
     """
-    spec, model = get_spec(name), create_model(name, **hyper)
+    spec, model, name = pretrained.spec, pretrained.model, pretrained.name
+    image_shape, recipe = pretrained.image_shape, pretrained.recipe
     counts = [num_samples] if isinstance(num_samples, int) else num_samples or ()
     classes, total = spec.num_classes, len(images)
     if total == 0:
         raise DataError("there are no images to evaluate on")
+    if labels is None:
+        labels = np.full(total, -1)
     if classes and not ((labels >= 0) & (labels < classes)).all():
-        raise DataError(f"{name} takes labels 0 to {classes - 1}; the data have others")
-    variables = jax.tree.map(jnp.asarray, variables)
+        raise DataError(
+            f"{name} takes labels 0 to {classes - 1} with the images; there are none, or others"
+        )
+    variables = jax.tree.map(jnp.asarray, pretrained.variables)
     dtype = jnp.result_type(*jax.tree.leaves(variables["params"]))
     purposes = jax.random.split(jax.random.key(seed), 3)
     label = (jnp.zeros((1, classes), dtype),) if classes else ()
-    blank = jnp.zeros((1, *model.image_shape), dtype)
+    blank = jnp.zeros((1, *image_shape), dtype)
     unit, found = observed(model, variables, blank, label, bounded=bool(counts)).unit, []
     for start in range(0, total, batch_size):
         # A last batch that is not full repeats an image: another shape would be compiled anew.
@@ -168,7 +167,7 @@ def evaluate(
     if not np.isfinite(values).all():
         raise UserError(f"the figures of {name} are not finite; its weights hold NaN?")
     elbo = -np.stack(list(terms.values())).astype(np.float64).sum(axis=0)
-    recipe, is_bound = recipe or spec.recipe, spec.variational and unit == "nats"
+    is_bound = spec.variational and unit == "nats"
     return Evaluation(
         model=name,
         num_images=total,
@@ -180,7 +179,7 @@ def evaluate(
         f"{recipe.epoch_loss} over the batches",
         elbo=_figure(elbo) if is_bound else None,
         bounds={k: _figure(*bound) for k, bound in bounds.items()},
-        latent_size=model.latent_size,
+        latent_size=pretrained.latent_size,
         active_units=np.flatnonzero(active_units(centers)).tolist() if spec.variational else None,
         psnr=_figure(quality),
     )

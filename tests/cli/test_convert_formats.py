@@ -199,10 +199,10 @@ def test_a_file_asks_for_what_its_tensors_do_not_tell_and_comes_back_bit_for_bit
     tensors = create_reference("conv_vae", np.float32, **CONV).state_dict()
     vae_jax.write_checkpoint(file, tensors)
     error = cli("convert", file, "--to", folder).error
-    assert f"{file}: the tensors of a conv_vae do not tell image_shape and likelihood" in error
+    assert f"{file}: the tensors of a conv_vae do not determine image_shape and likelihood" in error
     assert "--hyper image_shape=28,28,1 --hyper likelihood=mse" in error
     error = cli("convert", file, "--to", folder, NAMED[0]).error
-    assert "do not tell likelihood; give" in error
+    assert "do not determine likelihood; give" in error
     error = cli("convert", file, "--to", folder, "--hyper=image_shape=28x28x1", NAMED[1]).error
     assert "(other hyperparameters, or files of two models?): fc_mu.weight is (2, 6)" in error
     assert not folder.exists()

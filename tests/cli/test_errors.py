@@ -165,7 +165,7 @@ def test_a_bug_is_one_line_too_and_says_how_to_see_more(cli, monkeypatch):
     def broken(*args, **kwargs):
         raise ZeroDivisionError("first line\nsecond line")
 
-    monkeypatch.setattr("vae_jax.cli.trained.load_trained", broken)
+    monkeypatch.setattr("vae_jax.pretrained.load", broken)
     outcome = cli("reconstruct", "somewhere")
     assert outcome.status == 1
     assert "ZeroDivisionError: first line second line" in outcome.error
@@ -176,7 +176,7 @@ def test_an_interrupt_ends_quietly_with_its_usual_status(cli, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vae_jax.cli.trained.load_trained", interrupted)
+    monkeypatch.setattr("vae_jax.pretrained.load", interrupted)
     outcome = cli("reconstruct", "somewhere")
     assert outcome.status == 130
     assert outcome.err.strip() == "error: stopped"

@@ -5,10 +5,10 @@ import functools
 import flax.traverse_util
 import numpy as np
 
-from vae_jax.cli.trained import Trained
 from vae_jax.data import Split
 from vae_jax.data.dataset import make_dataset
 from vae_jax.models import create_model, get_spec, variable_shapes
+from vae_jax.pretrained import Pretrained
 
 SIZES = {"digits_vae": {"channels": 2}, "digits_cvae": {"channels": 2}}
 SIZES["digits_ae"] = {"latent_size": 14, "hidden_size": 8}
@@ -22,7 +22,7 @@ def trained_of(name):
     leaves = {path: random.normal(0, 0.3, shape) for path, shape in shapes.items()}
     leaves = {path: leaf.astype(np.float32) for path, leaf in leaves.items()}
     variables = flax.traverse_util.unflatten_dict(leaves)
-    return Trained(name, hyper, variables, get_spec(name).recipe)
+    return Pretrained(name, hyper, variables, get_spec(name).recipe)
 
 
 def dataset_of(num_images=30):

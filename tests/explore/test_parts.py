@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from vae_jax.errors import UserError
 from vae_jax.explore.address import has_display
-from vae_jax.explore.groups import example_groups, parse_groups
+from vae_jax.explore.groups import example_groups, parse_lines
 from vae_jax.explore.newest import Newest
 from vae_jax.explore.pad import SIZE, Pad
 from vae_jax.explore.pictures import picture_url
@@ -63,25 +63,23 @@ def test_the_groups_to_begin_with_make_a_point():
         train = dataclasses.replace(dataset.train, labels=labels)
         named = dataclasses.replace(dataset, train=train, class_names=names)
         groups, expression = example_groups(named)
-        found = parse_groups(groups, named)
-        require_affine(parse_expression(expression, found))
+        found = parse_lines(groups)
+        require_affine(parse_expression(expression, list(found)))
         for name, images in found.items():
-            assert {names[label] for label in labels[images]} == {name.removeprefix("class_")}
+            numbers = [int(number) for number in images.split(",")]
+            assert {names[label] for label in labels[numbers]} == {name.removeprefix("class_")}
 
 
-def test_groups_are_named_by_number_from_either_end_or_by_attributes():
-    dataset, person = dataset_of(), np.array(["man", "woman", "man"] * 10)
-    glasses = np.array(["yes", "no"] * 15)
-    attributes = {"person": person, "glasses": glasses}
+def test_the_groups_to_begin_with_of_faces_are_those_of_listing_7_9():
+    attributes = {
+        "person": np.array(["man", "woman", "man"] * 10),
+        "glasses": np.array(["yes"] * 30),
+    }
+    dataset = dataset_of()
     train = dataclasses.replace(dataset.train, attributes=attributes)
-    faces = dataclasses.replace(dataset, train=train)
-    assert parse_groups("a = 3, -1", faces) == {"a": [3, 29]}
-    groups, expression = example_groups(faces)
+    groups, expression = example_groups(dataclasses.replace(dataset, train=train))
     assert expression == "men_g - women_g + women_ng"
-    found = parse_groups(groups, faces)
-    assert found["women_ng"] == np.flatnonzero((person == "woman") & (glasses == "no")).tolist()
-    with pytest.raises(UserError, match=r"line 1 of the groups, .* no attribute 'hat'"):
-        parse_groups("a = attr:hat=yes", faces)
+    assert parse_lines(groups)["women_ng"] == "attr:glasses=no,person=woman"
 
 
 @pytest.mark.parametrize(("channels", "kind"), [(1, "png"), (3, "jpeg")])

@@ -16,7 +16,7 @@ from vae_jax.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from vae_jax.cli.trained import Trained
+    from vae_jax.pretrained import Pretrained
 
 
 @click.command()
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--out", default="arithmetic.png", help="The picture to write.")
 @json_option
 def arithmetic(
-    loaded: Trained,
+    loaded: Pretrained,
     expressions: tuple[str, ...],
     definitions: tuple[str, ...],
     per_group: int,
@@ -58,7 +58,8 @@ def arithmetic(
     import numpy as np
 
     from vae_jax import figures
-    from vae_jax.cli.groups import Groups
+    from vae_jax.cli.drawing import decode_unit
+    from vae_jax.cli.groups import open_groups
     from vae_jax.errors import UserError
     from vae_jax.latents import combine, parse_expression, require_affine
 
@@ -66,7 +67,7 @@ def arithmetic(
         raise UserError(
             f"{len(title)} titles for {len(expressions)} expressions; expected one of each"
         )
-    groups = Groups(loaded, definitions, data, per_group, None if use_mean else seed, label)
+    groups = open_groups(loaded, definitions, data, per_group, None if use_mean else seed, label)
     parsed = [parse_expression(text, groups.names) for text in expressions]
     for text, weights in () if any_weights else zip(expressions, parsed, strict=True):
         try:
@@ -76,7 +77,9 @@ def arithmetic(
     rows = []
     for weights in parsed:
         encodings = {name: groups.encoding(name) for name in weights}
-        rows.append(groups.decode(np.stack([*encodings.values(), combine(weights, encodings)])))
+        rows.append(
+            decode_unit(loaded, np.stack([*encodings.values(), combine(weights, encodings)]), label)
+        )
     path = figures.save_figure(figures.arithmetic_rows(rows, title or expressions), out)
     if as_json:
         told = [
@@ -107,7 +110,7 @@ def arithmetic(
 @click.option("--out", default="direction.png", help="The picture to write.")
 @json_option
 def direction(
-    loaded: Trained,
+    loaded: Pretrained,
     having: str,
     without: str,
     on: str,
@@ -135,15 +138,16 @@ def direction(
     import numpy as np
 
     from vae_jax import figures, latents
-    from vae_jax.cli.groups import Groups
+    from vae_jax.cli.drawing import decode_unit
+    from vae_jax.cli.groups import open_groups
     from vae_jax.errors import UserError
 
     if not all(map(math.isfinite, strength)):
         raise UserError(f"--strength is {strength}; expected finite numbers")
-    groups = Groups(loaded, definitions, data, per_group, None if use_mean else seed, label)
+    groups = open_groups(loaded, definitions, data, per_group, None if use_mean else seed, label)
     way = latents.direction(groups.points(having), groups.points(without))
     start = groups.encoding(on)
-    pictures = groups.decode(np.stack([start + step * way for step in strength]))
+    pictures = decode_unit(loaded, np.stack([start + step * way for step in strength]), label)
     title = f"{on} + {', '.join(f'{step:g}' for step in strength)} x ({having} - {without})"
     path = figures.save_figure(figures.arithmetic_rows([pictures], [title]), out)
     if as_json:

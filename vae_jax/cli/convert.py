@@ -46,11 +46,11 @@ def convert(
     """
     setup_jax()
     import vae_jax
-    from vae_jax.cli.hand_over import kept_adam
-    from vae_jax.cli.trained import load_trained
     from vae_jax.convert.training_files import SUFFIXES as OPTIMIZER_SUFFIXES
     from vae_jax.convert.training_files import files_with_adam, write_with_adam
     from vae_jax.errors import CheckpointError
+    from vae_jax.optimizer_transfer import export_optimizer
+    from vae_jax.pretrained import load
     from vae_jax.training.checkpoint import save_variables
 
     target = Path(to)
@@ -60,7 +60,7 @@ def convert(
             "name without a suffix"
         )
     _require_absent(target, force)
-    trained = load_trained(source, model, key, hyper)
+    trained = load(source, model, key=key, **hyper)
     tensors = vae_jax.export_weights(trained.name, trained.variables, **trained.hyper)
     files, kept = {"": target}, None
     if target.suffix == ".pdparams" and trained.spec.reference.parts:
@@ -73,7 +73,7 @@ def convert(
                 f"{to}: --optimizer writes {trained.name}'s Adam for {framework} alone; expected "
                 f"a name that ends in {' or '.join(OPTIMIZER_SUFFIXES[framework])}"
             )
-        kept = kept_adam(source[0], trained, key)
+        kept = export_optimizer(source[0], trained)
         written = files_with_adam(trained.name, written)
     for path in written:
         _require_absent(path, force)

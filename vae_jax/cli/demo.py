@@ -25,13 +25,13 @@ def demo(out: str) -> None:
     setup_jax()
     import vae_jax
     from vae_jax import figures
-    from vae_jax.cli.drawing import epoch_figure, reconstruct
-    from vae_jax.cli.trained import Trained
+    from vae_jax.cli.drawing import epoch_figure, reconstruct_unit
     from vae_jax.data import open_dataset
     from vae_jax.errors import RunError
     from vae_jax.models import MODELS
     from vae_jax.parity.recorded import check_recorded
     from vae_jax.parity.tables import table
+    from vae_jax.pretrained import Pretrained
     from vae_jax.training.loop import train
     from vae_jax.training.run import Run
 
@@ -57,7 +57,7 @@ def demo(out: str) -> None:
     if not report.passed:
         raise RunError("the imported model does not agree with PyTorch's recorded outputs")
     recipe = MODELS["digits_ae"].recipe.replace(epochs=EPOCHS)
-    pairs = reconstruct(Trained("digits_ae", {}, variables, recipe), recorded["input"])
+    pairs = reconstruct_unit(Pretrained("digits_ae", {}, variables, recipe), recorded["input"])
     figures.save_figure(figures.reconstruction_rows(*pairs), folder / "figures/imported.png")
 
     click.echo(f"3. Train digits_ae from scratch: {EPOCHS} epochs of 4,500 real digits")

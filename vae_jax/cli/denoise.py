@@ -18,7 +18,7 @@ from vae_jax.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from vae_jax.cli.trained import Trained
+    from vae_jax.pretrained import Pretrained
 
 
 @click.command()
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--out", default="denoised.png", help="The picture to write.")
 @json_option
 def denoise(
-    loaded: Trained,
+    loaded: Pretrained,
     images: tuple[str, ...],
     data: str | None,
     count: int,
@@ -55,7 +55,7 @@ def denoise(
     import numpy as np
 
     from vae_jax import figures
-    from vae_jax.cli import drawing
+    from vae_jax.cli.drawing import decode_unit
     from vae_jax.cli.inputs import stored_images
     from vae_jax.corruption import corrupt as add_noise
     from vae_jax.corruption import psnr
@@ -74,10 +74,9 @@ def denoise(
     clean = scale_pixels(stored, loaded.spec.pixel_range)
     keys = jax.random.split(jax.random.key(seed), len(stored))
     noisy = add_noise(corruption, keys, clean, loaded.spec.pixel_range)
-    latent = central_latent(drawing.encode(loaded, noisy, labels))
-    denoised = drawing.decode(loaded, latent, labels)
-    drawing.require_finite(loaded, denoised)
-    given = drawing.to_unit(loaded, noisy)
+    encoded = loaded.encode(noisy, labels, check_range=False)
+    denoised = decode_unit(loaded, central_latent(encoded), labels)
+    given = loaded.to_unit(noisy)
     shown, target = np.clip(given, 0, 1), stored.astype(np.float32) / 255
     before, cut_off, after = (
         float(np.mean(psnr(pictures, target, 1.0))) for pictures in (given, shown, denoised)

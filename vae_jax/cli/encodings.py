@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from vae_jax.cli import drawing
-from vae_jax.cli.inputs import open_training_data
-from vae_jax.cli.trained import Trained
-from vae_jax.data import Dataset, Split
-from vae_jax.data.pixels import scale_pixels
+from vae_jax.data import Dataset, Split, open_training_data
 from vae_jax.errors import UserError
+from vae_jax.pretrained import Pretrained
 
 
 class Encoded(NamedTuple):
@@ -26,27 +23,27 @@ class Encoded(NamedTuple):
     dataset: Dataset
 
 
-def training_data(loaded: Trained, data: str | None) -> Dataset:
+def training_data(loaded: Pretrained, data: str | None) -> Dataset:
     """The data that a model was trained on, with the images its recipe chose; or those named."""
     recipe = loaded.recipe.replace(data=data, images="all") if data else loaded.recipe
-    return open_training_data(recipe, loaded.model.image_shape)
+    return open_training_data(recipe, loaded.image_shape)
 
 
-def encode_training_images(loaded: Trained, data: str | None, count: int) -> Encoded:
+def encode_training_images(loaded: Pretrained, data: str | None, count: int) -> Encoded:
     """Encodes the first ``count`` training images."""
     dataset = training_data(loaded, data)
     images = Split(dataset.train.images[:count], dataset.train.labels[:count])
-    x = scale_pixels(images.images, loaded.spec.pixel_range)
-    return Encoded(drawing.encode(loaded, x, images.labels), images, dataset)
+    encoded = loaded.encode(images.images, loaded.label_if_taken(images.labels))
+    return Encoded(encoded, images, dataset)
 
 
-def require_dimensions(loaded: Trained, dimensions: tuple[int, int] | None) -> list[int]:
+def require_dimensions(loaded: Pretrained, dimensions: tuple[int, int] | None) -> list[int]:
     """The two dimensions to draw, the first two unless said otherwise.
 
     Raises:
         UserError: the model has no posterior, or not these two dimensions.
     """
-    size = loaded.model.latent_size
+    size = loaded.latent_size
     if not loaded.spec.variational:
         raise UserError(f"{loaded.name} is a plain autoencoder; expected a model with a posterior")
     first, second = dimensions or (0, 1)

@@ -65,17 +65,15 @@ def evaluate(
     """
     setup_jax()
     from vae_jax import evaluation
-    from vae_jax.cli.trained import load_trained
     from vae_jax.data import open_dataset
+    from vae_jax.pretrained import load
 
-    loaded = load_trained(trained, model, key, hyper)
+    loaded = load(trained, model, key=key, **hyper)
     source = data or loaded.recipe.data
-    dataset = open_dataset(source, loaded.model.image_shape)
+    dataset = open_dataset(source, loaded.image_shape)
     part, split = ("train", dataset.train) if dataset.test is None else ("test", dataset.test)
     found = evaluation.evaluate(
-        loaded.name,
-        loaded.hyper,
-        loaded.variables,
+        loaded,
         split.images[:count],
         split.labels[:count],
         batch_size=batch_size,
@@ -83,7 +81,6 @@ def evaluate(
         chunk=chunk,
         seed=seed,
         binarize=binarize,
-        recipe=loaded.recipe,
     )
     if as_json:
         click.echo(json.dumps(found.as_dict() | {"data": source, "split": part, "seed": seed}))

@@ -9,8 +9,8 @@ import click
 from vae_jax.cli.options import checkpoint_options, setup_jax
 
 if TYPE_CHECKING:
-    from vae_jax.cli.trained import Trained
     from vae_jax.data import Dataset
+    from vae_jax.pretrained import Pretrained
 
 
 @click.command()
@@ -46,18 +46,18 @@ def explore(
 
     port = free_port(port)
     setup_jax()
-    from vae_jax.cli.trained import load_trained
     from vae_jax.explore.server import serve
     from vae_jax.explore.session import Session
+    from vae_jax.pretrained import load
 
-    loaded = load_trained(trained, model, key, hyper)
+    loaded = load(trained, model, key=key, **hyper)
     dataset = _open_data(loaded, data)
     serve(Session(loaded, trained, dataset), port, open_browser=browser)
 
 
-def _open_data(loaded: Trained, data: str | None) -> Dataset | None:
+def _open_data(loaded: Pretrained, data: str | None) -> Dataset | None:
     """The data named; or else those of the recipe, where they are at hand."""
-    from vae_jax.cli.inputs import open_training_data
+    from vae_jax.data import open_training_data
     from vae_jax.errors import DataError
 
     recipe = loaded.recipe.replace(data=data, images="all") if data else loaded.recipe

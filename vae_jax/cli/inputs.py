@@ -6,25 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from vae_jax.cli.trained import Trained
-from vae_jax.data import Dataset, open_dataset, open_picture, take
+from vae_jax.data import open_dataset, open_picture
 from vae_jax.errors import UserError
-from vae_jax.recipe import Recipe, chosen_images
-
-
-def open_training_data(recipe: Recipe, image_shape: tuple[int, int, int]) -> Dataset:
-    """The data of a recipe, with the images that it chooses.
-
-    Raises:
-        DataError: the source cannot be opened, or has no image of a number.
-    """
-    dataset = open_dataset(recipe.data, image_shape)
-    numbers = chosen_images(recipe.images)
-    return dataset if numbers is None else take(dataset, numbers)
+from vae_jax.pretrained import Pretrained
 
 
 def stored_images(
-    trained: Trained,
+    loaded: Pretrained,
     pictures: tuple[str, ...],
     data: str | None,
     count: int,
@@ -33,7 +21,7 @@ def stored_images(
     """Images uint8 [N, H, W, C] and their labels int [N], or None where they are not known.
 
     Args:
-        trained: gives the shape, and the data where ``data`` is None.
+        loaded: gives the shape, and the data where ``data`` is None.
         pictures: files; if there are none, the first of the data's test images are taken.
         data: a data source.
         count: how many of the data's images to take.
@@ -43,15 +31,15 @@ def stored_images(
         UserError: the labels are not as many as the pictures, or stand without pictures or
             with a model that takes none.
     """
-    shape = trained.model.image_shape
-    if labels and not trained.spec.num_classes:
-        raise UserError(f"{trained.name} takes no label; leave out --label")
+    shape = loaded.image_shape
+    if labels and not loaded.spec.num_classes:
+        raise UserError(f"{loaded.name} takes no label; leave out --label")
     if not pictures:
         if labels:
             raise UserError("--label goes with IMAGES; a data source has labels of its own")
-        dataset = open_dataset(data or trained.recipe.data, shape)
+        dataset = open_dataset(data or loaded.recipe.data, shape)
         split = dataset.test or dataset.train
-        return np.asarray(split.images[:count]), split.labels[:count]
+        return np.asarray(split.images[:count]), loaded.label_if_taken(split.labels[:count])
     if labels and len(labels) not in (1, len(pictures)):
         raise UserError(
             f"{len(labels)} labels for {len(pictures)} pictures; expected one for all or one each"

@@ -17,7 +17,7 @@ from vae_jax.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from vae_jax.cli.trained import Trained
+    from vae_jax.pretrained import Pretrained
 
 
 @click.command()
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--out", default="interpolation.png", help="A .png, or a .gif that moves.")
 @json_option
 def interpolate(
-    loaded: Trained,
+    loaded: Pretrained,
     start: str,
     end: str,
     steps: int,
@@ -60,15 +60,16 @@ def interpolate(
     vae-jax interpolate RUN --from 9,15,21 --to=-5,-10,-20 --out women.gif
     """
     from vae_jax import figures, latents
-    from vae_jax.cli.groups import Groups
+    from vae_jax.cli.drawing import decode_unit
+    from vae_jax.cli.groups import open_groups
     from vae_jax.errors import UserError
 
     suffix = Path(out).suffix.lower()
     if suffix not in (".png", ".gif"):
         raise UserError(f"--out {out}: expected a name that ends in .png or .gif")
-    groups = Groups(loaded, definitions, data, per_group, None if use_mean else seed, label)
+    groups = open_groups(loaded, definitions, data, per_group, None if use_mean else seed, label)
     ends = groups.encoding(start), groups.encoding(end)
-    pictures = groups.decode(latents.interpolate(*ends, steps, kind))
+    pictures = decode_unit(loaded, latents.interpolate(*ends, steps, kind), label)
     if suffix == ".gif":
         path = figures.save_animation(pictures, out)
     else:

@@ -18,7 +18,7 @@ from vae_jax.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from vae_jax.cli.trained import Trained
+    from vae_jax.pretrained import Pretrained
 
 
 @click.command()
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option("--out", default="latents", help="Folder of the pictures.")
 @json_option
 def latents(
-    loaded: Trained,
+    loaded: Pretrained,
     data: str | None,
     count: int,
     dimensions: tuple[int, int] | None,
@@ -134,19 +134,18 @@ def _scatter(dataset: Any, attribute: str, count: int) -> Callable[[Any, str], A
     )
 
 
-def _posterior_and_prior(loaded: Trained, posterior: Any, labels: Any, seed: int) -> Any:
+def _posterior_and_prior(loaded: Pretrained, posterior: Any, labels: Any, seed: int) -> Any:
     """Ten images decoded from their posteriors, above ten from the prior."""
     import jax
     import numpy as np
 
     from vae_jax import figures
-    from vae_jax.cli import drawing
+    from vae_jax.cli.drawing import decode_unit
     from vae_jax.distributions import example_noise
 
     ten = jax.tree.map(lambda leaf: leaf[:10], posterior)
-    noise = example_noise(jax.random.key(seed), len(ten.mean), loaded.model.latent_size)
-    rows = [drawing.decode(loaded, z, labels[:10]) for z in (ten.reparameterize(noise), noise)]
-    drawing.require_finite(loaded, np.concatenate(rows))
+    noise = example_noise(jax.random.key(seed), len(ten.mean), loaded.latent_size)
+    rows = [decode_unit(loaded, z, labels[:10]) for z in (ten.reparameterize(noise), noise)]
     return figures.image_table(
         np.concatenate(rows), len(rows[0]), row_titles=("posterior", "prior")
     )

@@ -17,7 +17,7 @@ from vae_jax.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from vae_jax.cli.trained import Trained
+    from vae_jax.pretrained import Pretrained
 
 
 @click.command()
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @label_option
 @click.option("--out", default="manifold.png", help="The picture to write; one a label.")
 def manifold(
-    loaded: Trained,
+    loaded: Pretrained,
     data: str | None,
     count: int,
     around: float,
@@ -69,9 +69,9 @@ def manifold(
     import numpy as np
 
     from vae_jax import figures, latents
-    from vae_jax.cli import drawing
+    from vae_jax.cli.drawing import decode_unit
     from vae_jax.cli.encodings import encode_training_images, require_dimensions
-    from vae_jax.cli.groups import Groups
+    from vae_jax.cli.groups import open_groups
     from vae_jax.errors import UserError
 
     if plane and dimensions:
@@ -82,10 +82,11 @@ def manifold(
         raise UserError(f"{loaded.name} {wanted}")
     if not math.isfinite(around):
         raise UserError(f"--around is {around}; expected a finite number")
-    drawing.one_hot(loaded, list(label))  # before the first picture
+    for number in label:
+        loaded.one_hot(number, 1)  # an error before the first picture
     if plane:
         one = label[0] if label else None
-        groups = Groups(loaded, definitions, data, per_group, None if use_mean else seed, one)
+        groups = open_groups(loaded, definitions, data, per_group, None if use_mean else seed, one)
         origin, right, top = (groups.encoding(group) for group in plane)
         low, high = np.array([-around] * 2), np.array([1 + around] * 2)
         across, up = right - origin, top - origin
@@ -94,7 +95,7 @@ def manifold(
         encoded = encode_training_images(loaded, data, count).encoded
         means = encoded.mean[:, chosen]
         low, high = means.min(0) - around, means.max(0) + around
-        axes = np.eye(loaded.model.latent_size, dtype=np.float32)
+        axes = np.eye(loaded.latent_size, dtype=np.float32)
         origin, across, up = np.zeros_like(axes[0]), *axes[chosen]
         names = [f"dimension {number}" for number in chosen]
     bounds = (low[0], high[0]), (low[1], high[1])
@@ -105,9 +106,7 @@ def manifold(
     )
     target = Path(out)
     for number in label or (None,):
-        labels = None if number is None else np.full(len(z), number)
-        pictures = drawing.decode(loaded, z, labels)
-        drawing.require_finite(loaded, pictures)
+        pictures = decode_unit(loaded, z, number)
         table = figures.image_table(pictures, columns)
         path = target if len(label) < 2 else target.with_stem(f"{target.stem}_{number}")
         click.echo(f"{told}: {figures.save_figure(table, path)}")

@@ -16,7 +16,7 @@ from vae_jax.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from vae_jax.cli.trained import Trained
+    from vae_jax.pretrained import Pretrained
 
 _COMPARED = 200  # training images whose own nearest others are found
 
@@ -31,7 +31,7 @@ _COMPARED = 200  # training images whose own nearest others are found
 @click.option("--out", default="nearest.png", help="The picture to write.")
 @json_option
 def nearest(
-    loaded: Trained,
+    loaded: Pretrained,
     count: int,
     neighbours: int,
     data: str | None,
@@ -49,7 +49,7 @@ def nearest(
     import numpy as np
 
     from vae_jax import figures, latents
-    from vae_jax.cli import drawing
+    from vae_jax.cli.drawing import sample_unit
     from vae_jax.cli.encodings import training_data
     from vae_jax.errors import UserError
 
@@ -57,8 +57,8 @@ def nearest(
         raise UserError(f"{loaded.name} takes no label; leave out --label")
     classes = label or range(loaded.spec.num_classes)
     labels = np.resize(classes, count) if loaded.spec.num_classes else None
-    samples = drawing.sample(loaded, count, seed, labels)
-    drawing.require_finite(loaded, samples)
+    samples = sample_unit(loaded, count, seed, labels)
+    loaded.require_finite(samples)
     dataset = training_data(loaded, data)
     images = dataset.train.images
     if len(images) < max(2, neighbours):

@@ -59,13 +59,15 @@ def trained_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(command)
-    def load(trained: str, model: str | None, key: str | None, hyper: Any, **others: Any) -> Any:
+    def load_first(
+        trained: str, model: str | None, key: str | None, hyper: Any, **others: Any
+    ) -> Any:
         setup_jax()
-        from vae_jax.cli.trained import load_trained
+        from vae_jax.pretrained import load
 
-        return command(loaded=load_trained(trained, model, key, hyper), **others)
+        return command(loaded=load(trained, model, key=key, **hyper), **others)
 
-    return click.argument("trained")(checkpoint_options(load))
+    return click.argument("trained")(checkpoint_options(load_first))
 
 
 def group_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -152,6 +154,8 @@ def _hyper(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+    if name in ("path", "model", "key", "name"):  # arguments of the functions that take them
+        raise click.BadParameter(f"no model has a hyperparameter {name!r}")
     try:
         return name, int(value)
     except ValueError:

@@ -17,7 +17,7 @@ from vae_jax.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from vae_jax.cli.trained import Trained
+    from vae_jax.pretrained import Pretrained
 
 
 @click.command()
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--out", default="reconstructions.png", help="The picture to write.")
 @json_option
 def reconstruct(
-    loaded: Trained,
+    loaded: Pretrained,
     images: tuple[str, ...],
     data: str | None,
     count: int,
@@ -44,12 +44,12 @@ def reconstruct(
     model with labels takes them from the data; give --label with IMAGES, one for all or one each.
     """
     from vae_jax import figures
-    from vae_jax.cli import drawing
+    from vae_jax.cli.drawing import reconstruct_unit
     from vae_jax.cli.inputs import stored_images
 
     stored, labels = stored_images(loaded, images, data, count, label)
-    originals, decoded = drawing.reconstruct(loaded, stored, labels)
-    drawing.require_finite(loaded, decoded)
+    originals, decoded = reconstruct_unit(loaded, stored, labels)
+    loaded.require_finite(decoded)
     draw = (
         figures.reconstruction_rows
         if loaded.spec.epoch_figure == "reconstructions"
@@ -77,7 +77,7 @@ def reconstruct(
 @seed_option
 @click.option("--out", default="samples.png", help="The picture to write.")
 def sample(
-    loaded: Trained,
+    loaded: Pretrained,
     count: int | None,
     label: tuple[int, ...],
     seed: int,

@@ -55,12 +55,12 @@ def train(
     setup_jax()
     parallel = join_devices(**devices)
     from vae_jax.cli.drawing import epoch_figure
-    from vae_jax.cli.hand_over import continue_adam
-    from vae_jax.cli.inputs import open_training_data
-    from vae_jax.cli.trained import load_trained
+    from vae_jax.data import open_training_data
     from vae_jax.errors import RunError, UserError
     from vae_jax.models import create_model, get_spec
     from vae_jax.models.hyper import canonical
+    from vae_jax.optimizer_transfer import import_optimizer
+    from vae_jax.pretrained import load
     from vae_jax.training import run as run_folder
     from vae_jax.training.hosts import is_main, on_every, on_main
     from vae_jax.training.loop import train as train_model
@@ -80,10 +80,10 @@ def train(
     chosen = set_fields(fields)
     recipe, variables, adam = recipe.replace(**chosen), None, None
     if init:
-        trained = on_every(lambda: load_trained(init, model=model, hyper=hyper))
+        trained = on_every(lambda: load(init, model, **hyper))
         variables, hyper = trained.variables, trained.hyper
         if not fresh_optimizer:
-            adam = continue_adam(trained, recipe, chosen)
+            adam = import_optimizer(trained, recipe, chosen)
     elif fresh_optimizer:
         raise UserError("--fresh-optimizer is about the file of --init; give it, or leave it out")
     hyper = canonical(spec, hyper)

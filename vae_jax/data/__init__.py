@@ -15,7 +15,7 @@ from vae_jax.data.dataset import Dataset, Split, image_number, require_labels, t
 from vae_jax.data.pictures import Pictures
 from vae_jax.data.prefetch import prefetch
 from vae_jax.data.resize import open_picture
-from vae_jax.data.sources import open_dataset
+from vae_jax.data.sources import open_dataset, open_training_data
 
 __all__ = [
     "Dataset",
@@ -29,6 +29,7 @@ __all__ = [
     "num_batches",
     "open_dataset",
     "open_picture",
+    "open_training_data",
     "prefetch",
     "require_labels",
     "take",

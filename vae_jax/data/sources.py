@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vae_jax.data.dataset import Dataset
+from vae_jax.data.dataset import Dataset, take
 from vae_jax.data.digits import open_digits
 from vae_jax.data.faces import open_faces
 from vae_jax.data.folder import open_folder
@@ -12,6 +12,7 @@ from vae_jax.data.idx import open_idx
 from vae_jax.data.stream import open_stream
 from vae_jax.data.tfds import open_tfds
 from vae_jax.errors import DataError
+from vae_jax.recipe import Recipe, chosen_images
 
 # kind -> (its form, what it is, the function that opens it). What is in brackets may be left out.
 SOURCES: dict[str, tuple[str, str, Callable[..., Dataset]]] = {
@@ -50,3 +51,14 @@ def open_dataset(source: str, image_shape: tuple[int, int, int]) -> Dataset:
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise DataError(f"{source}: the image shape {image_shape} is not (height, width, channels)")
     return SOURCES[kind][2](source, place, image_shape)
+
+
+def open_training_data(recipe: Recipe, image_shape: tuple[int, int, int]) -> Dataset:
+    """Open the data of a recipe, with the images that it chooses.
+
+    Raises:
+      DataError: the source cannot be opened, or has no image of a number.
+    """
+    dataset = open_dataset(recipe.data, image_shape)
+    numbers = chosen_images(recipe.images)
+    return dataset if numbers is None else take(dataset, numbers)

@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from nicegui import ui
 
 from vae_jax.errors import UserError
+from vae_jax.explore.cursor import Cursor
 from vae_jax.explore.groups import example_groups
 from vae_jax.explore.session import Term
-
-if TYPE_CHECKING:
-    from vae_jax.explore.page import Page
 
 THUMBNAIL = "width: 72px; height: 72px"
 
 
-def arithmetic_panel(page: Page) -> None:
+def arithmetic_panel(cursor: Cursor) -> None:
     """Draws the panel."""
     with ui.column().classes("panel"):
         ui.html("Arithmetic of groups", tag="h2", sanitize=False)
-        if page.session.dataset is None:
+        if cursor.session.dataset is None:
             text = "Groups are made of training images; start again with --data to have them."
             ui.label(text).classes("quiet")
         else:
-            _Arithmetic(page)
+            _Arithmetic(cursor)
 
 
 class _Arithmetic:
-    def __init__(self, page: Page):
-        self.page = page
-        assert page.session.dataset is not None
-        groups, expression = example_groups(page.session.dataset)
-        last = len(page.session.dataset.train) - 1
+    def __init__(self, cursor: Cursor):
+        self.cursor = cursor
+        assert cursor.session.dataset is not None
+        groups, expression = example_groups(cursor.session.dataset)
+        last = len(cursor.session.dataset.train) - 1
         self.groups = ui.textarea(
             f"Groups: name = image numbers, 0 to {last}, or attr:...", value=groups
         )
@@ -47,16 +44,16 @@ class _Arithmetic:
         self.result = ui.row().classes("items-center gap-3").props("data-name=result")
 
     async def compute(self) -> None:
-        page = self.page
-        asked = self.groups.value or "", self.expression.value or "", page.label
+        cursor = self.cursor
+        asked = self.groups.value or "", self.expression.value or "", cursor.label
         try:
-            z, terms = await asyncio.to_thread(page.session.combine, *asked)
+            z, terms = await asyncio.to_thread(cursor.session.combine, *asked)
         except UserError as error:
             self.fault.text = str(error)
             return
         self.fault.text = ""
-        page.move(z)
-        result = await asyncio.to_thread(page.session.decode, z, page.label)
+        cursor.move(z)
+        result = await asyncio.to_thread(cursor.session.decode, z, cursor.label)
         self.result.clear()
         with self.result:
             for place, term in enumerate(terms):
@@ -73,6 +70,6 @@ class _Arithmetic:
 
     def thumbnail(self, url: str, name: str) -> None:
         with ui.column().classes("items-center gap-1"):
-            picture = ui.interactive_image(url).classes(f"thumbnail {self.page.crisp}")
+            picture = ui.interactive_image(url).classes(f"thumbnail {self.cursor.crisp}")
             picture.style(THUMBNAIL)
             ui.label(name).classes("quiet")

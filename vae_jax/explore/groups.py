@@ -1,24 +1,16 @@
-"""Groups of training images as a user writes them, a line each.
-
-``men_g = 0, 3, -14`` are images by number, ``men_g = attr:glasses=yes,person=man`` the first of
-those with these attributes: the forms of ``vae-jax arithmetic --group``.
-"""
+"""Groups of training images as the explorer's page has them, a line each."""
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
-from vae_jax.data import Dataset, image_number
+from vae_jax.data import Dataset
 from vae_jax.errors import UserError
-from vae_jax.latents import attribute_columns, is_group_name, select_images
+from vae_jax.latents import is_group_name
+from vae_jax.latents.groups import parse_group
 
 _EXAMPLE_SIZE = 3  # images a group, as in tutorial 002
 _EXAMPLES = 3
-_WITH_ATTRIBUTES = 16  # of all that have them
-_MOST = 64  # images a group: each is encoded when the expression is computed
-_NUMBER = re.compile(r"[+-]?[0-9]{1,12}")
 # Listing 7.9, for data that know of faces.
 _FACES = {
     "men_g": "attr:glasses=yes,person=man",
@@ -27,34 +19,22 @@ _FACES = {
 }
 
 
-def parse_groups(text: str, dataset: Dataset) -> dict[str, list[int]]:
-    """The numbers of the training images of each group.
-
-    Args:
-        text: ``name = images`` a line; empty lines are left out.
-        dataset: whose images they are.
+def parse_lines(text: str) -> dict[str, str]:
+    """Split ``name = images`` lines into names and images; empty lines are left out.
 
     Raises:
-        UserError: a line that is none of these, images that are not there, or a group named
-            twice.
+        UserError: a line has another form, or names a group twice.
     """
-    groups: dict[str, list[int]] = {}
+    groups: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
-        name, equals, images = (part.strip() for part in line.partition("="))
-        place = f"line {number} of the groups, {line.strip()[:60]!r}"
-        if not equals or not is_group_name(name):
-            raise UserError(
-                f"{place}: expected a name (letters, digits, underscores), =, and image numbers, "
-                "such as men_g = 0, 3, 14"
-            )
-        if name in groups:
-            raise UserError(f"{place}: the group {name} is there already; choose another name")
         try:
-            groups[name] = _images(images, dataset)
+            name, images = parse_group(line, groups)
         except UserError as error:
+            place = f"line {number} of the groups, {line.strip()[:60]!r}"
             raise UserError(f"{place}: {error}") from error
+        groups[name] = images
     return groups
 
 
@@ -82,19 +62,3 @@ def example_groups(dataset: Dataset) -> tuple[str, str]:
     if len(names) == 3:
         return "\n".join(lines), f"{names[0]} + 0.5 * ({names[1]} - {names[2]})"
     return "\n".join(lines), "".join(names)
-
-
-def _images(text: str, dataset: Dataset) -> list[int]:
-    if text.startswith("attr:"):
-        conditions = text.removeprefix("attr:")
-        found = select_images(attribute_columns(dataset), conditions, dataset.name)
-        return found[:_WITH_ATTRIBUTES].tolist()
-    parts = [part.strip() for part in text.split(",")]
-    if not all(_NUMBER.fullmatch(part) for part in parts):
-        raise UserError(
-            "expected image numbers after the =, such as 0, 3, -5, or attributes, such as "
-            "attr:class=1"
-        )
-    if len(parts) > _MOST:
-        raise UserError(f"{len(parts)} images; expected at most {_MOST}")
-    return [image_number(dataset, int(part)) for part in parts]

@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 from nicegui import ui
 from nicegui.events import UploadEventArguments
 
 from vae_jax.errors import UserError
+from vae_jax.explore.cursor import Cursor
 from vae_jax.explore.pictures import MAX_UPLOAD, require_upload_size
 from vae_jax.explore.session import Encoded
 from vae_jax.latents.interpolation import Kind
 
-if TYPE_CHECKING:
-    from vae_jax.explore.page import Page
-
 THUMBNAIL = "width: 88px; height: 88px"
 
 
-def interpolation_panel(page: Page) -> None:
+def interpolation_panel(cursor: Cursor) -> None:
     """Draws the panel."""
     with ui.column().classes("panel"):
         ui.html("Between two images", tag="h2", sanitize=False)
-        _Interpolation(page)
+        _Interpolation(cursor)
 
 
 class _Interpolation:
-    def __init__(self, page: Page):
-        self.page = page
+    def __init__(self, cursor: Cursor):
+        self.cursor = cursor
         with ui.row().classes("w-full gap-6"):
             self.ends = [
-                _End(page, name, number, self.move)
-                for name, number in zip("AB", _first_two(page), strict=True)
+                _End(cursor, name, number, self.move)
+                for name, number in zip("AB", _first_two(cursor), strict=True)
             ]
         with ui.row().classes("w-full items-center no-wrap gap-4"):
             ui.label("A").classes("quiet")
@@ -45,7 +43,7 @@ class _Interpolation:
             self.kind = ui.toggle(kinds, value="linear", on_change=self.move)
             self.kind.props("dense unelevated padding='4px 10px' data-name=kind")
         self.text = ui.label().classes("quiet numbers")
-        if page.session.num_classes:
+        if cursor.session.num_classes:
             text = "Uploads are encoded, and the way is decoded, with the label chosen at the left."
             ui.label(text).classes("quiet")
         self.show_text()
@@ -63,18 +61,20 @@ class _Interpolation:
         if start is not None and end is not None:
             kind = cast(Kind, self.kind.value)
             weight = self.weight.value or 0.0
-            self.page.move(self.page.session.between(start, end, weight, kind))
+            self.cursor.move(self.cursor.session.between(start, end, weight, kind))
 
 
 class _End:
     """One of the two images: picked by number, or uploaded."""
 
-    def __init__(self, page: Page, name: str, number: int | None, on_chosen: Callable[[], None]):
-        self.page, self.name, self.on_chosen = page, name, on_chosen
+    def __init__(
+        self, cursor: Cursor, name: str, number: int | None, on_chosen: Callable[[], None]
+    ):
+        self.cursor, self.name, self.on_chosen = cursor, name, on_chosen
         self.encoded: Encoded | None = None
-        session = page.session
+        session = cursor.session
         with ui.row().classes("items-start no-wrap gap-3").style("flex: 1 1 260px"):
-            self.picture = ui.interactive_image().classes(f"thumbnail {page.crisp}")
+            self.picture = ui.interactive_image().classes(f"thumbnail {cursor.crisp}")
             self.picture.style(THUMBNAIL).props(f"data-name=image-{name}")
             with ui.column().classes("gap-1 grow"):
                 with ui.row().classes("items-center no-wrap gap-2"):
@@ -114,7 +114,7 @@ class _End:
         try:
             if number != int(number):
                 raise UserError(f"image {number:g}: expected a whole number")
-            self.show(self.page.session.training_image(int(number)))
+            self.show(self.cursor.session.training_image(int(number)))
         except UserError as error:
             self.fault.text = str(error)
         else:
@@ -125,11 +125,11 @@ class _End:
         self.fault.text = f"the upload: expected a picture of at most {size:.0f} MB"
 
     async def on_upload(self, event: UploadEventArguments) -> None:
-        name, label = event.file.name, self.page.label
+        name, label = event.file.name, self.cursor.label
         try:
             require_upload_size(name, event.file.size())
             contents = await event.file.read()
-            encode = self.page.session.uploaded_image
+            encode = self.cursor.session.uploaded_image
             self.show(await asyncio.to_thread(encode, name, contents, label))
         except UserError as error:
             self.fault.text = str(error)
@@ -139,9 +139,9 @@ class _End:
             self.upload.reset()
 
 
-def _first_two(page: Page) -> tuple[int | None, int | None]:
+def _first_two(cursor: Cursor) -> tuple[int | None, int | None]:
     """The first image, and the first of another class; nothing without data."""
-    dataset = page.session.dataset
+    dataset = cursor.session.dataset
     if dataset is None or len(dataset.train) == 0:
         return None, None
     labels = np.asarray(dataset.train.labels)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
+from vae_jax.explore.cursor import Cursor
 from vae_jax.explore.pad import COLOURS, SIZE, Pad
 from vae_jax.explore.pictures import data_url
 from vae_jax.explore.session import Point
-
-if TYPE_CHECKING:
-    from vae_jax.explore.page import Page
 
 NUM_SHOWN = 12
 """Sliders that are shown at first."""
@@ -23,26 +19,26 @@ SECONDS = 0.04
 _WHEN_PRESSED = "(e) => { if (e.buttons & 1) emit([e.image_x, e.image_y]) }"
 
 
-def latent_panel(page: Page) -> None:
+def latent_panel(cursor: Cursor) -> None:
     """Draws the panel."""
     with ui.column().classes("panel"):
         ui.html("Latent space", tag="h2", sanitize=False)
-        if page.session.latent_size == 2:
-            _PadPanel(page)
+        if cursor.session.latent_size == 2:
+            _PadPanel(cursor)
         else:
-            _Sliders(page)
+            _Sliders(cursor)
 
 
 class _PadPanel:
-    def __init__(self, page: Page):
-        session = page.session
-        self.page = page
+    def __init__(self, cursor: Cursor):
+        session = cursor.session
+        self.cursor = cursor
         self.pad = Pad.around(session.low, session.high, session.means)
         source = self.pad.background(session.means, session.labels)
         with ui.row().classes("w-full gap-5"):
             self.image = ui.interactive_image(
                 data_url("image/svg+xml", source.encode()),
-                content=self.pad.marker(page.z),
+                content=self.pad.marker(cursor.z),
                 events=["mousedown", "mousemove"],
                 sanitize=False,  # numbers alone
             )
@@ -53,11 +49,11 @@ class _PadPanel:
                 ui.label("Click or drag to move the point.")
                 self.place = ui.label().classes("numbers").props("data-name=place")
                 self.legend()
-        self.follow(page.z)
-        page.follow(self.follow)
+        self.follow(cursor.z)
+        cursor.follow(self.follow)
 
     def legend(self) -> None:
-        session = self.page.session
+        session = self.cursor.session
         if session.dataset is None:
             return
         text = f"The dots are {len(session.means)} training images of {session.dataset.name}:"
@@ -70,7 +66,7 @@ class _PadPanel:
                 ui.label(session.dataset.class_names[label])
 
     def on_mouse(self, event: GenericEventArguments) -> None:
-        self.page.move(self.pad.to_latent(*event.args))
+        self.cursor.move(self.pad.to_latent(*event.args))
 
     def follow(self, z: Point) -> None:
         self.image.content = self.pad.marker(z)
@@ -78,10 +74,10 @@ class _PadPanel:
 
 
 class _Sliders:
-    def __init__(self, page: Page):
-        self.page, self.following = page, False
+    def __init__(self, cursor: Cursor):
+        self.cursor, self.following = cursor, False
         self.sliders: dict[int, tuple[ui.slider, ui.label]] = {}
-        session = page.session
+        session = cursor.session
         first, rest = np.split(session.order, [NUM_SHOWN])
         if len(session.means):
             text = f"The most active first, by the spread of {len(session.means)} training images."
@@ -93,19 +89,19 @@ class _Sliders:
             self.rest = rest
             shown = ui.switch(f"Show all {session.latent_size}").props("data-name=all")
             shown.on_value_change(lambda e: self.show_all(bool(e.value)))
-        page.follow(self.follow)
+        cursor.follow(self.follow)
 
     def add(self, dimensions: np.ndarray) -> None:
-        session = self.page.session
+        session = self.cursor.session
         for number in map(int, dimensions):
             with self.grid, ui.row().classes("items-center no-wrap w-full gap-3"):
                 ui.label(f"z{number}").classes("quiet w-8 text-right numbers")
                 low, high = float(session.low[number]), float(session.high[number])
                 slider = ui.slider(min=low, max=high, step=(high - low) / 600)
                 slider.classes("grow").props(f"dense data-name=z{number}")
-                slider.value = min(max(float(self.page.z[number]), low), high)
+                slider.value = min(max(float(self.cursor.z[number]), low), high)
                 slider.on_value_change(lambda e, number=number: self.on_slide(number, e.value))
-                value = ui.label(f"{self.page.z[number]:z.2f}")
+                value = ui.label(f"{self.cursor.z[number]:z.2f}")
                 value.classes("w-14 flex-none text-right numbers")
             self.sliders[number] = slider, value
 
@@ -118,15 +114,15 @@ class _Sliders:
     def on_slide(self, number: int, value: float | None) -> None:
         if self.following or value is None:
             return
-        z = self.page.z.copy()
+        z = self.cursor.z.copy()
         z[number] = value
         self.sliders[number][1].text = f"{value:z.2f}"
-        self.page.move(z, by=self.follow)
+        self.cursor.move(z, by=self.follow)
 
     def follow(self, z: Point) -> None:
         self.following = True
         for number, (slider, text) in self.sliders.items():
-            low, high = self.page.session.low[number], self.page.session.high[number]
+            low, high = self.cursor.session.low[number], self.cursor.session.high[number]
             slider.value = float(np.clip(z[number], low, high))
             text.text = f"{z[number]:z.2f}"
         self.following = False

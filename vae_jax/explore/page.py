@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from nicegui import ui
 
 from vae_jax.errors import UserError
 from vae_jax.explore.arithmetic_panel import arithmetic_panel
+from vae_jax.explore.cursor import Cursor
 from vae_jax.explore.interpolation_panel import interpolation_panel
 from vae_jax.explore.latent_panel import latent_panel
 from vae_jax.explore.newest import Newest
@@ -33,39 +32,16 @@ body { font-family: system-ui, -apple-system, "Segoe UI", sans-serif; background
 .q-btn { text-transform: none; }
 .numbers { font-variant-numeric: tabular-nums; }
 """
-CRISP_BELOW = 128  # pixels of an image's side: smaller ones are enlarged as squares
 
 
 class Page:
-    """What one browser tab looks at.
-
-    Args:
-        session: what computes.
-
-    Attributes:
-        z: the point, [L].
-        label: the class that pictures are decoded with, for a model that takes one.
-        crisp: CSS classes of a picture of the model.
-    """
+    """The page of one browser tab."""
 
     def __init__(self, session: Session):
+        """Start where the session does."""
         self.session = session
-        self.z, self.label = session.start, 0
-        self.crisp = "crisp" if max(session.image_shape[:2]) < CRISP_BELOW else ""
-        self._followers: list[Callable[[Point], None]] = []
         self._decoder = Newest(self._decode, self._show, self._fail)
-
-    def follow(self, follower: Callable[[Point], None]) -> None:
-        """Has a panel told of every move that it did not make itself."""
-        self._followers.append(follower)
-
-    def move(self, z: Point, by: Callable[[Point], None] | None = None) -> None:
-        """Goes to a point [L]; ``by`` is the follower that need not be told."""
-        self.z = z
-        for follower in self._followers:
-            if follower is not by:
-                follower(z)
-        self._decoder.request((z, self.label))
+        self.cursor = Cursor(session, self._decoder.request)
 
     def build(self) -> None:
         """Draws the page."""
@@ -78,9 +54,9 @@ class Page:
             with ui.column().classes("panel beside"):
                 self._picture_panel()
             with ui.column().classes("w-full gap-4"):
-                latent_panel(self)
-                interpolation_panel(self)
-                arithmetic_panel(self)
+                latent_panel(self.cursor)
+                interpolation_panel(self.cursor)
+                arithmetic_panel(self.cursor)
 
     def _description(self) -> str:
         height, width, _ = self.session.image_shape
@@ -89,8 +65,8 @@ class Page:
 
     def _picture_panel(self) -> None:
         session = self.session
-        first = session.decode(self.z, self.label)
-        self._picture = ui.interactive_image(first.url).classes(f"picture {self.crisp}")
+        first = session.decode(self.cursor.z, self.cursor.label)
+        self._picture = ui.interactive_image(first.url).classes(f"picture {self.cursor.crisp}")
         self._picture.props("data-name=picture")
         self._time = ui.label(_time_text(first)).classes("quiet numbers").props("data-name=time")
         self._fault = ui.label().classes("fault")
@@ -100,7 +76,7 @@ class Page:
             toggle = ui.toggle(choices, value=0, on_change=lambda e: self._choose_label(e.value))
             toggle.props("dense unelevated padding='4px 9px' data-name=label")
         with ui.row().classes("items-center w-full gap-2 no-wrap"):
-            reset = ui.button("Reset", on_click=lambda: self.move(session.start))
+            reset = ui.button("Reset", on_click=lambda: self.cursor.move(session.start))
             reset.props("outline data-name=reset")
             if session.variational:
                 self._seed = ui.number("Seed", min=0, max=2**32 - 1, precision=0)
@@ -119,8 +95,8 @@ class Page:
         return self.session.decode(*at)
 
     def _choose_label(self, label: int) -> None:
-        self.label = label
-        self.move(self.z)
+        self.cursor.label = label
+        self.cursor.move(self.cursor.z)
 
     def _sample_next(self) -> None:
         seed = self._seed.value
@@ -129,7 +105,7 @@ class Page:
 
     def _sample(self, seed: float | None) -> None:
         if seed is not None and 0 <= seed < 2**32:
-            self.move(self.session.sample(int(seed)))
+            self.cursor.move(self.session.sample(int(seed)))
 
     def _show(self, decoded: Decoded) -> None:
         self._picture.set_source(decoded.url)

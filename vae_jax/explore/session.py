@@ -7,21 +7,20 @@ that a page is at belongs to the page.
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from vae_jax.cli import drawing
-from vae_jax.cli.trained import Trained
 from vae_jax.data import Dataset, image_number, require_labels
-from vae_jax.data.pixels import scale_pixels
 from vae_jax.distributions import central_latent, example_noise
 from vae_jax.errors import UserError
-from vae_jax.explore.groups import parse_groups
+from vae_jax.explore.groups import parse_lines
 from vae_jax.explore.pictures import picture_url, read_upload
-from vae_jax.latents import combine, group_encoding, interpolate, parse_expression, require_affine
+from vae_jax.latents import combine, interpolate, parse_expression, require_affine
+from vae_jax.latents.groups import Groups
 from vae_jax.latents.interpolation import Kind
+from vae_jax.pretrained import Label, Pretrained
 from vae_jax.typing import Float, Int, UInt8
 
 NUM_ENCODED = 500
@@ -72,7 +71,7 @@ class Session:
     """A model to explore, compiled and warm.
 
     Args:
-        trained: the model.
+        pretrained: the model.
         source: where it came from, as the user gave it.
         dataset: images to start from; None where there are none at hand.
 
@@ -89,16 +88,15 @@ class Session:
         DataError: the data have labels that the model does not know.
     """
 
-    def __init__(self, trained: Trained, source: str, dataset: Dataset | None = None):
+    def __init__(self, pretrained: Pretrained, source: str, dataset: Dataset | None = None):
         if dataset is not None:
-            require_labels(dataset, trained.spec.num_classes)
-        self.name, self.source, self.dataset = trained.name, source, dataset
-        self.variational = trained.spec.variational
-        self.num_classes = trained.spec.num_classes
-        self.latent_size: int = trained.model.latent_size
-        self.image_shape: tuple[int, int, int] = trained.model.image_shape
-        # On the device once: NumPy arrays would be copied there for every picture.
-        self._trained = trained._replace(variables=jax.device_put(trained.variables))
+            require_labels(dataset, pretrained.spec.num_classes)
+        self.name, self.source, self.dataset = pretrained.name, source, dataset
+        self.variational = pretrained.spec.variational
+        self.num_classes = pretrained.spec.num_classes
+        self.latent_size = pretrained.latent_size
+        self.image_shape = pretrained.image_shape
+        self._pretrained = pretrained
         self.means, self.labels = self._encode_training()
         self.order = np.arange(self.latent_size)
         if len(self.means):
@@ -121,14 +119,14 @@ class Session:
             UserError: the picture is not finite.
         """
         started = time.perf_counter()
-        images = drawing.decode(self._trained, z[None].astype(np.float32), [label])
-        drawing.require_finite(self._trained, images)
-        url = picture_url(images[0])
+        images = self._pretrained.decode(z[None], self._pretrained.label_if_taken(label))
+        self._pretrained.require_finite(images)
+        url = picture_url(self._pretrained.to_unit(images[0]))
         return Decoded(url, 1000 * (time.perf_counter() - started))
 
     def encode(self, title: str, image: UInt8[np.ndarray, "H W C"], label: int = 0) -> Encoded:
         """Where an image lies."""
-        return Encoded(title, picture_url(image), self._latent(image, label))
+        return Encoded(title, picture_url(image), self._latents(image[None], label)[0])
 
     def training_image(self, number: int) -> Encoded:
         """Where a training image lies.
@@ -172,13 +170,15 @@ class Session:
         points = interpolate(start.z, end.z, NUM_WEIGHTS, kind)
         return np.asarray(points)[round(weight * (NUM_WEIGHTS - 1))]
 
-    def combine(self, groups: str, expression: str, label: int = 0) -> tuple[Point, list[Term]]:
-        """The point of an arithmetic of groups of training images.
+    def combine(self, text: str, expression: str, label: int = 0) -> tuple[Point, list[Term]]:
+        """Return the point of an arithmetic of groups of training images.
+
+        The groups are encoded as ``vae-jax arithmetic`` encodes them by default.
 
         Args:
-            groups: ``name = images`` a line, as ``parse_groups`` reads it.
+            text: ``name = images`` in each line.
             expression: such as ``men_g - women_g + women_ng``.
-            label: of the pictures of the terms.
+            label: class that the terms are decoded with.
 
         Returns:
             The point [L], and the terms in the order of the expression.
@@ -187,27 +187,20 @@ class Session:
             UserError: a line, an image or a name that is not there, or weights that do not sum
                 to 1.
         """
-        dataset = self._require_dataset()
-        numbers, split = parse_groups(groups, dataset), dataset.train
-        weights = parse_expression(expression, list(numbers))
+        definitions = parse_lines(text)
+        weights = parse_expression(expression, list(definitions))
         require_affine(weights)
-        encodings = {}
-        for name in weights:
-            images = [(split.images[i], int(split.labels[i])) for i in numbers[name]]
-            latents = np.stack([self._latent(np.asarray(x), label) for x, label in images])
-            encodings[name] = np.asarray(group_encoding(latents))
+        groups = Groups(self._pretrained, definitions, self._require_dataset, allow_files=False)
+        encodings = {name: groups.encoding(name) for name in weights}
         terms = [
             Term(name, weight, self.decode(encodings[name], label).url)
             for name, weight in weights.items()
         ]
         return np.asarray(combine(weights, encodings)), terms
 
-    def _latent(self, image: np.ndarray, label: int) -> Point:
-        return self._latents(image[None], [label])[0]
-
-    def _latents(self, images: np.ndarray, labels: Any) -> np.ndarray:
-        x = scale_pixels(images, self._trained.spec.pixel_range)
-        return np.asarray(central_latent(drawing.encode(self._trained, x, labels)))
+    def _latents(self, images: np.ndarray, labels: Label) -> np.ndarray:
+        given = self._pretrained.label_if_taken(labels)
+        return np.asarray(central_latent(self._pretrained.encode(images, given)))
 
     def _encode_training(self) -> tuple[Float[np.ndarray, "N L"], Int[np.ndarray, " N"]]:
         if self.dataset is None or len(self.dataset.train) == 0:

@@ -76,7 +76,10 @@ def test_a_model_with_labels_decodes_with_the_one_given(
 ):
     command = ("arithmetic", folders["digits_cvae"], "--data", data, *GROUPS, "one", "--use-mean")
     target = ("--out", tmp_path / "a.png")
-    assert "digits_cvae decodes with a label; give --label 0 to 9" in cli(*command, *target).error
+    assert (
+        "digits_cvae takes a label with each image; give label (--label) 0 to 9"
+        in cli(*command, *target).error
+    )
     succeed(*command, "--label=7", *target)
     # Images of the data are encoded with their own labels: the classes go round.
     hot = np.eye(10, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The optimiser's state that ``train --init`` takes and ``convert --optimizer`` gives."""
+"""Adam's state from one framework to another, for ``train --init`` and ``convert --optimizer``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vae_jax.cli.trained import Trained
+import jax
+
+from vae_jax.convert.optimizer import export_adam, import_adam
+from vae_jax.convert.training_files import read_adam
 from vae_jax.errors import CheckpointError, UserError
+from vae_jax.optim import optimizer_of
+from vae_jax.pretrained import Pretrained
 from vae_jax.recipe import Recipe
+from vae_jax.training.checkpoint import load_run_state
+from vae_jax.training.metrics import read_metrics
+from vae_jax.training.run import is_run, open_run
 
 
-class Continued(NamedTuple):
-    """An original's Adam, to go on with.
+class ImportedOptimizer(NamedTuple):
+    """The Adam of a reference checkpoint, ready to train on with.
 
     Attributes:
         opt_state: the Optax state of the recipe's optimiser.
@@ -27,11 +35,13 @@ class Continued(NamedTuple):
     lines: tuple[str, ...]
 
 
-def continue_adam(trained: Trained, recipe: Recipe, chosen: Mapping[str, Any]) -> Continued | None:
-    """The Adam that a reference checkpoint holds beside the weights.
+def import_optimizer(
+    pretrained: Pretrained, recipe: Recipe, chosen: Mapping[str, Any]
+) -> ImportedOptimizer | None:
+    """Read the Adam that a reference checkpoint holds beside the weights.
 
     Args:
-        trained: as loaded from the checkpoint.
+        pretrained: as loaded from the checkpoint.
         recipe: of the run that is to start.
         chosen: the recipe fields that the command line gave: they win over the file's.
 
@@ -41,18 +51,13 @@ def continue_adam(trained: Trained, recipe: Recipe, chosen: Mapping[str, Any]) -
     Raises:
         CheckpointError: there is one, and it cannot be continued.
     """
-    if not trained.files:
+    if not pretrained.files:
         return None
-    import jax
 
-    from vae_jax.convert.optimizer import import_adam
-    from vae_jax.convert.training_files import read_adam
-    from vae_jax.optim import optimizer_of
-
-    adam = read_adam(trained.name, trained.files, recipe, **trained.hyper)
+    adam = read_adam(pretrained.name, pretrained.files, recipe, **pretrained.hyper)
     if adam is None:
         return None
-    named = " and ".join(map(str, trained.files))
+    named = " and ".join(map(str, pretrained.files))
     kept = {field: value for field, value in adam.settings.items() if field not in chosen}
     try:
         recipe = recipe.replace(**kept)
@@ -60,8 +65,8 @@ def continue_adam(trained: Trained, recipe: Recipe, chosen: Mapping[str, Any]) -
         raise CheckpointError(
             f"{named}: its optimiser's {error}; give that option, or --fresh-optimizer"
         ) from error
-    template = jax.eval_shape(optimizer_of(recipe).init, trained.variables["params"])
-    opt_state = import_adam(trained.name, adam, template, **trained.hyper)
+    template = jax.eval_shape(optimizer_of(recipe).init, pretrained.variables["params"])
+    opt_state = import_adam(pretrained.name, adam, template, **pretrained.hyper)
     epoch = "" if adam.epoch is None else f" (the file's epoch is {adam.epoch})"
     lines = [f"continues Adam after {adam.step} steps{epoch}: {named}"]
     other = [
@@ -71,16 +76,16 @@ def continue_adam(trained: Trained, recipe: Recipe, chosen: Mapping[str, Any]) -
     ]
     if other:
         lines.append(f"as the command line says: {', '.join(other)}")
-    return Continued(opt_state, recipe, adam.step, tuple(lines))
+    return ImportedOptimizer(opt_state, recipe, adam.step, tuple(lines))
 
 
-class Kept(NamedTuple):
-    """The Adam of a trained model, under its original's names.
+class ExportedOptimizer(NamedTuple):
+    """The Adam of a trained model, under its reference's names.
 
     Attributes:
         adam: its state.
         recipe: its settings.
-        epoch: epochs trained.
+        epoch: epochs pretrained.
     """
 
     adam: Any
@@ -94,22 +99,16 @@ class Kept(NamedTuple):
         return {field: getattr(self.recipe, field) for field in fields}
 
 
-def kept_adam(source: str, trained: Trained, key: str | None) -> Kept:
-    """The Adam of a run's last checkpoint, or of a reference checkpoint.
+def export_optimizer(source: str, pretrained: Pretrained) -> ExportedOptimizer:
+    """Return the Adam of a run's last checkpoint, or of a reference checkpoint.
 
     Args:
         source: the run's folder, or the checkpoint's first file.
-        trained: as loaded from there.
-        key: the dotted path of the weights in a file that holds several.
+        pretrained: as loaded from there.
 
     Raises:
         CheckpointError: there is none.
     """
-    from vae_jax.convert.optimizer import export_adam
-    from vae_jax.convert.training_files import read_adam
-    from vae_jax.training.checkpoint import load_run_state
-    from vae_jax.training.metrics import read_metrics
-    from vae_jax.training.run import is_run, open_run
 
     if is_run(Path(source)):
         run = open_run(Path(source))
@@ -117,17 +116,23 @@ def kept_adam(source: str, trained: Trained, key: str | None) -> Kept:
         if int(state.opt_state.count) == 0:
             raise CheckpointError(f"{source}: its Adam has taken no step yet; train it first")
         try:
-            adam = export_adam(trained.name, state.opt_state, **trained.hyper)
+            adam = export_adam(pretrained.name, state.opt_state, **pretrained.hyper)
         except CheckpointError as error:
             raise CheckpointError(f"{source}: {error}") from error
         done = [r["epoch"] for r in read_metrics(run) if r["step"] <= state.step]
-        return Kept(adam, run.recipe, max(done, default=0))
+        return ExportedOptimizer(adam, run.recipe, max(done, default=0))
     adam = None
-    if trained.files:
-        adam = read_adam(trained.name, trained.files, trained.recipe, key=key, **trained.hyper)
+    if pretrained.files:
+        adam = read_adam(
+            pretrained.name,
+            pretrained.files,
+            pretrained.recipe,
+            key=pretrained.key,
+            **pretrained.hyper,
+        )
     if adam is None:
         raise CheckpointError(
             f"{source} holds no optimiser's state: expected a run folder, or a training "
             "checkpoint; leave out --optimizer"
         )
-    return Kept(adam, trained.recipe.replace(**adam.settings), adam.epoch or 0)
+    return ExportedOptimizer(adam, pretrained.recipe.replace(**adam.settings), adam.epoch or 0)

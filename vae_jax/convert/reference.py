@@ -1,0 +1,109 @@
+"""Read a reference checkpoint: identify its model, join its parts, import its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vae_jax.convert.detect import detect_model, detect_part
+from vae_jax.convert.mapping import ignored_tensors, import_weights, read_sizes, rules_of
+from vae_jax.convert.parts import join_parts, sibling
+from vae_jax.convert.read import read_checkpoint
+from vae_jax.errors import CheckpointError, UserError
+from vae_jax.models import get_spec
+from vae_jax.models.hyper import canonical, text_of
+from vae_jax.typing import Tensors, Variables
+
+_PARTS = {"encoder": "an encoder", "decoder": "a decoder"}
+
+
+class ReferenceWeights(NamedTuple):
+    """The weights of a reference checkpoint, as the port's variables.
+
+    Attributes:
+        name: one of ``vae_jax.MODELS``.
+        hyper: hyperparameters that differ from the reference's.
+        variables: NumPy arrays.
+        remarks: what was left out, or is kept only for export, and why.
+        files: all files that were read.
+    """
+
+    name: str
+    hyper: dict[str, Any]
+    variables: Variables
+    remarks: tuple[str, ...]
+    files: tuple[Path, ...]
+
+
+def read_reference(
+    paths: Sequence[Path], model: str | None, key: str | None, hyper: Mapping[str, Any]
+) -> ReferenceWeights:
+    """Read the checkpoint of a reference model.
+
+    Args:
+        paths: the file or TensorFlow prefix; or an encoder's and a decoder's file. One of the two
+            is enough if the other lies beside it under the name that its tutorial gives it.
+        model: one of ``vae_jax.MODELS``; None for the one whose tensors the file holds.
+        key: the dotted path of the weights in a file that holds several sets.
+        hyper: hyperparameters that tensor shapes do not determine.
+
+    Raises:
+        CheckpointError: a file is unreadable, incomplete or of another model.
+        UserError: a hyperparameter is missing.
+    """
+    files, tensors = _read_files(list(paths), key)
+    name = get_spec(model).name if model else detect_model(files[0], tensors)
+    spec = get_spec(name)
+    known = read_sizes(name, tensors) | canonical(spec, dict(hyper))
+    unknown = [k for k in spec.reference.undetermined(known) if k not in known]
+    if unknown:
+        defaults = spec.hyperparameters()
+        flags = " ".join(f"--hyper {k}={text_of(defaults[k])}" for k in unknown)
+        raise UserError(
+            f"{files[0]}: the tensors of a {name} do not determine {' and '.join(unknown)}; give, "
+            f"for example, {flags}"
+        )
+    try:
+        variables = import_weights(name, tensors, **known)
+    except CheckpointError as error:
+        raise CheckpointError(f"{' and '.join(map(str, files))}: {error}") from error
+    notes: dict[str, list[str]] = {}
+    for tensor, reason in ignored_tensors(name, tensors).items():
+        notes.setdefault(f"left out, {reason}", []).append(tensor)
+    for rule in rules_of(name, **known):
+        if rule.note:
+            notes.setdefault(rule.note, []).append(rule.source)
+    remarks = tuple(f"{note}: {', '.join(names)}" for note, names in notes.items())
+    return ReferenceWeights(name, known, variables, remarks, tuple(files))
+
+
+def _read_files(paths: list[Path], key: str | None) -> tuple[list[Path], Tensors]:
+    """Read the tensors of one file, or of an encoder's and a decoder's, joined; and which files."""
+    if len(paths) > 2:
+        raise UserError(f"{len(paths)} files given; expected one, or an encoder and a decoder")
+    first = read_checkpoint(paths[0], key=key)
+    part = detect_part(first)
+    if len(paths) == 1:
+        if part is None:
+            return paths, first
+        other = "decoder" if part == "encoder" else "encoder"
+        beside = sibling(paths[0], part, other)
+        if beside is None or not beside.is_file():
+            where = f" ({beside.name} is not beside it)" if beside else ""
+            raise CheckpointError(
+                f"{paths[0]} is {_PARTS[part]} without its {other}{where}: give both files, the "
+                "encoder first"
+            )
+        paths = [paths[0], beside] if part == "encoder" else [beside, paths[0]]
+    parts = {}
+    for role, path in zip(_PARTS, paths, strict=True):
+        parts[role] = read_checkpoint(path, key=key)
+        found = detect_part(parts[role])
+        if found != role:
+            what = _PARTS[found] if found else f"neither of the parts ({', '.join(parts[role])})"
+            raise CheckpointError(
+                f"{path} was given as the {role} but is {what:.200}: give the encoder's file "
+                "first, then the decoder's"
+            )
+    return paths, join_parts(parts)
