@@ -9,8 +9,8 @@ import zipfile
 
 import pytest
 
-from vae_jax.convert import torch_legacy
 from vae_jax.convert.read import read_checkpoint
+from vae_jax.convert.torch import legacy
 from vae_jax.errors import CheckpointError
 
 
@@ -52,7 +52,7 @@ def in_torchscript(content):
 
 def in_legacy(content, keys=(), blocks=b""):
     facts = {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}
-    parts = [pickle.dumps(part, 2) for part in (torch_legacy.MAGIC, 1001, facts)]
+    parts = [pickle.dumps(part, 2) for part in (legacy.MAGIC, 1001, facts)]
     return b"".join([*parts, content, pickle.dumps(list(keys), 2), blocks])
 
 

@@ -6,7 +6,7 @@ from adam_states import ADVICE, SMALL, assert_same_state, made_up
 
 from vae_jax.convert.beta_powers import power_after, steps_of
 from vae_jax.convert.optimizer import parameter_shapes
-from vae_jax.convert.tf_optimizer import find_tf_adam, tf_variables
+from vae_jax.convert.tensorflow.optimizer import find_tf_adam, tf_variables
 from vae_jax.errors import CheckpointError
 from vae_jax.models import get_spec
 

@@ -7,8 +7,8 @@ from adam_states import ADVICE, SMALL, assert_same_state, made_up
 from vae_jax.convert import training_files
 from vae_jax.convert.mapping import rules_of
 from vae_jax.convert.optimizer import parameter_shapes
-from vae_jax.convert.paddle_optimizer import find_paddle_adam, paddle_names, paddle_state
-from vae_jax.convert.pdparams import write_pdparams
+from vae_jax.convert.paddle.optimizer import find_paddle_adam, paddle_names, paddle_state
+from vae_jax.convert.paddle.pdparams import write_pdparams
 from vae_jax.convert.read import read_as_named
 from vae_jax.convert.training_files import files_with_adam, read_adam, write_with_adam
 from vae_jax.errors import CheckpointError

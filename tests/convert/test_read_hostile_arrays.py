@@ -10,7 +10,7 @@ from arrays import FROM_BUFFER, RECONSTRUCT, Made, array, buffer, dtype, endless
 from hostile import refusal, text
 from test_read_hostile_pickles import CALLS, FORMS
 
-from vae_jax.convert import unpickle
+from vae_jax.convert.pickle import machine
 from vae_jax.convert.read import read_checkpoint
 from vae_jax.errors import CheckpointError
 
@@ -193,7 +193,7 @@ def test_a_pickle_that_attacks_the_reader_is_refused(tmp_path, content):
 
 
 def test_long_texts_count_as_containers(tmp_path, monkeypatch):
-    monkeypatch.setattr(unpickle, "MAX_CONTAINERS", 1000)
+    monkeypatch.setattr(machine, "MAX_CONTAINERS", 1000)
     content = b"\x80\x02" + (text("x" * 513) + b"0") * 2000 + b"}."
     assert "more than 1000 containers" in refusal(tmp_path, content)
 

@@ -37,7 +37,7 @@ CALLS = {
     "dotted dunder": ("collections", "OrderedDict.__init__.__globals__", "{}"),
     "dotted module": ("os.path", "os.system", "touch {}"),
     "stand-in attribute": ("torch", "Size.__class__", "{}"),
-    "our own code": ("vae_jax.convert.unpickle", "Construct", "{}"),
+    "our own code": ("vae_jax.convert.pickle.machine", "Construct", "{}"),
     "torch-like module": ("torch._utils", "_rebuild_sparse_tensor", "{}"),
     "almost scripted": ("__torch__evil", "system", "touch {}"),
 }

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from vae_jax.convert import unpickle
+from vae_jax.convert.pickle import machine
 from vae_jax.convert.read import read_checkpoint
 from vae_jax.errors import CheckpointError
 
@@ -75,7 +75,7 @@ def test_an_array_under_two_names_is_read_twice(tmp_path):
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_tensors_do_not_count_against_the_limit_of_a_pickle(tmp_path, monkeypatch, protocol):
-    monkeypatch.setattr(unpickle, "MAX_BYTES", 4000)
+    monkeypatch.setattr(machine, "MAX_BYTES", 4000)
     state = {f"layer{i}.weight": np.full((100, 100), i, np.float32) for i in range(5)}
     assert_same(read_checkpoint(written(tmp_path, state, protocol)), state)
     names = {f"{i:0500}": np.ones(1, np.float32) for i in range(10)}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from vae_jax.convert.read import read_checkpoint
-from vae_jax.convert.torch_tensors import DTYPES
+from vae_jax.convert.tensors import DTYPES
 from vae_jax.errors import CheckpointError
 
 CONTAINERS = {

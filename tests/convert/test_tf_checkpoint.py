@@ -12,8 +12,12 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from vae_jax.convert import tf_checkpoint
-from vae_jax.convert.tf_checkpoint import checkpoint_prefix, read_tensorflow, write_tensorflow
+from vae_jax.convert.tensorflow import checkpoint
+from vae_jax.convert.tensorflow.checkpoint import (
+    checkpoint_prefix,
+    read_tensorflow,
+    write_tensorflow,
+)
 from vae_jax.errors import CheckpointError, MissingExtraError
 from vae_jax.recipe import Recipe
 
@@ -136,7 +140,7 @@ def test_values_in_several_data_files_are_read(tmp_path):
             merge = raw.MergeV2Checkpoints(
                 checkpoint_prefixes=parts, destination_prefix=str(tmp_path / "all")
             )
-    with tf_checkpoint.cpu_session(tf, graph) as session:
+    with checkpoint.cpu_session(tf, graph) as session:
         session.run(merge)
     assert_same(read_tensorflow(tmp_path / "all"), {"one": VALUES, "two": VALUES})
     (tmp_path / "all.data-00001-of-00002").unlink()
@@ -221,7 +225,7 @@ def test_other_values_read_back_leave_the_old_checkpoint(tmp_path, monkeypatch):
     write_tensorflow(tmp_path / "a", {"w": VALUES})
     honest = read_tensorflow
     monkeypatch.setattr(
-        tf_checkpoint, "read_tensorflow", lambda p: {n: -a for n, a in honest(p).items()}
+        checkpoint, "read_tensorflow", lambda p: {n: -a for n, a in honest(p).items()}
     )
     assert "another value of 'w'" in refusal(tmp_path / "a", write_tensorflow, {"w": VALUES + 1})
     assert_same(honest(tmp_path / "a"), {"w": VALUES})

@@ -8,7 +8,7 @@ from adam_states import ADVICE, AE, assert_same_state, made_up
 
 import vae_jax
 from vae_jax.convert import training_files
-from vae_jax.convert.torch_optimizer import find_torch_adam
+from vae_jax.convert.torch.optimizer import find_torch_adam
 from vae_jax.convert.training_files import read_adam, write_with_adam
 from vae_jax.errors import CheckpointError
 from vae_jax.models import get_spec

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from vae_jax.convert import write
 from vae_jax.convert.read import read_checkpoint
-from vae_jax.convert.torch_tensors import DTYPES
+from vae_jax.convert.tensors import DTYPES
 from vae_jax.convert.write import write_checkpoint
 from vae_jax.errors import CheckpointError, MissingExtraError
 

@@ -10,7 +10,7 @@ import pytest
 from arrays import assert_same
 
 from vae_jax.convert.read import read_checkpoint
-from vae_jax.convert.torch_tensors import DTYPES
+from vae_jax.convert.tensors import DTYPES
 from vae_jax.convert.write import write_checkpoint
 from vae_jax.errors import CheckpointError
 

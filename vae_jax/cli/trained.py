@@ -70,7 +70,7 @@ def load_trained(
     Raises:
         UserError: nothing there that could be loaded, or not of that model.
     """
-    from vae_jax.convert.tf_checkpoint import checkpoint_prefix
+    from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix
     from vae_jax.training import checkpoint
     from vae_jax.training.run import is_run, open_run
 

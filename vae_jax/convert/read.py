@@ -20,11 +20,11 @@ import numpy as np
 
 from vae_jax import errors
 from vae_jax.convert.names import strip_wrappers
-from vae_jax.convert.pdparams import parameter_names, read_pdparams
+from vae_jax.convert.paddle.pdparams import parameter_names, read_pdparams
 from vae_jax.convert.safetensors import read_safetensors
 from vae_jax.convert.state_dicts import choose_state_dict
-from vae_jax.convert.torch_legacy import MAGIC_BYTES, read_torch_legacy
-from vae_jax.convert.torch_zip import read_torch_zip
+from vae_jax.convert.torch.legacy import MAGIC_BYTES, read_torch_legacy
+from vae_jax.convert.torch.zip import read_torch_zip
 from vae_jax.errors import CheckpointError
 
 _HEAD = 512
@@ -53,7 +53,7 @@ def read_checkpoint(
         CheckpointError: one line that says what was found, what was expected and what to try.
         MissingExtraError: a TensorFlow checkpoint, without TensorFlow.
     """
-    from vae_jax.convert.tf_checkpoint import checkpoint_prefix, read_tensorflow
+    from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix, read_tensorflow
 
     if checkpoint_prefix(path) is not None:
         if key is not None:

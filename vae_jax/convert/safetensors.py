@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from vae_jax.convert.torch_tensors import (
+from vae_jax.convert.tensors import (
     DTYPES,
     MAX_AXES,
     Storage,

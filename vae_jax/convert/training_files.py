@@ -15,19 +15,23 @@ import numpy as np
 
 from vae_jax.convert.names import strip_wrappers
 from vae_jax.convert.optimizer import AdamState, parameter_shapes
-from vae_jax.convert.paddle_optimizer import (
+from vae_jax.convert.paddle.optimizer import (
     SUFFIX,
     find_paddle_adam,
     paddle_names,
     paddle_state,
 )
+from vae_jax.convert.paddle.pdparams import write_pdparams
 from vae_jax.convert.parts import split_parts
-from vae_jax.convert.pdparams import write_pdparams
 from vae_jax.convert.read import read_as_named, read_parameter_names, read_root
-from vae_jax.convert.tf_checkpoint import checkpoint_prefix, read_tensorflow, write_tensorflow
-from vae_jax.convert.tf_optimizer import find_tf_adam, tf_variables
-from vae_jax.convert.torch_optimizer import find_torch_adam, torch_checkpoint
-from vae_jax.convert.torch_tensors import Tensor
+from vae_jax.convert.tensorflow.checkpoint import (
+    checkpoint_prefix,
+    read_tensorflow,
+    write_tensorflow,
+)
+from vae_jax.convert.tensorflow.optimizer import find_tf_adam, tf_variables
+from vae_jax.convert.tensors import Tensor
+from vae_jax.convert.torch.optimizer import find_torch_adam, torch_checkpoint
 from vae_jax.convert.write import (
     NewFile,
     Write,

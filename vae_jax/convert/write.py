@@ -16,10 +16,10 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from vae_jax.convert.pdparams import write_pdparams
+from vae_jax.convert.paddle.pdparams import write_pdparams
 from vae_jax.convert.read import one_line, read_as_named
 from vae_jax.convert.safetensors import encode_safetensors
-from vae_jax.convert.torch_tensors import DTYPES
+from vae_jax.convert.tensors import DTYPES
 from vae_jax.errors import CheckpointError, MissingExtraError
 
 Write = Callable[[BinaryIO], None]
@@ -43,7 +43,7 @@ def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Any]) -
             there before is left as it was.
         MissingExtraError: if the format needs PyTorch or TensorFlow and it is not installed.
     """
-    from vae_jax.convert.tf_checkpoint import write_tensorflow
+    from vae_jax.convert.tensorflow.checkpoint import write_tensorflow
 
     if Path(path).suffix == ".index":
         write_tensorflow(str(path).removesuffix(".index"), tensors)

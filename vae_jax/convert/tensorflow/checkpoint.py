@@ -2,7 +2,7 @@
 
 One checkpoint is several files with a prefix in common: ``train-9.index``, a sorted table of what
 lies where, and ``train-9.data-00000-of-00001``, the values. TensorFlow reads and writes the values,
-but it ends the whole process at an impossible entry of the index: so ``tf_index`` reads the index
+but it ends the whole process at an impossible entry of the index: so `index` reads the index
 first, and only a sound one is handed on.
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from vae_jax.convert.read import one_line
-from vae_jax.convert.tf_index import AGAIN, ITEM_BYTES, MAX_NAME, numeric_variables
+from vae_jax.convert.tensorflow.index import AGAIN, ITEM_BYTES, MAX_NAME, numeric_variables
 from vae_jax.errors import CheckpointError, MissingExtraError
 
 

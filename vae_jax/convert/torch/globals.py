@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from vae_jax.convert.pickle_values import Construct, RecordType, check_simple_key
-from vae_jax.convert.torch_tensors import DTYPES, StorageView, Tensor, make_tensor
+from vae_jax.convert.pickle.values import Construct, RecordType, check_simple_key
+from vae_jax.convert.tensors import DTYPES, StorageView, Tensor, make_tensor
 from vae_jax.errors import CheckpointError
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from vae_jax.convert.beta_powers import power_after, steps_of
 from vae_jax.convert.optimizer import AdamState, cannot_continue, check_adam
 from vae_jax.convert.read import one_line, read_parameter_names, read_root
-from vae_jax.convert.torch_tensors import Tensor
+from vae_jax.convert.tensors import Tensor
 from vae_jax.errors import CheckpointError
 from vae_jax.recipe import Recipe
 from vae_jax.typing import Tensors

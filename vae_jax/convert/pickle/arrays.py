@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from vae_jax.convert.pickle_values import Block, Construct, RecordType, Unfinished
-from vae_jax.convert.torch_tensors import (
+from vae_jax.convert.pickle.values import Block, Construct, RecordType, Unfinished
+from vae_jax.convert.tensors import (
     DTYPES,
     MAX_AXES,
     Storage,

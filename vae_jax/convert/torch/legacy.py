@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from vae_jax.convert.torch_globals import find_global, parse_storage_id
-from vae_jax.convert.torch_tensors import Storage, StorageView
-from vae_jax.convert.unpickle import load_pickle
+from vae_jax.convert.pickle.machine import load_pickle
+from vae_jax.convert.tensors import Storage, StorageView
+from vae_jax.convert.torch.globals import find_global, parse_storage_id
 from vae_jax.errors import CheckpointError
 
 MAGIC = 0x1950A86A20F9469CFC6C

@@ -18,11 +18,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from vae_jax.convert import torch_globals
-from vae_jax.convert.numpy_pickle import STAND_INS, as_tensor, pack_tensor
-from vae_jax.convert.pickle_values import Construct
-from vae_jax.convert.torch_tensors import DTYPES, Tensor
-from vae_jax.convert.unpickle import load_pickle
+from vae_jax.convert.pickle.arrays import STAND_INS, as_tensor, pack_tensor
+from vae_jax.convert.pickle.machine import load_pickle
+from vae_jax.convert.pickle.values import Construct
+from vae_jax.convert.tensors import DTYPES, Tensor
+from vae_jax.convert.torch import globals as torch_globals
 from vae_jax.errors import CheckpointError
 
 NAME_TABLE = "StructuredToParameterName@@"

@@ -2,7 +2,7 @@
 
 ``pickle.Unpickler`` with a guarded ``find_class`` still imports, calls, sets state, grows its memo
 to any index a file names, and hashes nested tuples in exponential time. So the few dozen opcodes
-that checkpoints are made of (`pickle_opcodes`) are interpreted here, on containers of our own
+that checkpoints are made of (`opcodes`) are interpreted here, on containers of our own
 making: a global is looked up in an explicit table of stand-ins, and whatever is not in the table
 is refused. No name from a file is ever imported.
 """
@@ -13,8 +13,8 @@ import struct
 from collections.abc import Callable
 from typing import Any, no_type_check
 
-from vae_jax.convert.pickle_opcodes import STEPS, STOP
-from vae_jax.convert.pickle_values import (
+from vae_jax.convert.pickle.opcodes import STEPS, STOP
+from vae_jax.convert.pickle.values import (
     Block,
     Construct,
     Record,
