@@ -12,12 +12,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from vae_jax.convert.tensorflow import checkpoint
-from vae_jax.convert.tensorflow.checkpoint import (
-    checkpoint_prefix,
-    read_tensorflow,
-    write_tensorflow,
-)
+from vae_jax.convert.tensorflow import write
+from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix, read_tensorflow
+from vae_jax.convert.tensorflow.library import cpu_session
+from vae_jax.convert.tensorflow.write import write_tensorflow
 from vae_jax.errors import CheckpointError, MissingExtraError
 from vae_jax.recipe import Recipe
 
@@ -140,7 +138,7 @@ def test_values_in_several_data_files_are_read(tmp_path):
             merge = raw.MergeV2Checkpoints(
                 checkpoint_prefixes=parts, destination_prefix=str(tmp_path / "all")
             )
-    with checkpoint.cpu_session(tf, graph) as session:
+    with cpu_session(tf, graph) as session:
         session.run(merge)
     assert_same(read_tensorflow(tmp_path / "all"), {"one": VALUES, "two": VALUES})
     (tmp_path / "all.data-00001-of-00002").unlink()
@@ -224,9 +222,7 @@ def test_a_missing_folder_or_a_folder_is_refused(tmp_path):
 def test_other_values_read_back_leave_the_old_checkpoint(tmp_path, monkeypatch):
     write_tensorflow(tmp_path / "a", {"w": VALUES})
     honest = read_tensorflow
-    monkeypatch.setattr(
-        checkpoint, "read_tensorflow", lambda p: {n: -a for n, a in honest(p).items()}
-    )
+    monkeypatch.setattr(write, "read_tensorflow", lambda p: {n: -a for n, a in honest(p).items()})
     assert "another value of 'w'" in refusal(tmp_path / "a", write_tensorflow, {"w": VALUES + 1})
     assert_same(honest(tmp_path / "a"), {"w": VALUES})
     assert len(os.listdir(tmp_path)) == 2

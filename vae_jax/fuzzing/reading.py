@@ -44,12 +44,12 @@ def weights(folder: Path) -> Any:
 
 def torch_adam(folder: Path) -> Any:
     """Adam's state in PyTorch's training checkpoint."""
+    from vae_jax.convert.errors import reading
     from vae_jax.convert.read import read_as_named, read_root
     from vae_jax.convert.torch.optimizer import find_torch_adam
-    from vae_jax.convert.write import one_line_errors
 
     path = folder / "a.pth"
-    with one_line_errors(path):
+    with reading(path):
         names = read_as_named(path, key="model")
         shapes = {name: seeds.SHAPES[name] for name in names if name in seeds.SHAPES}
         return find_torch_adam(read_root(path), shapes)

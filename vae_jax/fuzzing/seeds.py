@@ -19,7 +19,8 @@ from vae_jax.convert.paddle.optimizer import paddle_state
 from vae_jax.convert.paddle.pdparams import write_pdparams
 from vae_jax.convert.tensorflow.optimizer import tf_variables
 from vae_jax.convert.torch.optimizer import torch_checkpoint
-from vae_jax.convert.write import torch_tensors, write_checkpoint
+from vae_jax.convert.torch.write import torch_tensors
+from vae_jax.convert.write import write_checkpoint
 from vae_jax.recipe import Recipe
 
 Case = dict[str, bytes]

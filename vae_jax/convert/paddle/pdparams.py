@@ -18,10 +18,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from vae_jax.convert.pickle.arrays import STAND_INS, as_tensor, pack_tensor
+from vae_jax.convert.pickle.arrays import STAND_INS, as_tensor
 from vae_jax.convert.pickle.machine import load_pickle
 from vae_jax.convert.pickle.values import Construct
-from vae_jax.convert.tensors import DTYPES, Tensor
+from vae_jax.convert.tensors import DTYPES, Tensor, pack_tensor
 from vae_jax.convert.torch import globals as torch_globals
 from vae_jax.errors import CheckpointError
 
