@@ -15,13 +15,12 @@ from vae_jax.errors import CheckpointError
 
 
 def refusal(tmp_path, content, *, little_memory=False):
-    """The error for a file of this content, which must be quick and one line; if it is said, never
-    more than 100 MB may be allocated for it at any one time."""
+    """The error for a file of this content, which must be quick and one line; with little_memory,
+    100 MB may be allocated for it at the most."""
     path = tmp_path / "hostile.pth"
     path.write_bytes(content)
     begin = time.process_time()  # of this process: others may be busy
-    with pytest.raises(CheckpointError) as error:
-        read_checkpoint(path)
+    message = one_line(path, read_checkpoint)
     assert time.process_time() - begin < 5
     if little_memory:  # of another reading: tracing takes several times as long
         tracemalloc.start()
@@ -30,11 +29,18 @@ def refusal(tmp_path, content, *, little_memory=False):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 100e6
+    return message
+
+
+def one_line(path, action, *arguments, longest=1500):
+    """What an error says of a path in its one line."""
+    with pytest.raises(CheckpointError) as error:
+        action(path, *arguments)
     message = str(error.value)
     assert message.startswith(f"{path}: ")
     assert message.isprintable()
-    assert len(message) <= 1500
-    return message
+    assert len(message) <= longest
+    return message.removeprefix(f"{path}: ")
 
 
 def in_zip(content, **more):

@@ -16,6 +16,13 @@ PathLike = str | os.PathLike[str]
 Context = contextlib.AbstractContextManager[None]
 
 
+def damaged(what: str, expected: str, found: str) -> CheckpointError:
+    """Return the error of a file that contradicts itself."""
+    return CheckpointError(
+        f"is a damaged {what} ({found:.300}): expected {expected}; fetch or save the file again"
+    )
+
+
 def reading(path: PathLike, advice: str = "save it again") -> Context:
     """Begin every error in the block with a path, and make a CheckpointError of other libraries'.
 

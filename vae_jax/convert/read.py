@@ -155,35 +155,19 @@ _FORMATS: list[tuple[Callable[[bytes], bool], Reader]] = [
     (_is_pickle, read_pdparams),  # after PyTorch's older format, which begins with a pickle too
 ]
 
-_STRANGERS: list[tuple[Callable[[bytes], bool], str]] = [
-    (
-        lambda head: head.startswith(b"version https://git-lfs"),
-        "is a git-lfs pointer, not the file itself: run `git lfs pull`",
-    ),
-    (
-        lambda head: head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")),
-        "is a web page, not a checkpoint: the download failed; fetch the file itself "
-        "(a 'raw' or 'resolve' address, or after signing in)",
-    ),
-    (lambda head: head.startswith(b"\x1f\x8b"), "is a gzip archive: unpack it first"),
-    (lambda head: head.startswith(b"BZh"), "is a bzip2 archive: unpack it first"),
-    (lambda head: head.startswith(b"\xfd7zXZ"), "is an xz archive: unpack it first"),
-    (lambda head: head.startswith(b"\x28\xb5\x2f\xfd"), "is a zstd archive: unpack it first"),
-    (lambda head: head[257:262] == b"ustar", "is a tar archive: unpack it first"),
-    (
-        lambda head: head.startswith(b"\x89HDF\r\n"),
-        "is an HDF5 file (Keras?): expected PyTorch, Paddle or safetensors",
-    ),
-    (lambda head: head.startswith(b"\x93NUMPY"), "is a NumPy array, expected a state dict"),
-    (
-        lambda head: head.startswith(b"GGUF"),
-        "is a GGUF file: expected PyTorch, Paddle or safetensors",
-    ),
-    (
-        lambda head: head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a"),
-        "looks like an ONNX model: expected PyTorch, Paddle or safetensors",
-    ),
+_WEB_PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head")
+_STRANGERS = [
+    (0, b"version https://git-lfs", "is a git-lfs pointer, not the file: run `git lfs pull`"),
+    (0, b"\x1f\x8b", "is a gzip archive: unpack it first"),
+    (0, b"BZh", "is a bzip2 archive: unpack it first"),
+    (0, b"\xfd7zXZ", "is an xz archive: unpack it first"),
+    (0, b"\x28\xb5\x2f\xfd", "is a zstd archive: unpack it first"),
+    (257, b"ustar", "is a tar archive: unpack it first"),
+    (0, b"\x89HDF\r\n", "is an HDF5 file (Keras?): expected PyTorch, Paddle or safetensors"),
+    (0, b"\x93NUMPY", "is a NumPy array, expected a state dict"),
+    (0, b"GGUF", "is a GGUF file: expected PyTorch, Paddle or safetensors"),
 ]
+"""Where other formats have which bytes, and what is said of such a file."""
 
 
 def _find_reader(data: memoryview) -> Reader:
@@ -191,9 +175,16 @@ def _find_reader(data: memoryview) -> Reader:
     for matches, reader in _FORMATS:
         if matches(head):
             return reader
-    for matches, message in _STRANGERS:
-        if matches(head):
+    for place, magic, message in _STRANGERS:
+        if head.startswith(magic, place):
             raise CheckpointError(message)
+    if head.lstrip().lower().startswith(_WEB_PAGES):
+        raise CheckpointError(
+            "is a web page, not a checkpoint: the download failed; fetch the file itself (a 'raw' "
+            "or 'resolve' address, or after signing in)"
+        )
+    if head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a"):
+        raise CheckpointError("looks like an ONNX model: expected PyTorch, Paddle or safetensors")
     if _is_text(head):
         raise CheckpointError(
             f"is text, beginning {head[:40].decode('utf-8', 'replace')!r}: expected a PyTorch, "

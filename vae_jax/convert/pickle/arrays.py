@@ -15,7 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from vae_jax.convert.pickle.values import Block, Construct, RecordType, Unfinished
+from vae_jax.convert.pickle.values import (
+    Block,
+    Construct,
+    RecordType,
+    Unfinished,
+    latin1_bytes,
+)
 from vae_jax.convert.tensors import DTYPES, Tensor, pack_tensor
 from vae_jax.errors import CheckpointError
 
@@ -127,16 +133,6 @@ def _bytes_of(content: Any) -> memoryview:
     raise ValueError(f"an array's content is a {type(content).__name__}")
 
 
-def _encode(text: Any, encoding: Any) -> Any:
-    if encoding != "latin1":  # how protocol 2 writes bytes
-        raise TypeError("bytes in an unknown encoding")
-    if type(text) is Block and text.is_text:
-        return text  # whose content is the bytes
-    if type(text) is not str:
-        raise TypeError("bytes that are made of no text")
-    return text.encode("latin1")
-
-
 def _no_bytes(*arguments: Any) -> bytes:
     if arguments:
         raise TypeError("bytes made of something else")
@@ -147,7 +143,7 @@ _NDARRAY = RecordType("numpy.ndarray")
 STAND_INS: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): Construct(PickledDtype),
-    ("_codecs", "encode"): Construct(_encode),
+    ("_codecs", "encode"): Construct(latin1_bytes),
     ("__builtin__", "bytes"): Construct(_no_bytes),  # how protocol 2 writes none
 }
 """The globals of NumPy's pickles, and what stands in for each."""

@@ -36,7 +36,7 @@ def load_pickle(
     data: memoryview,
     start: int,
     find_global: Callable[[str, str], Any],
-    find_persistent: Callable[[Any], Any],
+    find_persistent: Callable[[Any], Any] | None = None,
     *,
     writer: str = "torch.save",
     keep_over: int | None = None,
@@ -47,7 +47,7 @@ def load_pickle(
         data: the file's bytes.
         start: where the pickle begins.
         find_global: the stand-in for a (module, name); raises CheckpointError to refuse.
-        find_persistent: the object for a persistent id.
+        find_persistent: the object for a persistent id; None refuses all.
         writer: what writes such pickles, for the errors.
         keep_over: bytes and texts of more bytes than this stay in the file, as a `Block`, and do
             not count against `MAX_BYTES`, and Python 2's strings have a letter for each byte;
@@ -229,6 +229,8 @@ class _Machine:
             raise ValueError(f"a {type(target).__name__} is given a state")
 
     def persistent(self) -> None:
+        if self.find_persistent is None:
+            raise ValueError("it refers to data outside itself")
         self.push_container(self.find_persistent(self.stack.pop()))
 
     def stack_global(self) -> None:
