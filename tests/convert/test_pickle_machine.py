@@ -91,7 +91,7 @@ def test_no_container_runs_anything(tmp_path, container):
 
 
 def test_an_error_names_what_writes_such_pickles(tmp_path):
-    content = b"\x80\x04" + FORMS["OBJ"]("os", "system", "true")
+    content = b"\x80\x04" + FORMS["INST"]("os", "system", "true")
     assert "which torch.save never writes" in refusal(tmp_path, in_zip(content))
     assert "which paddle.save never writes" in refusal(tmp_path, content)
 
@@ -132,11 +132,8 @@ TUPLES = colliding_tuples(2 * machine.MAX_TUPLE_KEYS)
         pytest.param(b"\x80\x02X" + struct.pack("<I", 0xFFFFFFF0) + b".", id="text that lies"),
         pytest.param(b"\x80\x02Nr" + struct.pack("<I", 0xFFFFFFF0) + b".", id="huge memo index"),
         pytest.param(b"\x80\x04\x95" + b"\xff" * 8 + b"N.", id="frame that lies"),
-        pytest.param(b"\x80\x02" + b"]" * 50_000 + b"a" * 49_999 + b".", id="deep nesting"),
-        pytest.param(b"\x80\x02" + b"(" * 100_000 + b".", id="only marks"),
-        pytest.param(
-            b"\x80\x04" + b"\x8f" * (machine.MAX_CONTAINERS + 1) + b".", id="too many sets"
-        ),
+        pytest.param(b"\x80\x02" + b"]" * 20_000 + b"a" * 19_999 + b".", id="deep nesting"),
+        pytest.param(b"\x80\x02" + b"(" * 50_000 + b".", id="only marks"),
         pytest.param(b"\x80\x02}" + b"N" + b"2\x86" * 60 + b"Ns.", id="endless hash by DUP"),
         pytest.param(
             b"\x80\x02}Nq\x000" + b"h\x00h\x00\x86q\x000" * 60 + b"h\x00Ns.", id="endless hash"
@@ -151,7 +148,7 @@ TUPLES = colliding_tuples(2 * machine.MAX_TUPLE_KEYS)
         ),
         pytest.param(
             b"\x80\x02]("
-            + b"NN\x86" * 50_000
+            + b"NN\x86" * 20_000
             + b"eq\x000ccollections\nOrderedDict\nq\x01("
             + b"h\x01h\x00\x85R" * 10_000
             + b"t.",

@@ -25,8 +25,8 @@ def saved(state=None):
 
 def test_a_zip_bomb_is_refused(tmp_path):
     engine = zlib.compressobj(9, zlib.DEFLATED, -15)
-    zeros = b"".join(engine.compress(bytes(1 << 20)) for _ in range(200)) + engine.flush()
-    for declared in (200 << 20, 10 << 30, 1 << 20):
+    zeros = b"".join(engine.compress(bytes(1 << 20)) for _ in range(80)) + engine.flush()
+    for declared in (80 << 20, 10 << 30, 1 << 20):
         name, wide = b"a/data.pkl", struct.pack("<2H2Q", 1, 16, declared, len(zeros))
         full = 0xFFFFFFFF
         local = struct.pack("<4s5H3L2H", b"PK\3\4", 45, 0, 8, 0, 0, 1, full, full, len(name), 0)
