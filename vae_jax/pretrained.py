@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.convert.reference import read_reference
-from vae_jax.convert.tf_checkpoint import checkpoint_prefix
+from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix
 from vae_jax.data.pixels import model_pixels
 from vae_jax.distributions import Posterior, central_latent, example_noise
 from vae_jax.errors import UserError

@@ -1,11 +1,14 @@
 """Made-up states of Adam, and the small models that they are of."""
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from vae_jax.convert.optimizer import AdamState, parameter_shapes
 
-AE = {"latent_size": 2, "hidden_size": 3}
-SMALL = {
+AE: dict[str, Any] = {"latent_size": 2, "hidden_size": 3}
+SMALL: dict[str, dict[str, Any]] = {
     "digits_ae": AE,
     "conv_vae": {"image_shape": (6, 5, 1), "widths": (2, 3), "latent_size": 2, "batch_norm": True},
     "digits_vae": {"channels": 4},
@@ -14,7 +17,7 @@ SMALL = {
 ADVICE = "; train --fresh-optimizer imports the weights alone"
 
 
-def made_up(name, dtype=np.float32):
+def made_up(name, dtype: npt.DTypeLike = np.float32):
     """A state whose every number is another."""
     rng = np.random.default_rng(0)
     shapes = parameter_shapes(name, **SMALL[name])

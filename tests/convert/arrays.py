@@ -1,6 +1,7 @@
 """Files with pickled arrays and what must be read from them, and pickles of arrays that lie."""
 
 import pickle
+from typing import Any
 
 import numpy as np
 
@@ -34,21 +35,27 @@ class Made:
         return self.parts
 
 
-def dtype(*arguments, state=(3, "<", None, None, None, -1, -1, 0)):
+def dtype(*arguments, state: Any = (3, "<", None, None, None, -1, -1, 0)):
     return Made(np.dtype, arguments or ("f4", False, True), state)
 
 
-def array(shape=(4,), kind=None, fortran=False, content=bytes(16), first=(np.ndarray, (0,), b"b")):
+def array(
+    shape: Any = (4,),
+    kind: Any = None,
+    fortran: Any = False,
+    content: Any = bytes(16),
+    first: Any = (np.ndarray, (0,), b"b"),
+):
     return Made(RECONSTRUCT, first, (1, shape, kind or dtype(), fortran, content))
 
 
-def buffer(content=bytes(16), kind=None, shape=(4,), order="C", *axes):
+def buffer(content: Any = bytes(16), kind: Any = None, shape: Any = (4,), order="C", *axes):
     return Made(FROM_BUFFER, (content, kind or dtype(), shape, order, *axes))
 
 
 def endless(*, layers=60):
     """A tuple of two of a tuple of two, and so on: short in a file, endless as a text."""
-    value = (1, 2)
+    value: Any = (1, 2)
     for _ in range(layers):
         value = (value, value)
     return value

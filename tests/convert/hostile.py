@@ -9,19 +9,18 @@ import zipfile
 
 import pytest
 
-from vae_jax.convert import torch_legacy
 from vae_jax.convert.read import read_checkpoint
+from vae_jax.convert.torch import legacy
 from vae_jax.errors import CheckpointError
 
 
 def refusal(tmp_path, content, *, little_memory=False):
-    """The error for a file of this content, which must be quick and one line; if it is said, never
-    more than 100 MB may be allocated for it at any one time."""
+    """The error for a file of this content, which must be quick and one line; with little_memory,
+    100 MB may be allocated for it at the most."""
     path = tmp_path / "hostile.pth"
     path.write_bytes(content)
     begin = time.process_time()  # of this process: others may be busy
-    with pytest.raises(CheckpointError) as error:
-        read_checkpoint(path)
+    message = one_line(path, read_checkpoint)
     assert time.process_time() - begin < 5
     if little_memory:  # of another reading: tracing takes several times as long
         tracemalloc.start()
@@ -30,11 +29,18 @@ def refusal(tmp_path, content, *, little_memory=False):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 100e6
+    return message
+
+
+def one_line(path, action, *arguments, longest=1500):
+    """What an error says of a path in its one line."""
+    with pytest.raises(CheckpointError) as error:
+        action(path, *arguments)
     message = str(error.value)
     assert message.startswith(f"{path}: ")
     assert message.isprintable()
-    assert len(message) <= 1500
-    return message
+    assert len(message) <= longest
+    return message.removeprefix(f"{path}: ")
 
 
 def in_zip(content, **more):
@@ -52,7 +58,7 @@ def in_torchscript(content):
 
 def in_legacy(content, keys=(), blocks=b""):
     facts = {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}
-    parts = [pickle.dumps(part, 2) for part in (torch_legacy.MAGIC, 1001, facts)]
+    parts = [pickle.dumps(part, 2) for part in (legacy.MAGIC, 1001, facts)]
     return b"".join([*parts, content, pickle.dumps(list(keys), 2), blocks])
 
 

@@ -5,16 +5,19 @@ import time
 import jax
 import ml_dtypes
 import numpy as np
+import numpy.typing as npt
 import pytest
+from adam_states import SMALL
 
 import vae_jax
-from vae_jax.convert.mapping import rules_of
+from vae_jax.convert.mapping import rules_of, source_shapes
+from vae_jax.convert.names import strip_wrappers
 from vae_jax.errors import CheckpointError, UserError
 
 SIZES = {"common": (200, 784), "encoded": (20, 200), "l1": (200, 20), "decode": (784, 200)}
 
 
-def digits_tensors(dtype=np.float32):
+def digits_tensors(dtype: npt.DTypeLike = np.float32):
     rng = np.random.default_rng(0)
     tensors = {}
     for name, (out, inputs) in SIZES.items():
@@ -23,17 +26,11 @@ def digits_tensors(dtype=np.float32):
     return tensors
 
 
-def face_shapes():
+def face_tensors():
     """The names and shapes of the reference, all in a few bytes of memory."""
-    from vae_jax.convert.mapping import _rules_and_shapes, _source_shape
-
-    rules, shapes = _rules_and_shapes("face_vae")
     return {
-        r.source: np.broadcast_to(
-            np.int64(0) if r.default is not None else np.float32(0),
-            _source_shape(r, shapes[r.target]),
-        )
-        for r in rules
+        name: np.broadcast_to(np.int64(0) if name.endswith("tracked") else np.float32(0), shape)
+        for name, shape in source_shapes("face_vae").items()
     }
 
 
@@ -47,25 +44,30 @@ def test_export_is_the_exact_inverse_of_import(dtype):
         assert back[name].tobytes() == array.tobytes()
 
 
-def test_the_face_vae_comes_back_bit_for_bit_with_its_counters():
-    rng = np.random.default_rng(0)
-    tensors = {
-        name: rng.random(a.shape, np.float32) if a.dtype == np.float32 else np.array(625)
-        for name, a in face_shapes().items()
-    }
-    variables = vae_jax.import_weights("face_vae", tensors)
-    back = vae_jax.export_weights("face_vae", variables)
-    assert back.keys() == tensors.keys()
-    for name, array in tensors.items():
-        assert back[name].dtype == array.dtype
-        assert back[name].shape == array.shape
-        np.testing.assert_array_equal(back[name], array)
-    # The rows of linear1 are reordered from channels first to channels last: one, worked out.
-    channel, row, column = 5, 7, 30
-    np.testing.assert_array_equal(
-        variables["params"]["encoder"]["linear1"]["kernel"][(row * 31 + column) * 32 + channel],
-        tensors["encoder.linear1.weight"][:, (channel * 31 + row) * 31 + column],
-    )
+def test_a_dense_layer_after_convolutions_takes_its_inputs_channels_last():
+    (rule,) = (r for r in rules_of("face_vae") if r.source == "encoder.linear1.weight")
+    inputs = np.arange(32 * 31 * 31, dtype=np.float32)
+    kernel = rule.to_target(np.broadcast_to(inputs, source_shapes("face_vae")[rule.source]))
+    channel, row, column = 5, 7, 30  # one, worked out
+    first = np.asarray(kernel)[(row * 31 + column) * 32 + channel]
+    assert (first == (channel * 31 + row) * 31 + column).all()
+
+
+def test_counters_come_back_and_those_that_old_files_lack_start_at_zero():
+    rng, hyper = np.random.default_rng(0), SMALL["conv_vae"]
+    shapes = source_shapes("conv_vae", **hyper)
+    counters = [name for name in shapes if name.endswith("num_batches_tracked")]
+    assert len(counters) == 3
+    tensors = {name: rng.random(shape, np.float32) for name, shape in shapes.items()}
+    for count in (625, 0):
+        tensors |= {name: np.array(count) for name in counters}
+        given = tensors if count else {k: v for k, v in tensors.items() if k not in counters}
+        variables = vae_jax.import_weights("conv_vae", given, **hyper)
+        back = vae_jax.export_weights("conv_vae", variables, **hyper)
+        assert back.keys() == tensors.keys()
+        for name, array in tensors.items():
+            assert (back[name].dtype, back[name].shape) == (array.dtype, array.shape)
+            assert back[name].tobytes() == array.tobytes(), name
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
@@ -117,7 +119,7 @@ def test_a_file_of_another_model_is_told_so():
     with pytest.raises(CheckpointError, match="weights of digits_ae, not of face_vae"):
         vae_jax.import_weights("face_vae", digits_tensors())
     with pytest.raises(CheckpointError, match="weights of face_vae, not of digits_ae"):
-        vae_jax.import_weights("digits_ae", face_shapes())
+        vae_jax.import_weights("digits_ae", face_tensors())
 
 
 def test_another_latent_size_is_imported_when_it_is_named():
@@ -127,19 +129,6 @@ def test_another_latent_size_is_imported_when_it_is_named():
     with pytest.raises(CheckpointError, match=r"encoded\.weight is \(7, 200\), expected"):
         vae_jax.import_weights("digits_ae", tensors)
     assert vae_jax.import_weights("digits_ae", tensors, latent_size=7)
-
-
-def test_counters_that_old_files_lack_start_at_zero():
-    tensors = face_shapes()
-    names = [n for n in tensors if n.endswith("num_batches_tracked")]
-    assert len(names) == 3
-    shapes = {n: a.shape for n, a in tensors.items()}
-    for name in names:
-        del tensors[name]
-    variables = vae_jax.import_weights("face_vae", tensors)
-    back = vae_jax.export_weights("face_vae", variables)
-    assert {n: a.shape for n, a in back.items()} == shapes
-    assert all(back[n].dtype == np.int64 and back[n] == 0 for n in names)
 
 
 def test_wrappers_prefixes_are_removed_on_import_too():
@@ -157,8 +146,6 @@ def test_two_names_that_become_one_are_refused():
 
 
 def test_a_part_of_a_name_that_only_ends_like_a_wrapper_stays():
-    from vae_jax.convert.names import strip_wrappers
-
     names = ["module.my_orig_mod.weight", "module.submodule.bias", "module._orig_mod.module.x"]
     assert list(strip_wrappers(names).values()) == [
         "my_orig_mod.weight",

@@ -24,8 +24,11 @@ CONV = SMALL["conv_vae"]
 @pytest.fixture(scope="module")
 def script():
     """The script that the README's figures come from."""
+    pytest.importorskip("torch")
     path = Path(__file__).parents[2] / "scripts" / "hand_over.py"
     spec = importlib.util.spec_from_file_location("hand_over", path)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -42,11 +45,17 @@ def fresh(name, **fields):
     return jax.eval_shape(make_optimizer(name, **fields).init, shapes_of(name)["params"])
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "digits_ae",
+        pytest.param("conv_vae", marks=pytest.mark.slow),
+        pytest.param("digits_vae", marks=pytest.mark.paddle),
+        pytest.param("stddev_vae", marks=pytest.mark.tensorflow),
+    ],
+)
 def test_training_goes_on_after_a_hand_over_as_if_it_had_never_switched(script, name):
     framework = get_spec(name).reference.framework
-    if framework != "PyTorch":
-        pytest.importorskip(f"vae_jax.parity.{framework.lower()}", exc_type=ImportError)
     with jax.enable_x64(True), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = script.hand_over(name, 3, **SMALL[name])
@@ -57,6 +66,7 @@ def test_training_goes_on_after_a_hand_over_as_if_it_had_never_switched(script, 
 def test_a_hand_over_that_forgets_the_optimiser_would_be_seen(script, monkeypatch):
     def forget(trained, recipe, chosen):
         adam = read_adam(trained.name, trained.files, recipe, **trained.hyper)
+        assert adam is not None
         state = import_adam(trained.name, adam._replace(step=1), fresh("digits_ae"), **AE)
         return Continued(state, recipe, 1, ())
 
@@ -67,8 +77,9 @@ def test_a_hand_over_that_forgets_the_optimiser_would_be_seen(script, monkeypatc
     assert found["JAX to PyTorch"] < 1e-10
 
 
-@pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [*((name, np.float32) for name in SMALL), ("conv_vae", np.float64)]
+)
 def test_a_state_comes_back_bit_for_bit(name, dtype):
     adam = made_up(name, dtype)
     state = import_adam(name, adam, fresh(name), **SMALL[name])

@@ -7,8 +7,8 @@ from adam_states import ADVICE, SMALL, assert_same_state, made_up
 from vae_jax.convert import training_files
 from vae_jax.convert.mapping import rules_of
 from vae_jax.convert.optimizer import parameter_shapes
-from vae_jax.convert.paddle_optimizer import find_paddle_adam, paddle_names, paddle_state
-from vae_jax.convert.pdparams import write_pdparams
+from vae_jax.convert.paddle.optimizer import find_paddle_adam, paddle_names, paddle_state
+from vae_jax.convert.paddle.pdparams import write_pdparams
 from vae_jax.convert.read import read_as_named
 from vae_jax.convert.training_files import files_with_adam, read_adam, write_with_adam
 from vae_jax.errors import CheckpointError
@@ -102,6 +102,7 @@ def test_paddles_half_a_pair_or_a_table_too_few_is_one_line(tmp_path):
         read_pair(files)
 
 
+@pytest.mark.paddle
 @pytest.mark.parametrize("name", ["digits_vae", "digits_cvae"])
 def test_paddle_names_the_parameters_as_we_do(name):
     paddle_twin = pytest.importorskip("vae_jax.parity.paddle", exc_type=ImportError)
@@ -118,8 +119,8 @@ def test_paddle_names_the_parameters_as_we_do(name):
     assert list(paddle_names(shapes)) == list(found)
 
 
-def test_mixed_precision_is_refused_and_a_schedulers_state_is_not(tmp_path):
-    paddle = pytest.importorskip("vae_jax.parity.paddle", exc_type=ImportError).paddle
+@pytest.mark.paddle
+def test_mixed_precision_is_refused_and_a_schedulers_state_is_not(tmp_path, paddle):
     files = pair(tmp_path)
     opt = files[0].with_suffix(".pdopt")
     content = paddle.load(str(opt))

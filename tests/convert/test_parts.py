@@ -30,10 +30,10 @@ def test_other_parts_can_be_named():
     assert list(split_parts({"prior.w": np.ones(1)}, ("prior", "posterior"))["prior"]) == ["w"]
 
 
-@pytest.mark.parametrize("name", ["w", "encoder", "encoder.", "encoders.w", "Encoder.w", ".w", ""])
-def test_a_tensor_of_no_part_is_refused(name):
-    with pytest.raises(CheckpointError, match=r"no part.*encoder\., decoder\."):
-        split_parts({"decoder.w": np.ones(1), name: np.ones(1)})
+def test_a_tensor_of_no_part_is_refused():
+    for name in ("w", "encoder", "encoder.", "encoders.w", "Encoder.w", ".w", ""):
+        with pytest.raises(CheckpointError, match=r"no part.*encoder\., decoder\."):
+            split_parts({"decoder.w": np.ones(1), name: np.ones(1)})
 
 
 @pytest.mark.parametrize(

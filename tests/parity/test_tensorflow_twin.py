@@ -329,7 +329,8 @@ def test_the_optimiser_by_itself_is_tensorflows_adam(model):
 def test_nothing_is_said_on_the_terminal(tmp_path):
     code = (
         "import numpy as np\n"
-        "from vae_jax.convert.tf_checkpoint import read_tensorflow, write_tensorflow\n"
+        "from vae_jax.convert.tensorflow.checkpoint import read_tensorflow\n"
+        "from vae_jax.convert.tensorflow.write import write_tensorflow\n"
         "from vae_jax.parity.tensorflow import TensorFlowReference, versions\n"
         "from vae_jax.recipe import Recipe\n"
         "model = TensorFlowReference('stddev_vae', np.float32)\n"

@@ -16,7 +16,6 @@ from vae_jax.training import loop
 from vae_jax.training.metrics import append_metrics, read_metrics, rewrite_metrics
 from vae_jax.training.run import (
     open_run,
-    write_atomically,
 )
 
 from . import tiny
@@ -113,15 +112,3 @@ def test_metrics_are_read_as_they_were_written_but_for_a_torn_last_line(tmp_path
     assert read_metrics(run) == records
     rewrite_metrics(run, records[:1])
     assert read_metrics(run) == records[:1]
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
-    write_atomically(tmp_path / "file", "old")
-
-    def crash(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("os.replace", crash)
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(tmp_path / "file", "new")
-    assert (tmp_path / "file").read_text() == "old"

@@ -18,15 +18,18 @@ from typing import Any
 
 import numpy as np
 
-from vae_jax import errors
+from vae_jax.convert.errors import reading
 from vae_jax.convert.names import strip_wrappers
-from vae_jax.convert.pdparams import parameter_names, read_pdparams
+from vae_jax.convert.paddle.pdparams import parameter_names, read_pdparams
 from vae_jax.convert.safetensors import read_safetensors
 from vae_jax.convert.state_dicts import choose_state_dict
-from vae_jax.convert.torch_legacy import MAGIC_BYTES, read_torch_legacy
-from vae_jax.convert.torch_zip import read_torch_zip
+from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix, read_tensorflow
+from vae_jax.convert.torch.legacy import MAGIC_BYTES, read_torch_legacy
+from vae_jax.convert.torch.zip import read_torch_zip
 from vae_jax.errors import CheckpointError
+from vae_jax.files import explain_errors
 
+Reader = Callable[[memoryview], Any]
 _HEAD = 512
 MAX_TIMES = 8  # as many bytes as the file's own, of tensors that share or repeat them
 MAX_REPEATED_BYTES = 32 << 20  # and these
@@ -53,19 +56,16 @@ def read_checkpoint(
         CheckpointError: one line that says what was found, what was expected and what to try.
         MissingExtraError: a TensorFlow checkpoint, without TensorFlow.
     """
-    from vae_jax.convert.tf_checkpoint import checkpoint_prefix, read_tensorflow
-
     if checkpoint_prefix(path) is not None:
-        if key is not None:
-            raise CheckpointError(
-                one_line(path, f"is a TensorFlow checkpoint and has no dict {key!r}: leave out key")
-            )
+        with reading(path):
+            if key is not None:
+                raise CheckpointError(
+                    f"is a TensorFlow checkpoint and has no dict {key!r}: leave out key"
+                )
         return read_tensorflow(path)
-    try:
+    with reading(path):
         tensors = read_as_named(path, key=key)
         return {bare: tensors[name] for name, bare in strip_wrappers(tensors).items()}
-    except CheckpointError as error:
-        raise CheckpointError(one_line(path, str(error))) from error
 
 
 def read_as_named(path: str | os.PathLike[str], *, key: str | None = None) -> dict[str, np.ndarray]:
@@ -74,9 +74,8 @@ def read_as_named(path: str | os.PathLike[str], *, key: str | None = None) -> di
     Raises:
         CheckpointError: as `read_checkpoint`, without the path.
     """
-    with _our_errors():
-        data = _map_file(path)
-        tensors = choose_state_dict(_find_reader(data)(data), key)
+    with _opened(path) as (data, reader):
+        tensors = choose_state_dict(reader(data), key)
         # Whoever copies them takes what they say, not what the file holds.
         size = sum(math.prod(t.shape) * t.dtype.itemsize for t in tensors.values())
         if size > MAX_REPEATED_BYTES + MAX_TIMES * len(data):
@@ -93,9 +92,8 @@ def read_root(path: str | os.PathLike[str]) -> Any:
     Raises:
         CheckpointError: as `read_checkpoint`, without the path.
     """
-    with _our_errors():
-        data = _map_file(path)
-        return _find_reader(data)(data)
+    with _opened(path) as (data, reader):
+        return reader(data)
 
 
 def read_parameter_names(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -104,33 +102,34 @@ def read_parameter_names(path: str | os.PathLike[str]) -> dict[str, str]:
     Raises:
         CheckpointError: as `read_checkpoint`, without the path.
     """
-    with _our_errors():
-        data = _map_file(path)
-        return parameter_names(data) if _find_reader(data) is read_pdparams else {}
+    with _opened(path) as (data, reader):
+        return parameter_names(data) if reader is read_pdparams else {}
 
 
 @contextlib.contextmanager
-def _our_errors() -> Iterator[None]:
-    try:
-        yield
-    except CheckpointError:
-        raise
-    except OSError as error:
-        raise CheckpointError(
-            f"cannot be read ({error.strerror or error}): check the path and its permissions"
-        ) from error
-    except Exception as error:  # the content is anybody's: no other error may reach the user
-        raise CheckpointError(
-            f"is damaged or of an unknown kind ({type(error).__name__}: {error}): expected a "
-            "PyTorch, Paddle or safetensors file; fetch or save the file again"
-        ) from error
+def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[memoryview, Reader]]:
+    """Give a file's bytes, mapped, and what reads them; no error of another kind leaves the block.
+
+    Every slice and array made of the bytes keeps the mapping alive.
+    """
+    found, advice = "is damaged or of an unknown kind", "fetch or save the file again"
+    expected = "expected a PyTorch, Paddle or safetensors file"
+    with explain_errors(CheckpointError, found, f"{expected}; {advice}", Exception):
+        advice = "check the path and its permissions"
+        with explain_errors(CheckpointError, "cannot be read", advice):
+            data = _map_file(path)
+        yield data, _find_reader(data)
 
 
 def _map_file(path: str | os.PathLike[str]) -> memoryview:
-    """The file's bytes, mapped; every slice and array made of them keeps the mapping alive."""
     # Opening a FIFO waits for a writer, for ever.
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
+        for name, what in _FOLDERS.items():
+            if os.path.isfile(os.path.join(path, name)):
+                raise CheckpointError(
+                    f"is {what}: expected a checkpoint file; vae_jax.load(path) reads the folder"
+                )
         raise CheckpointError("is a folder: expected a checkpoint file; name the file inside it")
     if not stat.S_ISREG(mode):
         raise CheckpointError("is no regular file: expected a checkpoint file")
@@ -148,52 +147,44 @@ def _is_pickle(head: bytes) -> bool:
     return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
 
 
-_FORMATS: list[tuple[Callable[[bytes], bool], Callable[[memoryview], Any]]] = [
+_FOLDERS = {"run.json": "the folder of a run", "model.json": "a Flax checkpoint folder"}
+_FORMATS: list[tuple[Callable[[bytes], bool], Reader]] = [
     (lambda head: head[:4] in (b"PK\x03\x04", b"PK\x05\x06"), read_torch_zip),
     (_is_torch_legacy, read_torch_legacy),
     (lambda head: head[8:9] == b"{" and not _is_text(head), read_safetensors),
     (_is_pickle, read_pdparams),  # after PyTorch's older format, which begins with a pickle too
 ]
 
-_STRANGERS: list[tuple[Callable[[bytes], bool], str]] = [
-    (
-        lambda head: head.startswith(b"version https://git-lfs"),
-        "is a git-lfs pointer, not the file itself: run `git lfs pull`",
-    ),
-    (
-        lambda head: head.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")),
-        "is a web page, not a checkpoint: the download failed; fetch the file itself "
-        "(a 'raw' or 'resolve' address, or after signing in)",
-    ),
-    (lambda head: head.startswith(b"\x1f\x8b"), "is a gzip archive: unpack it first"),
-    (lambda head: head.startswith(b"BZh"), "is a bzip2 archive: unpack it first"),
-    (lambda head: head.startswith(b"\xfd7zXZ"), "is an xz archive: unpack it first"),
-    (lambda head: head.startswith(b"\x28\xb5\x2f\xfd"), "is a zstd archive: unpack it first"),
-    (lambda head: head[257:262] == b"ustar", "is a tar archive: unpack it first"),
-    (
-        lambda head: head.startswith(b"\x89HDF\r\n"),
-        "is an HDF5 file (Keras?): expected PyTorch, Paddle or safetensors",
-    ),
-    (lambda head: head.startswith(b"\x93NUMPY"), "is a NumPy array, expected a state dict"),
-    (
-        lambda head: head.startswith(b"GGUF"),
-        "is a GGUF file: expected PyTorch, Paddle or safetensors",
-    ),
-    (
-        lambda head: head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a"),
-        "looks like an ONNX model: expected PyTorch, Paddle or safetensors",
-    ),
+_WEB_PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head")
+_STRANGERS = [
+    (0, b"version https://git-lfs", "is a git-lfs pointer, not the file: run `git lfs pull`"),
+    (0, b"\x1f\x8b", "is a gzip archive: unpack it first"),
+    (0, b"BZh", "is a bzip2 archive: unpack it first"),
+    (0, b"\xfd7zXZ", "is an xz archive: unpack it first"),
+    (0, b"\x28\xb5\x2f\xfd", "is a zstd archive: unpack it first"),
+    (257, b"ustar", "is a tar archive: unpack it first"),
+    (0, b"\x89HDF\r\n", "is an HDF5 file (Keras?): expected PyTorch, Paddle or safetensors"),
+    (0, b"\x93NUMPY", "is a NumPy array, expected a state dict"),
+    (0, b"GGUF", "is a GGUF file: expected PyTorch, Paddle or safetensors"),
 ]
+"""Where other formats have which bytes, and what is said of such a file."""
 
 
-def _find_reader(data: memoryview) -> Callable[[memoryview], Any]:
+def _find_reader(data: memoryview) -> Reader:
     head = bytes(data[:_HEAD])
     for matches, reader in _FORMATS:
         if matches(head):
             return reader
-    for matches, message in _STRANGERS:
-        if matches(head):
+    for place, magic, message in _STRANGERS:
+        if head.startswith(magic, place):
             raise CheckpointError(message)
+    if head.lstrip().lower().startswith(_WEB_PAGES):
+        raise CheckpointError(
+            "is a web page, not a checkpoint: the download failed; fetch the file itself (a 'raw' "
+            "or 'resolve' address, or after signing in)"
+        )
+    if head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a"):
+        raise CheckpointError("looks like an ONNX model: expected PyTorch, Paddle or safetensors")
     if _is_text(head):
         raise CheckpointError(
             f"is text, beginning {head[:40].decode('utf-8', 'replace')!r}: expected a PyTorch, "
@@ -213,8 +204,3 @@ def _is_text(head: bytes) -> bool:
             return False
         text = head[: error.start].decode("utf-8")
     return all(letter.isprintable() or letter in "\r\n\t" for letter in text)
-
-
-def one_line(path: str | os.PathLike[str], message: str) -> str:
-    """The path and the message, as `errors.one_line` makes them printable."""
-    return errors.one_line(f"{os.fspath(path)!s:.500}: {message}")

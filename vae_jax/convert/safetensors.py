@@ -10,24 +10,19 @@ Source: https://github.com/huggingface/safetensors, the section "Format" of its 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from vae_jax.convert.torch_tensors import (
-    DTYPES,
-    MAX_AXES,
-    Storage,
-    StorageView,
-    Tensor,
-    make_tensor,
-)
+from vae_jax.convert.errors import damaged
+from vae_jax.convert.tensors import DTYPES, Tensor, pack_tensor
 from vae_jax.errors import CheckpointError
 
 MAX_HEADER = 4 << 20  # parsed JSON takes some twenty times its bytes; 10,000 tensors need 1 MB
 ALIGNMENT = 64
+_damaged = partial(damaged, "safetensors file", "a header that accounts for every byte")
 
 CODES: dict[str, np.dtype] = {
     code: DTYPES[name]
@@ -90,7 +85,10 @@ def read_safetensors(data: memoryview) -> dict[str, Tensor]:
         end = stop
     if end != len(values):
         raise _damaged(f"its tensors end at byte {end}, its values at {len(values)}")
-    return {name: _tensor(values, *span) for name, span in spans.items()}
+    return {
+        name: pack_tensor(partial(values.__getitem__, slice(start, stop)), stop - start, *layout)
+        for name, (start, stop, layout) in spans.items()
+    }
 
 
 def encode_safetensors(tensors: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
@@ -135,8 +133,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _parse(name: str, entry: Any) -> tuple[int, int, np.dtype, tuple[int, ...]]:
-    """Check one tensor's entry: (start, stop, dtype, shape)."""
+def _parse(name: str, entry: Any) -> tuple[int, int, tuple[np.dtype, tuple[int, ...]]]:
+    """Check one tensor's entry: (start, stop, (dtype, shape))."""
     match entry:
         case {"dtype": str(code), "shape": list(shape), "data_offsets": [int(start), int(stop)]}:
             pass
@@ -147,23 +145,4 @@ def _parse(name: str, entry: Any) -> tuple[int, int, np.dtype, tuple[int, ...]]:
         raise _damaged(f"tensor {name[:80]!r} has a shape or offsets that are no sizes")
     if code not in CODES:
         raise _damaged(f"tensor {name[:80]!r} has the unknown dtype {code[:20]!r}")
-    size = math.prod(shape[:MAX_AXES]) * CODES[code].itemsize
-    if stop - start != size:
-        raise _damaged(
-            f"tensor {name[:80]!r} spans {stop - start} bytes, and its shape needs {size}"
-        )
-    return start, stop, CODES[code], tuple(shape)
-
-
-def _tensor(
-    values: memoryview, start: int, stop: int, dtype: np.dtype, shape: tuple[int, ...]
-) -> Tensor:
-    strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
-    storage = Storage(lambda: values[start:stop])
-    return make_tensor(StorageView(storage, dtype, 0, stop - start), dtype, 0, shape, strides)
-
-
-def _damaged(found: str) -> CheckpointError:
-    return CheckpointError(
-        f"is a damaged safetensors file ({found[:300]}); fetch or save the file again"
-    )
+    return start, stop, (CODES[code], tuple(shape))

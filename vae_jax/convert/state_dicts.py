@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from vae_jax.convert.torch_tensors import Tensor
+from vae_jax.convert.tensors import Tensor
 from vae_jax.errors import CheckpointError
 
 MAX_DEPTH = 16

@@ -13,37 +13,30 @@ from typing import Any
 
 import numpy as np
 
+from vae_jax.convert.errors import reading, writing
+from vae_jax.convert.files import NewFile, compare_arrays, plain_arrays, replace_files
 from vae_jax.convert.names import strip_wrappers
 from vae_jax.convert.optimizer import AdamState, parameter_shapes
-from vae_jax.convert.paddle_optimizer import (
+from vae_jax.convert.paddle.optimizer import (
     SUFFIX,
     find_paddle_adam,
     paddle_names,
     paddle_state,
 )
+from vae_jax.convert.paddle.pdparams import write_pdparams
 from vae_jax.convert.parts import split_parts
-from vae_jax.convert.pdparams import write_pdparams
 from vae_jax.convert.read import read_as_named, read_parameter_names, read_root
-from vae_jax.convert.tf_checkpoint import checkpoint_prefix, read_tensorflow, write_tensorflow
-from vae_jax.convert.tf_optimizer import find_tf_adam, tf_variables
-from vae_jax.convert.torch_optimizer import find_torch_adam, torch_checkpoint
-from vae_jax.convert.torch_tensors import Tensor
-from vae_jax.convert.write import (
-    NewFile,
-    Write,
-    check_tensors,
-    compare_arrays,
-    one_line_errors,
-    plain_arrays,
-    replace_files,
-    torch_tensors,
-)
+from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix, read_tensorflow
+from vae_jax.convert.tensorflow.optimizer import find_tf_adam, tf_variables
+from vae_jax.convert.tensorflow.write import write_tensorflow
+from vae_jax.convert.tensors import Tensor
+from vae_jax.convert.torch.optimizer import find_torch_adam, torch_checkpoint
+from vae_jax.convert.torch.write import torch_tensors
+from vae_jax.convert.write import check_tensors
 from vae_jax.errors import CheckpointError
 from vae_jax.models import get_spec
 from vae_jax.recipe import Recipe
 from vae_jax.typing import Tensors
-
-_READING = ("cannot be read", "save it again")
 
 SUFFIXES = {
     "PyTorch": (".pth", ".pt"),
@@ -74,7 +67,7 @@ def read_adam(
     shapes, path = parameter_shapes(name, **hyper), paths[0]
     if checkpoint_prefix(path) is not None:
         variables = read_tensorflow(path)
-        with one_line_errors(path, *_READING):
+        with reading(path):
             return find_tf_adam(variables, shapes, recipe)
     if path.suffix == ".pdparams":
         parts = get_spec(name).reference.parts if len(paths) > 1 else ()
@@ -82,7 +75,7 @@ def read_adam(
         return find_paddle_adam(dict(zip(prefixes, paths, strict=True)), shapes, recipe)
     if len(paths) > 1:
         return None
-    with one_line_errors(path, *_READING):
+    with reading(path):
         # The optimiser numbers the parameters in the order of the file's own state dict.
         order = strip_wrappers(read_as_named(path, key=key)).values()
         return find_torch_adam(read_root(path), {n: shapes[n] for n in order if n in shapes})
@@ -146,7 +139,7 @@ def _check_recipe(framework: str, recipe: Recipe) -> None:
 def _torch_file(
     path: Path, tensors: Tensors, adam: AdamState, recipe: Recipe, epoch: int
 ) -> NewFile:
-    with one_line_errors(path):
+    with writing(path):
         torch, tensor = torch_tensors()
     dummy = torch.optim.Adam(  # its group has every setting that this PyTorch knows
         [torch.nn.Parameter(torch.zeros(1))],
@@ -187,14 +180,13 @@ def _paddle_files(
 
 def _paddle_file(path: Path, tensors: Tensors, names: Mapping[str, str]) -> NewFile:
     arrays = plain_arrays(tensors)
-    write: Write = lambda file: write_pdparams(arrays, file, names)  # noqa: E731
 
     def check(draft: Path) -> None:
         check_tensors(draft, arrays)
         if read_parameter_names(draft) != names:
             raise CheckpointError("was read back with other names than were written: not replaced")
 
-    return NewFile(path, write, check)
+    return NewFile(path, lambda file: write_pdparams(arrays, file, names), check)
 
 
 def _map(value: Any, tensor: Any) -> Any:

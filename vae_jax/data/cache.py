@@ -19,7 +19,6 @@ import json
 import os
 import pathlib
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -28,6 +27,7 @@ import numpy as np
 
 from vae_jax.data.dataset import Split, describe_shape, fingerprint
 from vae_jax.errors import DataError
+from vae_jax.files import PARTIAL, explain_errors, hidden_folder
 
 # Raised whenever decoding, resizing or the layout of an entry changes.
 VERSION = 1
@@ -84,21 +84,16 @@ def open_cached(
     entry = root / f"{place}-{_hash([VERSION, content.where, content.what])[:20]}"
     if (cached := _read(entry, content)) is not None:
         return cached
-    try:
+    found = f"{source}: cannot write the cache of resized pictures in {root}"
+    advice = "make room, or set VAE_JAX_CACHE to a folder on another disk"
+    with explain_errors(DataError, found, advice):
         root.mkdir(parents=True, exist_ok=True)
         _sweep(root)
-        partial = pathlib.Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
-        try:
+        with hidden_folder(root) as folder:
+            (partial := folder / entry.name).mkdir()
             _write(partial, content, decode())
             _publish(partial, entry, content)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         cached = _read(entry, content)
-    except OSError as error:
-        raise DataError(
-            f"{source}: cannot write the cache of resized pictures in {root} ({error}):"
-            " make room, or set VAE_JAX_CACHE to a folder on another disk"
-        ) from error
     if cached is None:
         raise DataError(f"{source}: the cache entry {entry} changed under our eyes: try again")
     for other in root.glob(f"{glob.escape(place)}-*"):
@@ -154,7 +149,7 @@ def _publish(partial: pathlib.Path, entry: pathlib.Path, content: Content) -> No
 
 
 def _sweep(root: pathlib.Path) -> None:
-    for partial in root.glob(".partial-*"):
+    for partial in root.glob(f"{PARTIAL}*"):
         with contextlib.suppress(OSError):
             if time.time() - partial.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(partial, ignore_errors=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import tempfile
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,6 +20,7 @@ from vae_jax.data.face_canvas import SIZE
 from vae_jax.data.face_drawing import HAIR_COLOURS, NUM_VARIETY, Face, draw_face
 from vae_jax.data.resize import cover
 from vae_jax.errors import DataError
+from vae_jax.files import explain_errors, replacing
 
 NUM_FACES = 5000
 MAX_FACES = 99_999  # the file names have five digits
@@ -117,12 +117,11 @@ def write_faces(folder: pathlib.Path, count: int, seed: int) -> None:
 
     from PIL import Image
 
-    try:
+    advice = "check its space and permissions, or choose another folder"
+    with explain_errors(DataError, f"cannot write faces to {folder}", advice):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise DataError(f"{folder} exists and is not an empty folder: choose another")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".faces-", dir=folder.parent) as partial:
-            root = pathlib.Path(partial) / "faces"
+        with replacing(folder, parents=True) as (root,):
             for name in CLASS_NAMES:
                 (root / name).mkdir(parents=True)
             faces = [make_face(seed, index, count) for index in range(count)]
@@ -136,9 +135,6 @@ def write_faces(folder: pathlib.Path, count: int, seed: int) -> None:
                 for _ in _progress(pool.map(write, names, faces), count):
                     pass
             write_attributes(root / ATTRIBUTES_FILE, names, face_attributes(faces))
-            os.replace(root, folder)
-    except OSError as error:
-        raise DataError(f"cannot write faces to {folder}: {error}") from error
 
 
 def _split(source: str, seed: int, count: int, image_shape: tuple[int, int, int]) -> Split:

@@ -5,15 +5,13 @@ The grid is that of `torchvision.utils.make_grid`.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
-import tempfile
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vae_jax.files import replacing
 from vae_jax.typing import Image, Pixels
 
 if TYPE_CHECKING:
@@ -66,21 +64,10 @@ def save_figure(fig: matplotlib.figure.Figure, path: str | os.PathLike[str]) -> 
     Returns:
         The path.
     """
-    with whole_file(path) as partial:
+    with replacing(path, parents=True) as (draft,):
         # Without the version of Matplotlib in it, the same figure gives the same file.
-        fig.savefig(partial, format="png", dpi="figure", metadata={"Software": None})
+        fig.savefig(draft, format="png", dpi="figure", metadata={"Software": None})
     return pathlib.Path(path)
-
-
-@contextlib.contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """A path to write to, moved to ``path`` when all went well; folders are made on the way."""
-    target = pathlib.Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".figure-", dir=target.parent) as folder:
-        partial = pathlib.Path(folder, "figure")
-        yield partial
-        os.replace(partial, target)
 
 
 def new_figure(size: tuple[int | float, int | float], dpi: int | float) -> matplotlib.figure.Figure:

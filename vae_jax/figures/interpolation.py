@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vae_jax.figures.drawing import Images, displayable, new_figure, whole_file
+from vae_jax.figures.drawing import Images, displayable, new_figure
 from vae_jax.figures.images import draw_grid
+from vae_jax.files import replacing
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -79,9 +80,9 @@ def save_animation(images: Images, path: str | os.PathLike[str]) -> pathlib.Path
         picture = PIL.Image.fromarray(image)
         frames.append(picture if picture.mode == "L" else picture.quantize(256))
     frames += frames[-2:0:-1]
-    with whole_file(path) as partial:
+    with replacing(path, parents=True) as (draft,):
         frames[0].save(
-            partial,
+            draft,
             format="GIF",
             save_all=True,
             append_images=frames[1:],

@@ -44,12 +44,12 @@ def weights(folder: Path) -> Any:
 
 def torch_adam(folder: Path) -> Any:
     """Adam's state in PyTorch's training checkpoint."""
+    from vae_jax.convert.errors import reading
     from vae_jax.convert.read import read_as_named, read_root
-    from vae_jax.convert.torch_optimizer import find_torch_adam
-    from vae_jax.convert.write import one_line_errors
+    from vae_jax.convert.torch.optimizer import find_torch_adam
 
     path = folder / "a.pth"
-    with one_line_errors(path):
+    with reading(path):
         names = read_as_named(path, key="model")
         shapes = {name: seeds.SHAPES[name] for name in names if name in seeds.SHAPES}
         return find_torch_adam(read_root(path), shapes)
@@ -57,14 +57,14 @@ def torch_adam(folder: Path) -> Any:
 
 def paddle_adam(folder: Path) -> Any:
     """Adam's state beside Paddle's weights."""
-    from vae_jax.convert.paddle_optimizer import find_paddle_adam
+    from vae_jax.convert.paddle.optimizer import find_paddle_adam
 
     return find_paddle_adam({"": folder / "a.pdparams"}, seeds.SHAPES, seeds.RECIPE)
 
 
 def tensorflow_adam(folder: Path) -> Any:
     """Adam's state among TensorFlow's variables."""
-    from vae_jax.convert.tf_optimizer import find_tf_adam
+    from vae_jax.convert.tensorflow.optimizer import find_tf_adam
 
     return find_tf_adam(checkpoint(folder), seeds.SHAPES, seeds.RECIPE)
 

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from vae_jax.convert.optimizer import AdamState
-from vae_jax.convert.paddle_optimizer import paddle_state
-from vae_jax.convert.pdparams import write_pdparams
-from vae_jax.convert.tf_optimizer import tf_variables
-from vae_jax.convert.torch_optimizer import torch_checkpoint
-from vae_jax.convert.write import torch_tensors, write_checkpoint
+from vae_jax.convert.paddle.optimizer import paddle_state
+from vae_jax.convert.paddle.pdparams import write_pdparams
+from vae_jax.convert.tensorflow.optimizer import tf_variables
+from vae_jax.convert.torch.optimizer import torch_checkpoint
+from vae_jax.convert.torch.write import torch_tensors
+from vae_jax.convert.write import write_checkpoint
 from vae_jax.recipe import Recipe
 
 Case = dict[str, bytes]

@@ -23,7 +23,7 @@ import numpy as np
 import optax
 
 from vae_jax.errors import CheckpointError
-from vae_jax.figures.drawing import whole_file
+from vae_jax.files import replacing
 from vae_jax.judge.classifier import SIDE, Classifier, require_attributes, shrink
 from vae_jax.optim import scale_by_adam
 from vae_jax.typing import AnyArray, Array, Float, Image, Key, PerExample, Pixels
@@ -212,7 +212,7 @@ def save_classifier(
     """Writes a judge as .npz, with its recipe and what names the data it learned from."""
     flat: Any = flax.traverse_util.flatten_dict(params, sep="/")
     tensors: dict[str, Any] = {"made_of": np.array(_made_of(recipe, source)), **flat}
-    with whole_file(path) as partial, partial.open("wb") as file:
+    with replacing(path, parents=True) as (draft,), draft.open("wb") as file:
         np.savez(file, **tensors)
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from vae_jax.files import write_atomically
 from vae_jax.parity.budgets import NOISE_FED
 from vae_jax.parity.report import Report, Row, median_k, worst
-from vae_jax.training.run import write_atomically
 
 # column of the summary -> how the names of its stages begin
 _COLUMNS = {

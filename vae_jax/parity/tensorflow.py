@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vae_jax.convert.tf_checkpoint import cpu_session
+from vae_jax.convert.tensorflow.library import cpu_session
 from vae_jax.errors import CheckpointError
 from vae_jax.parity.precision import precision_of
 from vae_jax.parity.tensorflow_models import GRAPHS, Layers, tf, versions

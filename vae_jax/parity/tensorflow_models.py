@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from vae_jax.convert.tf_checkpoint import load_tensorflow
+from vae_jax.convert.tensorflow.library import load_tensorflow
 from vae_jax.parity.layers import INPUT
 
 tf = load_tensorflow("a live comparison with TensorFlow")

@@ -18,12 +18,12 @@ import optax
 import orbax.checkpoint as ocp
 
 from vae_jax.errors import CheckpointError, RunError, UserError
+from vae_jax.files import write_atomically
 from vae_jax.models import create_model, get_spec
 from vae_jax.models.hyper import canonical
 from vae_jax.training.description import Description, read_description
 from vae_jax.training.digest import differing
 from vae_jax.training.hosts import is_main
-from vae_jax.training.run import write_atomically
 from vae_jax.training.state import TrainState, check_variables
 from vae_jax.typing import Variables
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vae_jax.errors import RunError
+from vae_jax.files import explain_errors
+from vae_jax.training.run import unwritable
 
 fcntl: Any
 try:
@@ -32,10 +34,8 @@ def only_one(path: Path) -> Iterator[Callable[[], None]]:
     if fcntl is None:
         yield lambda: None
         return
-    try:
+    with explain_errors(RunError, *unwritable(path)):
         file = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise RunError(f"cannot write the run folder {path}: {error}") from error
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from vae_jax.training.run import Run, write_atomically, writing
+from vae_jax.files import write_atomically
+from vae_jax.training.run import Run, writing
 
 
 def append_metrics(run: Run, record: dict[str, Any]) -> None:

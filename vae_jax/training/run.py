@@ -8,11 +8,11 @@ import datetime
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from vae_jax.errors import RunError
+from vae_jax.files import explain_errors, write_atomically
 from vae_jax.models import get_spec
 from vae_jax.models.hyper import canonical
 from vae_jax.recipe import Recipe
@@ -93,10 +93,8 @@ def make_folder(run: Run) -> None:
     Raises:
         RunError: it cannot be written.
     """
-    try:
+    with explain_errors(RunError, *unwritable(run.path)):
         run.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot write the run folder {run.path}: {error}") from error
 
 
 def create_run(run: Run, data: dict[str, Any]) -> None:
@@ -112,7 +110,7 @@ def create_run(run: Run, data: dict[str, Any]) -> None:
             f"{run.checkpoints} holds checkpoints of a run without its run.json; choose another "
             "--out, or move them away"
         )
-    try:
+    with explain_errors(RunError, *unwritable(run.path)):
         description = {
             "model": run.model,
             "hyper": run.hyper,
@@ -124,8 +122,6 @@ def create_run(run: Run, data: dict[str, Any]) -> None:
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         write_atomically(run.path / "run.json", json.dumps(description, indent=2) + "\n")
-    except OSError as error:
-        raise RunError(f"cannot write the run folder {run.path}: {error}") from error
 
 
 def require_nothing_lost(run: Run, epochs: int) -> None:
@@ -205,23 +201,15 @@ def environment() -> dict[str, Any]:
     }
 
 
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Makes a RunError of the system's, of a file of a run that goes on."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"{path} cannot be written: {error}; see to the space and rights there, then go on "
-            "with --resume"
-        ) from error
+def unwritable(path: Path) -> tuple[str, str]:
+    """What a run folder's error says failed, and advises."""
+    return f"cannot write the run folder {path}", "check its permissions, or choose another --out"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file so that a crash leaves the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+def writing(path: Path) -> contextlib.AbstractContextManager[None]:
+    """Make a RunError of the system's errors about a file of a run that goes on."""
+    advice = "check free space and permissions, then rerun with --resume"
+    return explain_errors(RunError, f"{path} cannot be written", advice)
 
 
 def _git_revision() -> str | None:

@@ -11,14 +11,15 @@ from collections import Counter, OrderedDict
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from vae_jax.convert.read import read_checkpoint
-from vae_jax.convert.torch_tensors import DTYPES
+from vae_jax.convert.tensors import DTYPES
 from vae_jax.errors import CheckpointError
+
+torch = pytest.importorskip("torch")
 
 CONTAINERS = {
     "zip": {},
@@ -29,11 +30,10 @@ CONTAINERS = {
 }
 
 
-@pytest.fixture(params=CONTAINERS)
-def save(request, tmp_path):
-    def save(value):
-        path = tmp_path / "checkpoint.pth"
-        torch.save(value, path, **CONTAINERS[request.param])
+@pytest.fixture
+def save(tmp_path):
+    def save(value, **options):
+        torch.save(value, path := tmp_path / "checkpoint.pth", **options)
         return path
 
     return save
@@ -60,23 +60,21 @@ def model():
     return torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_every_dtype_keeps_its_bits(save, dtype):
-    item = DTYPES[dtype].itemsize
-    bits = torch.arange(6 * item, dtype=torch.uint8).mul(37).reshape(2, 3 * item)
-    bits = bits % 2 if dtype == "bool" else bits
-    state = {"weight": bits.view(getattr(torch, dtype)), "bytes": bits.clone()}
-    assert_same(read_checkpoint(save(state)), state)
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_every_dtype_and_shape_is_kept_bit_for_bit(save, container):
+    state = {}
+    for name, dtype in DTYPES.items():
+        bits = torch.arange(6 * dtype.itemsize, dtype=torch.uint8).mul(37)
+        bits = bits.reshape(2, 3 * dtype.itemsize) % (2 if name == "bool" else 256)
+        state |= {name: bits.view(getattr(torch, name)), f"{name}'s bytes": bits.clone()}
+    shapes = [(), (0,), (0, 3), (3, 0, 2), (1,), (1, 1), (2, 3, 4, 5)]
+    state |= {f"{shape}": torch.randn(shape) for shape in shapes}
+    assert_same(read_checkpoint(save(state, **CONTAINERS[container])), state)
 
 
-@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (3, 0, 2), (1,), (1, 1), (2, 3, 4, 5)])
-def test_every_shape_is_kept(save, shape):
-    state = {"weight": torch.randn(shape)}
-    assert_same(read_checkpoint(save(state)), state)
-
-
-def test_views_are_read_as_their_values(save):
-    base = torch.arange(24.0).reshape(4, 6)
+@pytest.mark.parametrize("container", ["zip", "legacy"])
+def test_views_are_read_as_their_values(save, container):
+    base, numbers = torch.arange(24.0).reshape(4, 6), torch.tensor([1 + 2j, 3 - 4j])
     state = OrderedDict(
         base=base,
         transposed=base.t(),
@@ -87,15 +85,11 @@ def test_views_are_read_as_their_values(save):
         diagonal=base.diagonal(),
         windows=torch.arange(6.0).unfold(0, 3, 1),
         none_left=base[4:],
+        plain=numbers,
+        conjugated=numbers.conj(),
+        negated=torch._neg_view(torch.tensor([1.5, -2.0])),
     )
-    assert_same(read_checkpoint(save(state)), state)
-
-
-def test_conjugated_and_negated_views_are_read_as_their_values(save):
-    numbers = torch.tensor([1 + 2j, 3 - 4j])
-    negated = torch._neg_view(torch.tensor([1.5, -2.0]))
-    state = {"conj": numbers.conj(), "plain": numbers, "neg": negated}
-    assert_same(read_checkpoint(save(state)), state)
+    assert_same(read_checkpoint(save(state, **CONTAINERS[container])), state)
 
 
 @settings(max_examples=60, deadline=None)
@@ -133,7 +127,8 @@ def test_parameters_buffers_and_tensors_with_attributes_are_tensors(save):
     assert_same(read_checkpoint(save(state)), state)
 
 
-def test_a_training_checkpoint_gives_its_model(save):
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_a_training_checkpoint_gives_its_model(save, container):
     net = model()
     optimizer = torch.optim.Adam(net.parameters())
     net(torch.ones(2, 1, 4, 4)).sum().backward()
@@ -159,7 +154,8 @@ def test_a_training_checkpoint_gives_its_model(save):
             "big": 2**70,
             "complex": 1j,
             "rng": torch.get_rng_state(),
-        }
+        },
+        **CONTAINERS[container],
     )
     assert_same(read_checkpoint(path), net.state_dict())
 
@@ -182,10 +178,10 @@ def test_several_state_dicts_are_listed_and_chosen_by_key(save):
         read_checkpoint(path, key="nets")
 
 
-@pytest.mark.parametrize("value", [{}, [], 3, {"epoch": 1}, torch.ones(2), [torch.ones(1)], {0: 1}])
-def test_a_file_without_a_state_dict_says_what_it_holds(save, value):
-    with pytest.raises(CheckpointError, match=r"found an? .*expected a state dict"):
-        read_checkpoint(save(value))
+def test_a_file_without_a_state_dict_says_what_it_holds(save):
+    for value in ({}, [], 3, {"epoch": 1}, torch.ones(2), [torch.ones(1)], {0: 1}):
+        with pytest.raises(CheckpointError, match=r"found an? .*expected a state dict"):
+            read_checkpoint(save(value))
 
 
 def test_a_whole_pickled_model_is_refused_with_advice(save):

@@ -15,9 +15,12 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import partial
 
+from vae_jax.convert.errors import damaged
 from vae_jax.errors import CheckpointError
 
+_damaged = partial(damaged, "zip archive", "what torch.save writes")
 MAX_RECORDS = 100_000
 MAX_INFLATED = 64 << 20
 
@@ -194,10 +197,3 @@ def _widen(extra: bytes, values: list[int]) -> list[int]:
             return [next(wide, value) if value == 0xFFFFFFFF else value for value in values]
         extra = extra[4 + length :]
     return values
-
-
-def _damaged(found: str) -> CheckpointError:
-    return CheckpointError(
-        f"is a damaged zip archive ({found}): expected what torch.save writes; "
-        "fetch or save the file again"
-    )

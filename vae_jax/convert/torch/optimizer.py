@@ -17,7 +17,7 @@ import numpy as np
 from vae_jax.convert.names import strip_wrappers
 from vae_jax.convert.optimizer import AdamState, cannot_continue, check_adam
 from vae_jax.convert.state_dicts import MAX_DEPTH, MAX_DICTS, MAX_LISTED
-from vae_jax.convert.torch_tensors import Tensor
+from vae_jax.convert.tensors import Tensor
 from vae_jax.errors import CheckpointError
 
 SETTINGS = ("lr", "betas", "eps", "weight_decay")

@@ -9,16 +9,18 @@ Source: ``torch/serialization.py`` (``_legacy_save``), read for the layout.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from vae_jax.convert.torch_globals import find_global, parse_storage_id
-from vae_jax.convert.torch_tensors import Storage, StorageView
-from vae_jax.convert.unpickle import load_pickle
-from vae_jax.errors import CheckpointError
+from vae_jax.convert.errors import damaged
+from vae_jax.convert.pickle.machine import load_pickle
+from vae_jax.convert.tensors import Storage, StorageView
+from vae_jax.convert.torch.globals import find_global, parse_storage_id
 
 MAGIC = 0x1950A86A20F9469CFC6C
 MAGIC_BYTES = b"\x8a\x0a" + MAGIC.to_bytes(10, "little")
 PROTOCOL = 1001
+_damaged = partial(damaged, "PyTorch file", "the format before PyTorch 1.6")
 
 
 class _Block:
@@ -67,15 +69,15 @@ def read_torch_legacy(data: memoryview) -> Any:
             raise _damaged(f"a view reaches byte {stop} of a storage of {size} bytes")
         return StorageView(block.storage, dtype, start, stop - start)
 
-    magic, at = load_pickle(data, 0, find_global, _no_persistent)
-    protocol, at = load_pickle(data, at, find_global, _no_persistent)
-    machine, at = load_pickle(data, at, find_global, _no_persistent)
+    magic, at = load_pickle(data, 0, find_global)
+    protocol, at = load_pickle(data, at, find_global)
+    machine, at = load_pickle(data, at, find_global)
     if magic != MAGIC or protocol != PROTOCOL:
         raise _damaged(f"its protocol is not {PROTOCOL}")
     if type(machine) is not dict or machine.get("little_endian") is not True:
         raise _damaged("it does not say that it was written on a little-endian machine")
     root, at = load_pickle(data, at, find_global, find_persistent)
-    keys, at = load_pickle(data, at, find_global, _no_persistent)
+    keys, at = load_pickle(data, at, find_global)
     if type(keys) is not list or not all(type(key) is str for key in keys):
         raise _damaged("its list of storages is none")
     if sorted(keys) != sorted(blocks):
@@ -100,14 +102,3 @@ def _place(data: memoryview, at: int, key: str, block: _Block) -> int:
         raise _damaged(f"storage {key[:40]!r} ends at byte {stop} of {len(data)}")
     block.content = data[start:stop]
     return stop
-
-
-def _no_persistent(_: Any) -> Any:
-    raise _damaged("a storage is mentioned outside the saved object")
-
-
-def _damaged(found: str) -> CheckpointError:
-    return CheckpointError(
-        f"is a damaged PyTorch file ({found}): expected the format before PyTorch 1.6; "
-        "fetch or save the file again"
-    )

@@ -2,7 +2,7 @@
 
 ``pickle.Unpickler`` with a guarded ``find_class`` still imports, calls, sets state, grows its memo
 to any index a file names, and hashes nested tuples in exponential time. So the few dozen opcodes
-that checkpoints are made of (`pickle_opcodes`) are interpreted here, on containers of our own
+that checkpoints are made of (`opcodes`) are interpreted here, on containers of our own
 making: a global is looked up in an explicit table of stand-ins, and whatever is not in the table
 is refused. No name from a file is ever imported.
 """
@@ -13,8 +13,8 @@ import struct
 from collections.abc import Callable
 from typing import Any, no_type_check
 
-from vae_jax.convert.pickle_opcodes import STEPS, STOP
-from vae_jax.convert.pickle_values import (
+from vae_jax.convert.pickle.opcodes import STEPS, STOP
+from vae_jax.convert.pickle.values import (
     Block,
     Construct,
     Record,
@@ -36,7 +36,7 @@ def load_pickle(
     data: memoryview,
     start: int,
     find_global: Callable[[str, str], Any],
-    find_persistent: Callable[[Any], Any],
+    find_persistent: Callable[[Any], Any] | None = None,
     *,
     writer: str = "torch.save",
     keep_over: int | None = None,
@@ -47,7 +47,7 @@ def load_pickle(
         data: the file's bytes.
         start: where the pickle begins.
         find_global: the stand-in for a (module, name); raises CheckpointError to refuse.
-        find_persistent: the object for a persistent id.
+        find_persistent: the object for a persistent id; None refuses all.
         writer: what writes such pickles, for the errors.
         keep_over: bytes and texts of more bytes than this stay in the file, as a `Block`, and do
             not count against `MAX_BYTES`, and Python 2's strings have a letter for each byte;
@@ -229,6 +229,8 @@ class _Machine:
             raise ValueError(f"a {type(target).__name__} is given a state")
 
     def persistent(self) -> None:
+        if self.find_persistent is None:
+            raise ValueError("it refers to data outside itself")
         self.push_container(self.find_persistent(self.stack.pop()))
 
     def stack_global(self) -> None:

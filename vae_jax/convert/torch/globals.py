@@ -15,8 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from vae_jax.convert.pickle_values import Construct, RecordType, check_simple_key
-from vae_jax.convert.torch_tensors import DTYPES, StorageView, Tensor, make_tensor
+from vae_jax.convert.pickle.values import (
+    Construct,
+    RecordType,
+    check_simple_key,
+    latin1_bytes,
+    plain_dict,
+)
+from vae_jax.convert.tensors import DTYPES, StorageView, Tensor, make_tensor
 from vae_jax.errors import CheckpointError
 
 
@@ -109,11 +115,6 @@ def _rebuild_subclass(function, _kind, arguments, _state):
     return function.build(*arguments)
 
 
-def _dict(items: Any = ()) -> dict:
-    pairs = items.items() if type(items) is dict else items
-    return {check_simple_key(key): value for key, value in pairs}
-
-
 def _defaultdict(_factory: Any = None) -> dict:
     return {}
 
@@ -126,12 +127,6 @@ def _size(sizes: Any = ()) -> tuple:
     if type(sizes) not in (tuple, list) or not all(type(size) is int for size in sizes):
         raise TypeError("a torch.Size of something else than integers")
     return tuple(sizes)
-
-
-def _encode(text: Any, encoding: Any) -> bytes:
-    if type(text) is not str or encoding != "latin1":  # how protocol 2 writes bytes
-        raise TypeError("bytes in an unknown encoding")
-    return text.encode("latin1")
 
 
 def _complex(real: Any, imag: Any) -> complex:
@@ -182,10 +177,10 @@ _INERT: tuple[tuple[str, str], ...] = (
 )
 
 _STAND_INS: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): Construct(_dict),
-    ("collections", "Counter"): Construct(_dict),  # MultiStepLR's milestones
+    ("collections", "OrderedDict"): Construct(plain_dict),
+    ("collections", "Counter"): Construct(plain_dict),  # MultiStepLR's milestones
     ("collections", "defaultdict"): Construct(_defaultdict),
-    ("_codecs", "encode"): Construct(_encode),
+    ("_codecs", "encode"): Construct(latin1_bytes),
     ("torch", "Size"): Construct(_size),
     ("torch", "device"): Construct(_first),
     ("torch.storage", "UntypedStorage"): StorageType(None),

@@ -14,20 +14,22 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from vae_jax.convert import torch_globals
-from vae_jax.convert.numpy_pickle import STAND_INS, as_tensor, pack_tensor
-from vae_jax.convert.pickle_values import Construct
-from vae_jax.convert.torch_tensors import DTYPES, Tensor
-from vae_jax.convert.unpickle import load_pickle
+from vae_jax.convert.errors import damaged
+from vae_jax.convert.pickle.arrays import STAND_INS, as_tensor
+from vae_jax.convert.pickle.machine import load_pickle
+from vae_jax.convert.pickle.values import Construct, plain_dict
+from vae_jax.convert.tensors import DTYPES, Tensor, pack_tensor
 from vae_jax.errors import CheckpointError
 
 NAME_TABLE = "StructuredToParameterName@@"
 SPLIT_TABLE = "UnpackBigParamInfor@@"
 PROTOCOL = 4  # Paddle's own default
+_damaged = partial(damaged, "Paddle file", "one pickle of a dict of arrays")
 MAX_NAME = 512  # bytes of a tensor's name; what is longer is left in the file as an array's bytes
 
 _NO_DTYPES = ("bfloat16", "float8", "uint16", "uint32", "uint64")
@@ -92,9 +94,7 @@ def write_pdparams(
 
 
 def _load(data: memoryview) -> Any:
-    root, end = load_pickle(
-        data, 0, _find_global, _no_persistent, writer="paddle.save", keep_over=MAX_NAME
-    )
+    root, end = load_pickle(data, 0, _find_global, writer="paddle.save", keep_over=MAX_NAME)
     if end != len(data):
         raise _damaged(f"its pickle ends at byte {end} of {len(data)}")
     return root
@@ -109,10 +109,6 @@ def _find_global(module: str, name: str) -> Any:
             "state dict: refused, nothing was run; expected a dict of arrays: save "
             "layer.state_dict() with paddle.save, or write safetensors"
         ) from None
-
-
-def _no_persistent(_: Any) -> Any:
-    raise _damaged("it refers to data outside the file")
 
 
 def _tuple(items: Any = ()) -> tuple:
@@ -178,15 +174,8 @@ def _size(tensor: Tensor) -> int:
     return math.prod(tensor.shape) * tensor.dtype.itemsize
 
 
-def _damaged(found: str) -> CheckpointError:
-    return CheckpointError(
-        f"is a damaged Paddle file ({found}): expected one pickle of a dict of arrays; "
-        "fetch or save the file again"
-    )
-
-
 _STAND_INS = STAND_INS | {
-    ("collections", "OrderedDict"): torch_globals.find_global("collections", "OrderedDict"),
+    ("collections", "OrderedDict"): Construct(plain_dict),
     ("builtins", "tuple"): Construct(_tuple),
     ("__builtin__", "tuple"): Construct(_tuple),
 }

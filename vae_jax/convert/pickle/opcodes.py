@@ -1,4 +1,4 @@
-"""What each opcode of a pickle does to the machine of `unpickle`; no other opcode is read.
+"""What each opcode of a pickle does to the machine in `machine`; no other opcode is read.
 
 These are the opcodes that PyTorch, TorchScript, Paddle and NumPy write with protocols 2 to 5.
 Missing on purpose: those that name an extension or a class by number, make objects of classes, or

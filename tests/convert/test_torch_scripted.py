@@ -1,12 +1,13 @@
 """TorchScript archives give the state dict of the module that was scripted."""
 
 import pytest
-import torch
 from hostile import in_zip, refusal
-from torch import nn
 
 from vae_jax.convert.read import read_checkpoint
 from vae_jax.errors import CheckpointError
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # torch.jit itself
@@ -30,7 +31,7 @@ class Net(nn.Module):
         self.rates = {"a": 1.0}
         self.label = "net"
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x):
         return self.norm(self.encoder(x)) * self.scale + self.offset + self.plain
 
 

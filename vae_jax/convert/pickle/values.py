@@ -106,3 +106,20 @@ def check_simple_key(key: Any) -> Any:
     elif key is not None and type(key) not in (str, float, bool, bytes):
         raise ValueError(f"a dict key is a {type(key).__name__}")
     return key
+
+
+def plain_dict(items: Any = ()) -> dict:
+    """Return a dict of pairs, or a copy of one, whose keys are plain."""
+    pairs = items.items() if type(items) is dict else items
+    return {check_simple_key(key): value for key, value in pairs}
+
+
+def latin1_bytes(text: Any, encoding: Any) -> Any:
+    """Return the bytes that protocol 2 writes as a text; of a long one the block itself."""
+    if encoding != "latin1":
+        raise TypeError("bytes in an unknown encoding")
+    if type(text) is Block and text.is_text:
+        return text  # whose content is the bytes
+    if type(text) is not str:
+        raise TypeError("bytes that are made of no text")
+    return text.encode("latin1")

@@ -13,11 +13,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from vae_jax.convert.pickle_values import Record
-from vae_jax.convert.torch_globals import find_global, find_scripted_global, parse_storage_id
-from vae_jax.convert.torch_tensors import Storage, StorageView, Tensor
-from vae_jax.convert.unpickle import load_pickle
-from vae_jax.convert.zip_records import ZipRecords
+from vae_jax.convert.pickle.machine import load_pickle
+from vae_jax.convert.pickle.values import Record
+from vae_jax.convert.tensors import Storage, StorageView, Tensor
+from vae_jax.convert.torch.globals import find_global, find_scripted_global, parse_storage_id
+from vae_jax.convert.torch.records import ZipRecords
 from vae_jax.errors import CheckpointError
 
 MAX_COST = 16 << 20  # characters of names, and a hundred more for each name

@@ -166,3 +166,49 @@ def make_tensor(
     return Tensor(
         view.storage, dtype, view.start // dtype.itemsize + offset, shape, strides, conj, neg
     )
+
+
+def pack_tensor(
+    fetch: Callable[[], memoryview],
+    size: int,
+    dtype: np.dtype,
+    shape: Any,
+    *,
+    big_endian: bool = False,
+    fortran: bool = False,
+    axes: Any = None,
+) -> Tensor:
+    """A tensor that takes all of some bytes, without gaps.
+
+    Args:
+        fetch: gives the bytes, when they are needed.
+        size: how many they are.
+        dtype: of the numbers.
+        shape: as the file gives it.
+        big_endian: the order of the bytes in a number.
+        fortran: the first axis is the innermost one, not the last.
+        axes: the order in which the result has the axes of `shape`, as the file gives it.
+
+    Raises:
+        CheckpointError: the shape is none, or needs another number of bytes.
+    """
+    if type(shape) is not tuple or len(shape) > MAX_AXES:
+        raise CheckpointError(f"an array's shape is no tuple of at most {MAX_AXES} sizes: damaged")
+    if not all(type(n) is int and 0 <= n < 1 << 62 for n in shape):
+        # Not shown: the text of nested tuples can be endless.
+        raise CheckpointError("an array's shape holds something else than sizes: damaged")
+    if math.prod(shape) * dtype.itemsize != size:
+        raise CheckpointError(
+            f"an array of shape {shape!r:.100} and dtype {dtype} has {size} bytes, expected "
+            f"{math.prod(shape)!r:.40} items of {dtype.itemsize}: the file is damaged"
+        )
+    inner = [shape[:n] if fortran else shape[n + 1 :] for n in range(len(shape))]
+    strides = tuple(map(math.prod, inner))
+    if axes is not None:
+        if type(axes) is not tuple or not all(type(axis) is int for axis in axes):
+            raise CheckpointError("an array's order of axes is no tuple of integers: damaged")
+        if sorted(axes) != list(range(len(shape))):
+            raise CheckpointError(f"an array's order of axes is {axes!r:.100}: damaged")
+        shape, strides = tuple(shape[n] for n in axes), tuple(strides[n] for n in axes)
+    view = StorageView(Storage(fetch, big_endian), dtype, 0, size)
+    return make_tensor(view, dtype, 0, shape, strides)

@@ -11,21 +11,18 @@ meaning of the arguments.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from vae_jax.convert.pickle_values import Block, Construct, RecordType, Unfinished
-from vae_jax.convert.torch_tensors import (
-    DTYPES,
-    MAX_AXES,
-    Storage,
-    StorageView,
-    Tensor,
-    make_tensor,
+from vae_jax.convert.pickle.values import (
+    Block,
+    Construct,
+    RecordType,
+    Unfinished,
+    latin1_bytes,
 )
+from vae_jax.convert.tensors import DTYPES, Tensor, pack_tensor
 from vae_jax.errors import CheckpointError
 
 CODES: dict[str, np.dtype] = {
@@ -101,52 +98,6 @@ def as_tensor(value: Any) -> Any:
     return value.tensor
 
 
-def pack_tensor(
-    fetch: Callable[[], memoryview],
-    size: int,
-    dtype: np.dtype,
-    shape: Any,
-    *,
-    big_endian: bool = False,
-    fortran: bool = False,
-    axes: Any = None,
-) -> Tensor:
-    """A tensor that takes all of some bytes, without gaps.
-
-    Args:
-        fetch: gives the bytes, when they are needed.
-        size: how many they are.
-        dtype: of the numbers.
-        shape: as the file gives it.
-        big_endian: the order of the bytes in a number.
-        fortran: the first axis is the innermost one, not the last.
-        axes: the order in which the result has the axes of `shape`, as the file gives it.
-
-    Raises:
-        CheckpointError: the shape is none, or needs another number of bytes.
-    """
-    if type(shape) is not tuple or len(shape) > MAX_AXES:
-        raise CheckpointError(f"an array's shape is no tuple of at most {MAX_AXES} sizes: damaged")
-    if not all(type(n) is int and 0 <= n < 1 << 62 for n in shape):
-        # Not shown: the text of nested tuples can be endless.
-        raise CheckpointError("an array's shape holds something else than sizes: damaged")
-    if math.prod(shape) * dtype.itemsize != size:
-        raise CheckpointError(
-            f"an array of shape {shape!r:.100} and dtype {dtype} has {size} bytes, expected "
-            f"{math.prod(shape)!r:.40} items of {dtype.itemsize}: the file is damaged"
-        )
-    inner = [shape[:n] if fortran else shape[n + 1 :] for n in range(len(shape))]
-    strides = tuple(map(math.prod, inner))
-    if axes is not None:
-        if type(axes) is not tuple or not all(type(axis) is int for axis in axes):
-            raise CheckpointError("an array's order of axes is no tuple of integers: damaged")
-        if sorted(axes) != list(range(len(shape))):
-            raise CheckpointError(f"an array's order of axes is {axes!r:.100}: damaged")
-        shape, strides = tuple(shape[n] for n in axes), tuple(strides[n] for n in axes)
-    view = StorageView(Storage(fetch, big_endian), dtype, 0, size)
-    return make_tensor(view, dtype, 0, shape, strides)
-
-
 def _from_buffer(content: Any, kind: Any, shape: Any, order: Any, axes: Any = None) -> Tensor:
     if type(kind) is not PickledDtype:
         raise TypeError("an array without a dtype")
@@ -182,16 +133,6 @@ def _bytes_of(content: Any) -> memoryview:
     raise ValueError(f"an array's content is a {type(content).__name__}")
 
 
-def _encode(text: Any, encoding: Any) -> Any:
-    if encoding != "latin1":  # how protocol 2 writes bytes
-        raise TypeError("bytes in an unknown encoding")
-    if type(text) is Block and text.is_text:
-        return text  # whose content is the bytes
-    if type(text) is not str:
-        raise TypeError("bytes that are made of no text")
-    return text.encode("latin1")
-
-
 def _no_bytes(*arguments: Any) -> bytes:
     if arguments:
         raise TypeError("bytes made of something else")
@@ -202,7 +143,7 @@ _NDARRAY = RecordType("numpy.ndarray")
 STAND_INS: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): Construct(PickledDtype),
-    ("_codecs", "encode"): Construct(_encode),
+    ("_codecs", "encode"): Construct(latin1_bytes),
     ("__builtin__", "bytes"): Construct(_no_bytes),  # how protocol 2 writes none
 }
 """The globals of NumPy's pickles, and what stands in for each."""

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from vae_jax.convert.beta_powers import power_after, steps_of
+from vae_jax.convert.errors import reading
 from vae_jax.convert.optimizer import AdamState, cannot_continue, check_adam
-from vae_jax.convert.read import one_line, read_parameter_names, read_root
-from vae_jax.convert.torch_tensors import Tensor
-from vae_jax.errors import CheckpointError
+from vae_jax.convert.read import read_parameter_names, read_root
+from vae_jax.convert.tensors import Tensor
 from vae_jax.recipe import Recipe
 from vae_jax.typing import Tensors
 
@@ -54,9 +54,8 @@ def find_paddle_adam(
         return None
     moments: dict[str, Tensors] = {moment: {} for moment in _SLOTS.values()}
     counts: dict[Path, int] = {}
-    path = there[0]
-    try:
-        for prefix, path in beside.items():
+    for prefix, path in beside.items():
+        with reading(path):
             if path not in there:
                 raise cannot_continue(f"is not there, and {there[0].name} is", "both, or neither")
             names = read_parameter_names(files[prefix])
@@ -70,15 +69,14 @@ def find_paddle_adam(
             powers = _read(read_root(path), known, moments)
             betas = (recipe.beta1, recipe.beta2)
             counts[path] = steps_of(list(zip(betas, powers, strict=True)))
+    with reading(there[-1]):
         if len(set(counts.values())) > 1:
             listed = ", ".join(f"{path.name} {steps}" for path, steps in counts.items())
             raise cannot_continue(
                 f"counts other steps than the file of the other part ({listed})", "the same"
             )
-        adam = AdamState(counts[path], moments["exp_avg"], moments["exp_avg_sq"], {})
+        adam = AdamState(counts[there[-1]], moments["exp_avg"], moments["exp_avg_sq"], {})
         check_adam(adam, shapes)
-    except CheckpointError as error:
-        raise CheckpointError(one_line(path, str(error))) from error
     return adam
 
 

@@ -1,0 +1,1 @@
+"""Paddle's files, read and written without Paddle."""

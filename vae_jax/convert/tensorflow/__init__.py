@@ -1,0 +1,1 @@
+"""TensorFlow's checkpoints; TensorFlow itself reads and writes their values."""

@@ -1,0 +1,82 @@
+"""TensorFlow's checkpoints (the V2 format of TF1's ``Saver`` and of TF2): found and read.
+
+One checkpoint is several files with a prefix in common: ``train-9.index``, a sorted table of what
+lies where, and ``train-9.data-00000-of-00001``, the values. TensorFlow reads and writes the values,
+but it ends the whole process at an impossible entry of the index: so `index` reads the index
+first, and only a sound one is handed on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import re
+
+import numpy as np
+
+from vae_jax.convert.errors import reading
+from vae_jax.convert.tensorflow.index import AGAIN, numeric_variables
+from vae_jax.convert.tensorflow.library import load_tensorflow
+from vae_jax.errors import CheckpointError
+
+
+def checkpoint_prefix(path: str | os.PathLike[str]) -> str | None:
+    """The prefix of the TensorFlow checkpoint that a path means, without TensorFlow.
+
+    Args:
+        path: the prefix (``train-9``), one of its files, or a folder whose file ``checkpoint``
+            names the latest; where that was in another folder, the name alone counts.
+
+    Returns:
+        The prefix, or None where the path means no TensorFlow checkpoint.
+    """
+    text = os.fspath(path)
+    if os.path.isfile(f"{text}.index") or glob.glob(f"{glob.escape(text)}.data-?????-of-?????"):
+        return text
+    file = re.fullmatch(r"(.+)\.(index|data-\d{5}-of-\d{5})", text, re.DOTALL)
+    if file and os.path.isfile(text):
+        return file[1]
+    state = os.path.join(text, "checkpoint")
+    content = b""
+    if os.path.isfile(state):
+        with contextlib.suppress(OSError), open(state, "rb") as stream:
+            content = stream.read(1 << 16)
+    line = re.search(rb'^model_checkpoint_path: "(.+)"\s*$', content, re.MULTILINE)
+    if line is None:
+        return None
+    # Text protobufs write a byte beyond ASCII in octal, and a backslash before a quote.
+    name = re.sub(
+        rb"\\([0-3][0-7]{2}|.)",
+        lambda found: bytes([int(found[1], 8)]) if len(found[1]) == 3 else found[1],
+        line[1],
+    )
+    return os.path.join(text, re.split(r"[/\\]", os.fsdecode(name))[-1])
+
+
+def read_tensorflow(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Read every variable of a checkpoint, an optimiser's slots and counters included.
+
+    Nothing of the checkpoint is run: the graph in its ``.meta`` file is not opened.
+
+    Args:
+        path: as for `checkpoint_prefix`.
+
+    Returns:
+        The variables' own names and arrays. What is not numbers (strings, resources) is left out.
+
+    Raises:
+        CheckpointError: one line that says what was found, what was expected and what to try.
+        MissingExtraError: if TensorFlow is not installed.
+    """
+    with reading(path, AGAIN):
+        prefix = checkpoint_prefix(path)
+        if prefix is None:
+            raise CheckpointError(
+                "is no TensorFlow checkpoint: expected its prefix (train-9 beside train-9.index), "
+                "one of its files, or a folder with TensorFlow's file 'checkpoint'"
+            )
+        names = numeric_variables(prefix)
+        tf = load_tensorflow("reading a TensorFlow checkpoint")
+        reader = tf.compat.v1.train.NewCheckpointReader(prefix)
+        return {name: np.asarray(reader.get_tensor(name)) for name in names}

@@ -1,0 +1,48 @@
+"""PyTorch's files, written with PyTorch."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from vae_jax.convert.tensors import DTYPES
+from vae_jax.errors import MissingExtraError
+
+
+def save_state_dict(arrays: Mapping[str, np.ndarray]) -> Callable[[BinaryIO], None]:
+    """Return the function that saves named arrays as a state dict.
+
+    Raises:
+        MissingExtraError: PyTorch is not installed.
+    """
+    torch, tensor = torch_tensors()
+    return lambda file: torch.save(
+        OrderedDict((name, tensor(array)) for name, array in arrays.items()), file
+    )
+
+
+def torch_tensors() -> tuple[Any, Callable[[np.ndarray], Any]]:
+    """Return PyTorch, and the function that makes a tensor of an array, bit for bit.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("torch", "torch", "writing a .pth file") from error
+
+    torch_dtypes = {dtype: getattr(torch, name) for name, dtype in DTYPES.items()}
+
+    def tensor(array: np.ndarray) -> torch.Tensor:
+        # A copy each: PyTorch warns of arrays it may not write to, and saves no two types that
+        # share memory. It knows no ml_dtypes either: those are copied as bits, and relabelled.
+        plain = array.copy()
+        if plain.dtype.type.__module__ != "numpy":
+            plain = plain.view(f"u{plain.dtype.itemsize}")
+        return torch.from_numpy(plain).view(torch_dtypes[array.dtype])
+
+    return torch, tensor
