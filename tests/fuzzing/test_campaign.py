@@ -21,6 +21,7 @@ def test_a_process_counts_every_input(tmp_path):
 
 def test_a_process_that_stands_still_or_dies_is_seen(tmp_path):
     growing = tmp_path / "outcomes"
+    growing.touch()
     still = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     with still:
         assert wait_for(still, growing, 0.1) == "went no further"
