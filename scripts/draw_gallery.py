@@ -52,7 +52,7 @@ class GalleryError(Exception):
 
 
 class Entry(NamedTuple):
-    """A cell of a notebook that the page shows, and its pictures by their file names."""
+    """A cell of a notebook that the page shows, and its own pictures by their file names."""
 
     tutorial: str
     heading: str
@@ -85,8 +85,13 @@ def draw(folder: Path) -> tuple[str, dict[str, bytes]]:
     Raises:
         GalleryError: a cell's metadata are not as above, it has no picture, or one is too large.
     """
-    entries = [entry for path in sorted(folder.glob("*.ipynb")) for entry in read_entries(path)]
-    pictures = {name: data for entry in entries for name, data in entry.pictures.items()}
+    entries = read_all(folder)
+    # A JPEG stays as it is.
+    pictures = {
+        name: smaller(data) if name.endswith(".png") else data
+        for entry in entries
+        for name, data in entry.pictures.items()
+    }
     for name, data in pictures.items():
         if len(data) > LARGEST:
             raise GalleryError(f"{name} has {len(data):,} bytes, over {LARGEST:,}: draw it smaller")
@@ -94,6 +99,11 @@ def draw(folder: Path) -> tuple[str, dict[str, bytes]]:
     if total > LARGEST_OF_ALL:
         raise GalleryError(f"the pictures have {total:,} bytes, over {LARGEST_OF_ALL:,}")
     return page(entries), pictures
+
+
+def read_all(folder: Path) -> list[Entry]:
+    """Return the cells of all notebooks in a folder that the page is to show."""
+    return [entry for path in sorted(folder.glob("*.ipynb")) for entry in read_entries(path)]
 
 
 def read_entries(path: Path) -> list[Entry]:
@@ -110,8 +120,7 @@ def read_entries(path: Path) -> list[Entry]:
                 f"{where}: {dict(described)}; expected a caption, a tutorial of "
                 f"{', '.join(TUTORIALS)} and perhaps figure, listing and place"
             )
-        shown = [picture for output in cell.get("outputs", []) for picture in _pictures(output)]
-        found = [_file(kind, base64.b64decode(text)) for kind, text in shown]
+        found = [picture for output in cell.get("outputs", []) for picture in _pictures(output)]
         if not found:
             raise GalleryError(f"{where} shows no picture: execute the notebook")
         stem = f"{path.stem[:2]}-{cell.id}"
@@ -157,13 +166,10 @@ def page(entries: list[Entry]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _pictures(output: Any) -> list[tuple[str, str]]:
-    return [(kind, text) for kind, text in output.get("data", {}).items() if kind in _SUFFIXES]
-
-
-def _file(kind: str, data: bytes) -> tuple[str, bytes]:
-    """A picture's suffix and bytes: a JPEG as it is, a PNG made smaller."""
-    return _SUFFIXES[kind], data if kind == "image/jpeg" else smaller(data)
+def _pictures(output: Any) -> list[tuple[str, bytes]]:
+    """Return the suffix and the bytes of each picture of an output."""
+    data = output.get("data", {}).items()
+    return [(_SUFFIXES[k], base64.b64decode(text)) for k, text in data if k in _SUFFIXES]
 
 
 def _heading(described: Any) -> str:

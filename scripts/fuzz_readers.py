@@ -1,85 +1,12 @@
-"""Gives every reader of outside bytes damaged copies of real files.
+"""Gives every reader of outside bytes damaged copies of real files: runs tests/fuzzing.
 
-Prints a table in markdown: how many were accepted and refused, the longest time for one and the
-most memory beyond that of the process. The exit status is 1 if a reader broke its contract (see
-`vae_jax/fuzzing/trial.py`); each file that it broke at is saved, and can be tried again:
-
-    python scripts/fuzz_readers.py --inputs 100000
-    python scripts/fuzz_readers.py --reader png --reader jpeg --inputs 5000
-    python scripts/fuzz_readers.py --replay fuzz_failures/png-17.zip --reader png
-
-Needs the extras `torch` and `tensorflow` (and `explore`'s readers their extra) for the files of
-these frameworks; `--without tensorflow` leaves their readers out.
+python scripts/fuzz_readers.py --inputs 100000
 """
 
-import argparse
+import runpy
 import sys
-import tempfile
-import time
 from pathlib import Path
 
-from vae_jax.fuzzing.campaign import load_case, numbered_case, save_case, try_reader
-from vae_jax.fuzzing.cases import real_cases
-from vae_jax.fuzzing.readers import READERS
-from vae_jax.fuzzing.trial import attempt
-
-
-def main() -> None:
-    """Prints the table, or what becomes of one file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Whole)
-    parser.add_argument("--inputs", type=int, default=10_000, help="in all, over the readers")
-    parser.add_argument("--reader", action="append", choices=READERS, help="default: all")
-    parser.add_argument("--without", action="append", default=[], help="a framework's readers")
-    parser.add_argument("--seed", type=int, default=0, help="of all inputs")
-    parser.add_argument("--failures", type=Path, default=Path("fuzz_failures"), help="a folder")
-    parser.add_argument("--replay", type=Path, metavar="FILE", help="of --failures; one --reader")
-    args = parser.parse_args()
-    names = args.reader or [n for n, r in READERS.items() if r.needs not in args.without]
-    if args.replay:
-        if len(names) != 1:
-            parser.error("--replay needs one --reader")
-        sys.exit(replay(names[0], args.replay))
-    sys.exit(campaign(names, args.inputs, args.seed, args.failures))
-
-
-def campaign(names: list[str], inputs: int, seed: int, failures: Path) -> int:
-    """Tries all readers; returns the number of failures, at most 1."""
-    shares = sum(READERS[name].share for name in names)
-    begin, tried, failed = time.perf_counter(), 0, 0
-    print("| reader | inputs | accepted | refused | failures | longest | most memory |")
-    print("|---|---|---|---|---|---|---|", flush=True)
-    for name in names:
-        tally = try_reader(name, max(1, round(inputs * READERS[name].share / shares)), seed)
-        print(
-            f"| {name} | {tally.tried:,} | {tally.accepted:,} | {tally.refused:,} | "
-            f"{len(tally.faults)} | {1000 * tally.seconds:.0f} ms | {tally.memory / 1e6:.1f} MB |",
-            flush=True,
-        )
-        tried, failed = tried + tally.tried, failed + len(tally.faults)
-        for number, fault in tally.faults.items():
-            failures.mkdir(parents=True, exist_ok=True)
-            path = failures / f"{name.replace(' ', '_')}-{number}.zip"
-            save_case(numbered_case(name, real_cases(name), seed, number), path)
-            print(f"{path}: {fault}", file=sys.stderr, flush=True)
-    minutes = (time.perf_counter() - begin) / 60
-    print(f"\n{failed} failures in {tried:,} inputs, in {minutes:.1f} minutes")
-    return int(failed > 0)
-
-
-def replay(name: str, path: Path) -> int:
-    """Tries one saved file; returns whether the reader fails."""
-    with tempfile.TemporaryDirectory() as folder:
-        for case in real_cases(name):  # what is loaded with the first file is not this one's memory
-            attempt(READERS[name], case, Path(folder) / "case")
-        outcome = attempt(READERS[name], load_case(path), Path(folder) / "case")
-    verdict = outcome.fault or ("accepted" if outcome.accepted else f"refused: {outcome.message}")
-    print(f"{verdict} ({1000 * outcome.seconds:.0f} ms, {outcome.memory / 1e6:.1f} MB)")
-    return int(outcome.fault is not None)
-
-
-class _Whole(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """The text above as it is, and the defaults."""
-
-
 if __name__ == "__main__":
-    main()
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+    runpy.run_module("fuzzing", run_name="__main__")

@@ -20,14 +20,13 @@ import jax
 import numpy as np
 
 import vae_jax
-from vae_jax.cli.hand_over import continue_adam
-from vae_jax.cli.trained import load_trained
 from vae_jax.convert.optimizer import export_adam
 from vae_jax.convert.training_files import files_with_adam, write_with_adam
 from vae_jax.errors import UserError
 from vae_jax.models import MODELS, get_spec
 from vae_jax.objectives import make_loss
 from vae_jax.optim import optimizer_of
+from vae_jax.optimizer_transfer import import_optimizer
 from vae_jax.parity.probes import probes_of
 from vae_jax.parity.references import create_reference
 from vae_jax.recipe import Recipe
@@ -66,11 +65,11 @@ class Port:
         spec = get_spec(self.name)
         known = spec.hyperparameters() | self.hyper
         hyper = {field: known[field] for field in spec.reference.undetermined(known)}
-        trained = load_trained([str(f) for f in files], self.name, hyper=hyper)
-        found = continue_adam(trained, self.recipe, {})
+        pretrained = vae_jax.load(files, self.name, **hyper)
+        found = import_optimizer(pretrained, self.recipe, {})
         assert found is not None
         assert found.recipe == self.recipe
-        self.variables, self.opt_state = trained.variables, found.opt_state
+        self.variables, self.opt_state = pretrained.variables, found.opt_state
 
     def save(self, folder: Path) -> list[Path]:
         """Writes what the original loads."""

@@ -11,12 +11,12 @@ import pytest
 from adam_states import AE, SMALL, assert_same_state, made_up
 
 import vae_jax
-from vae_jax.cli.hand_over import Continued
 from vae_jax.convert.optimizer import export_adam, import_adam
 from vae_jax.convert.training_files import read_adam
 from vae_jax.errors import CheckpointError
 from vae_jax.models import get_spec
 from vae_jax.optim import make_optimizer
+from vae_jax.optimizer_transfer import ImportedOptimizer
 
 CONV = SMALL["conv_vae"]
 
@@ -68,9 +68,9 @@ def test_a_hand_over_that_forgets_the_optimiser_would_be_seen(script, monkeypatc
         adam = read_adam(trained.name, trained.files, recipe, **trained.hyper)
         assert adam is not None
         state = import_adam(trained.name, adam._replace(step=1), fresh("digits_ae"), **AE)
-        return Continued(state, recipe, 1, ())
+        return ImportedOptimizer(state, recipe, 1, ())
 
-    monkeypatch.setattr(script, "continue_adam", forget)
+    monkeypatch.setattr(script, "import_optimizer", forget)
     with jax.enable_x64(True):
         found = script.hand_over("digits_ae", 3, **AE)
     assert found["PyTorch to JAX"] > 1e-6

@@ -86,7 +86,7 @@ class Groups:
 
     Attributes:
         pretrained: the model.
-        members: the images of the groups encoded so far, by name or text.
+        members: the images of the groups asked for so far, by name or text.
     """
 
     def __init__(
@@ -125,16 +125,22 @@ class Groups:
         """The groups that the user defined."""
         return list(self._definitions)
 
-    def points(self, group: str) -> np.ndarray:
-        """Return a point for each image of a group, [N, L].
+    def images(self, group: str) -> Members:
+        """Return the images of a group, by its name or by what could stand behind ``NAME=``.
 
         Raises:
             UserError: the group is neither a name nor images that are there.
         """
+        if group not in self.members:
+            self.members[group] = self._read(group, self._definitions.get(group, group))
+        return self.members[group]
+
+    def points(self, group: str) -> np.ndarray:
+        """Return a point for each image of a group, [N, L]; raises as ``images`` does."""
         return np.asarray(latent_points(*self._encode(group)))
 
     def encoding(self, group: str) -> np.ndarray:
-        """Return the point that stands for a group, [L]; raises as ``points`` does."""
+        """Return the point that stands for a group, [L]; raises as ``images`` does."""
         return np.asarray(group_encoding(*self._encode(group)))
 
     def summary(self) -> dict[str, dict[str, int]]:
@@ -157,13 +163,13 @@ class Groups:
 
     def _encode(self, group: str) -> tuple[Any, jax.Array | None]:
         """What ``encode`` returned for a group, and the key of its draws."""
-        text = self._definitions.get(group, group)
         if group not in self._encoded:
-            members = self.members[group] = self._read(group, text)
+            members = self.images(group)
             labels = self.pretrained.label_if_taken(members.labels)
             self._encoded[group] = self.pretrained.encode(members.images, labels)
         if self._seed is None:
             return self._encoded[group], None
+        text = self._definitions.get(group, group)
         key = jax.random.fold_in(jax.random.key(self._seed), zlib.crc32(text.encode()))
         return self._encoded[group], key
 

@@ -22,68 +22,23 @@ PICKLE = (
 )
 """Opcodes of pickles, with arguments that lie."""
 JSON = (
-    b"[",
-    b"{",
-    b'{"a":',
-    b"]",
-    b"}",
-    b",",
-    b":",
-    b'"',
-    b"null",
-    b"true",
-    b"NaN",
-    b"-Infinity",
-    b"1e400",
-    b"[[],{}]",
-    b'"\\ud800"',
-    b'"\\u0000"',
-    b"\\n",
+    *b'[ { {"a": ] } , : " null true NaN -Infinity 1e400 [[],{}] "\\ud800" "\\u0000" \\n'.split(),
     b"\xff",
     b"9" * 5000,
 )
 """JSON, and what is nearly JSON."""
-CSV = (
-    b",",
-    b"\n",
-    b"\r",
-    b'"',
-    b'""',
-    b"\0",
-    b"\xff",
-    b";",
-    b"file",
-    b"nan",
-    b"1e999",
-    b"=",
-    b"..",
-)
-"""What tables and conditions are separated by, and odd values."""
-EXPRESSION = (b"(", b")", b"+", b"-", b"*", b"/", b" ", b".", b"men_g", b"1e308", b"\n", b"\xff")
+CSV = (b"\n", b"\r", b"\0", b"\xff", *b', " "" ; file nan 1e999 = ..'.split())
+"""Separators of tables and conditions, and odd values."""
+EXPRESSION = (b" ", b"\n", b"\xff", *b"( ) + - * / . men_g 1e308".split())
 """Sums of groups."""
 PICTURES = (
-    b"IHDR",
-    b"IDAT",
-    b"IEND",
-    b"zTXt",
-    b"iCCP",
-    b"acTL",
-    b"\xff\xd8",
-    b"\xff\xd9",
-    b"\xff\xda",
-    b"\xff\xc2",
-    b"\xff\xe1",
+    *b"IHDR IDAT IEND zTXt iCCP acTL RIFF WEBP VP8X GIF89a BM P6".split(),
+    b"P3\n",
+    *(b"\xff\xd8", b"\xff\xd9", b"\xff\xda", b"\xff\xc2", b"\xff\xe1"),
     b"Exif\0\0",
     b"II*\0",
     b"MM\0*",
-    b"RIFF",
-    b"WEBP",
-    b"VP8X",
-    b"GIF89a",
     b"\x21\xf9",
-    b"P6 ",
-    b"P3\n",
-    b"BM",
     b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n",
 )
 """Marks of picture formats, one of which is a program."""

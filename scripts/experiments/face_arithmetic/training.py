@@ -1,16 +1,15 @@
-"""How the judge learns: faces with known attributes, blurred and dimmed as decoders do.
+"""Training of the attribute classifier: faces blurred and dimmed as decoders do.
 
 A decoder's pictures are softer and paler than the faces it learned from. Each training face is
 therefore blurred by a width of its own, its contrast changed a little, and a little noise added,
-so that the judge trusts what survives these. It also learns to tell one face from several laid over
-each other: of such ghosts, which no attribute describes, it could otherwise say anything.
+so that the classifier relies on what survives these. It also learns to tell one face from several
+laid over each other: of such ghosts, which no attribute describes, it could otherwise say anything.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -24,9 +23,10 @@ import optax
 
 from vae_jax.errors import CheckpointError
 from vae_jax.files import replacing
-from vae_jax.judge.classifier import SIDE, Classifier, require_attributes, shrink
 from vae_jax.optim import scale_by_adam
 from vae_jax.typing import AnyArray, Array, Float, Image, Key, PerExample, Pixels
+
+from .classifier import SIDE, Classifier, require_attributes, shrink
 
 _REACH = 4  # pixels a blur looks each way
 _ADAM = scale_by_adam(0.9, 0.999, 1e-8)
@@ -49,8 +49,8 @@ class Augmentation:
 
 
 @dataclasses.dataclass(frozen=True)
-class JudgeRecipe:
-    """How the judge is trained; the defaults are the shipped recipe.
+class ClassifierRecipe:
+    """Hyperparameters of the training; the defaults are those of the published figures.
 
     Attributes:
         num_images: training pictures, drawn at random; all where there are fewer.
@@ -72,10 +72,10 @@ class JudgeRecipe:
 def train_classifier(
     images: Image | Pixels,
     attributes: Mapping[str, np.ndarray],
-    recipe: JudgeRecipe,
+    recipe: ClassifierRecipe,
     key: Key | None = None,
 ) -> dict[str, Any]:
-    """Trains the judge.
+    """Train the attribute classifier.
 
     Args:
         images: as for ``shrink``; a memory map is read once, and kept as 64 x 64.
@@ -134,8 +134,8 @@ def _step(
 
 
 def make_targets(attributes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What the network is to say of each face, float32 [N]; without glasses, "framed" is 0 and
-    the lightness, which is not looked at, is 0."""
+    """Return the targets of each face, float32 [N]; without glasses, "framed" is 0 and the
+    lightness, which does not count, is 0."""
     lightness = attributes["frame_lightness"]
     columns = {
         "glasses": attributes["glasses"] == "yes",
@@ -147,7 +147,7 @@ def make_targets(attributes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def classifier_loss(logits: Float[AnyArray, "B 4"], targets: Mapping[str, Any]) -> PerExample:
-    """The loss of each face's attributes, [B]: two cross entropies in nats and a squared error.
+    """Return each face's loss, [B]: two cross entropies in nats and a squared error.
 
     The error, of the lightness, counts ten times, so that the last of it is worth learning beside
     the cross entropies, and for faces with glasses alone.
@@ -161,7 +161,7 @@ def classifier_loss(logits: Float[AnyArray, "B 4"], targets: Mapping[str, Any]) 
 
 
 def superpose(small: Small, key: Key) -> Float[Array, "B 64 64 3"]:
-    """Faces laid over each other: of half of them two are mixed, the others are ``a - b + c`` of
+    """Lay faces over each other: of half of them two are mixed, the others are ``a - b + c`` of
     faces or of means of three, as the arithmetic of pixels gives them."""
     others = [jnp.roll(small, shift, axis=0) for shift in range(1, 9)]
     mix_key, which_key = jax.random.split(key)
@@ -175,7 +175,7 @@ def superpose(small: Small, key: Key) -> Float[Array, "B 64 64 3"]:
 
 
 def augment(small: Small, augmentation: Augmentation, key: Key) -> Float[Array, "B 64 64 3"]:
-    """Faces [B, 64, 64, 3] as a decoder might give them: softer, paler, a little noisy."""
+    """Change faces [B, 64, 64, 3] as a decoder might: softer, paler, a little noisy."""
     blur_key, contrast_key, level_key, noise_key = jax.random.split(key, 4)
     count = (len(small), 1, 1, 1)
     x = blur(small, augmentation.largest_blur * jax.random.uniform(blur_key, (len(small),)))
@@ -188,7 +188,7 @@ def augment(small: Small, augmentation: Augmentation, key: Key) -> Float[Array, 
 
 
 def blur(x: Small, std: Float[AnyArray, " B"]) -> Float[Array, "B 64 64 3"]:
-    """Blurs each picture by a Gaussian of its own standard deviation in pixels; 0 for none."""
+    """Blur each picture by a Gaussian of its own standard deviation in pixels; 0 for none."""
     offsets = jnp.arange(-_REACH, _REACH + 1, dtype=jnp.float32)
     width = jnp.maximum(std, 1e-3)[:, None]
     weights = jnp.exp(-((offsets[None] / width) ** 2) / 2)
@@ -206,36 +206,33 @@ def blur(x: Small, std: Float[AnyArray, " B"]) -> Float[Array, "B 64 64 3"]:
     return x
 
 
-def save_classifier(
-    path: str | os.PathLike[str], params: Any, recipe: JudgeRecipe, source: str
-) -> None:
-    """Writes a judge as .npz, with its recipe and what names the data it learned from."""
+def save_classifier(path: Path, params: Any, recipe: ClassifierRecipe, source: str) -> None:
+    """Write a classifier as .npz, with its recipe and what names the data it learned from."""
     flat: Any = flax.traverse_util.flatten_dict(params, sep="/")
     tensors: dict[str, Any] = {"made_of": np.array(_made_of(recipe, source)), **flat}
     with replacing(path, parents=True) as (draft,), draft.open("wb") as file:
         np.savez(file, **tensors)
 
 
-def load_classifier(
-    path: str | os.PathLike[str], recipe: JudgeRecipe, source: str
-) -> dict[str, Any]:
-    """Reads what ``save_classifier`` wrote.
+def load_classifier(path: Path, recipe: ClassifierRecipe, source: str) -> dict[str, Any]:
+    """Read what ``save_classifier`` wrote.
 
     Raises:
-        CheckpointError: it cannot be read, or the judge is of another recipe or other data.
+        CheckpointError: it cannot be read, or is of another recipe or other data.
     """
     try:
-        with np.load(Path(path), allow_pickle=False) as file:
+        with np.load(path, allow_pickle=False) as file:
             tensors = dict(file)
         found = str(tensors.pop("made_of"))
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise CheckpointError(f"{path} holds no judge that could be read: {error}") from error
+        raise CheckpointError(f"{path} holds no classifier that could be read: {error}") from error
     if found != _made_of(recipe, source):
         raise CheckpointError(
-            f"{path} holds a judge of another recipe or other data: delete it, or name another file"
+            f"{path} holds a classifier of another recipe or other data: delete it, or name "
+            "another folder with --out"
         )
     return flax.traverse_util.unflatten_dict(tensors, sep="/")
 
 
-def _made_of(recipe: JudgeRecipe, source: str) -> str:
+def _made_of(recipe: ClassifierRecipe, source: str) -> str:
     return json.dumps([dataclasses.asdict(recipe), source])

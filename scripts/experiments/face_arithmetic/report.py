@@ -1,4 +1,4 @@
-"""The figures of what was measured, as plain numbers for JSON and as tables in Markdown.
+"""What was measured, as plain numbers for JSON and as tables in Markdown.
 
 Shares come with one binomial standard error. At 0 or 1 of n that is 0, and says only that the
 other share is below 3 / n, nearly always.
@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from vae_jax.judge.arithmetic import DISTINCT, EXPRESSIONS, GROUPS, expected, standard_error, tally
-from vae_jax.judge.classifier import Judged
-from vae_jax.judge.interpolation import (
+from .arithmetic import DISTINCT, EXPRESSIONS, GROUPS, expected, standard_error, tally
+from .classifier import Predictions
+from .interpolation import (
     TOLERANCE,
-    Ways,
+    Interpolations,
     crossing_place,
     crossings,
     largest_over_mean,
@@ -28,54 +28,58 @@ _EACH = ("glasses", "person", "one")
 _SUCCESS = {"both": "both right, %", "right": "both right, and one face, %"}
 
 
-def arithmetic_facts(judged: Mapping[str, Judged]) -> Facts:
-    """Counts of each group and expression, and the share of all different expressions.
+def arithmetic_facts(predictions: Mapping[str, Predictions]) -> Facts:
+    """Return counts of each group and expression, and the share of all different expressions.
 
     The expressions of a draw share their images. The error of "all" is therefore that of the mean
     over draws of the share of a draw's expressions.
     """
-    facts: Facts = {text: tally(seen, *expected(text))._asdict() for text, seen in judged.items()}
+    facts: Facts = {
+        text: tally(seen, *expected(text))._asdict() for text, seen in predictions.items()
+    }
     for what, texts in (("all groups", GROUPS), ("all expressions", DISTINCT)):
         for kind in _SUCCESS:
-            each = np.mean([_succeeds(judged[text], text, kind) for text in texts], axis=0)
+            each = np.mean([_succeeds(predictions[text], text, kind) for text in texts], axis=0)
             facts[f"{what}, {kind}"] = {"share": float(each.mean()), "error": _error_of_mean(each)}
     return facts
 
 
-def dark_to_light_facts(ways: Ways) -> Facts:
-    """How the frame's lightness goes, whether the glasses and the person stay, how even it is."""
-    lightness, glasses, man = (ways.judged[name] for name in ("frame_lightness", "glasses", "man"))
+def dark_to_light_facts(found: Interpolations) -> Facts:
+    """Return how the frame's lightness changes, and whether the glasses and the person stay."""
+    lightness, glasses, man = (
+        found.predictions[name] for name in ("frame_lightness", "glasses", "man")
+    )
     forward = steps_forward(lightness)
     return {
-        "ways": len(lightness),
+        "interpolations": len(lightness),
         "tolerance": TOLERANCE,
-        "monotone ways": int(forward.all(axis=1).sum()),
+        "monotone": int(forward.all(axis=1).sum()),
         "steps forward": float(forward.mean()),
         "mean lightness": lightness.mean(axis=0).tolist(),
         "glasses all along": int((glasses > 0.5).all(axis=1).sum()),
         "same person all along": int(((man > 0.5) == (man[:, :1] > 0.5)).all(axis=1).sum()),
-        **_evenness(ways),
+        **_evenness(found),
     }
 
 
-def with_to_without_facts(ways: Ways) -> Facts:
-    """Whether the glasses go once, and where."""
-    glasses = ways.judged["glasses"]
+def with_to_without_facts(found: Interpolations) -> Facts:
+    """Return whether the glasses vanish once, and where."""
+    glasses = found.predictions["glasses"]
     place, times = crossing_place(glasses), crossings(glasses)
     once = place[times == 1]
     return {
-        "ways": len(glasses),
+        "interpolations": len(glasses),
         "crossings": {str(n): int((times == n).sum()) for n in np.unique(times).tolist()},
         "once": int((times == 1).sum()),
         "place": float(once.mean()) if len(once) else None,
         "place spread": float(once.std(ddof=1)) if len(once) > 1 else None,
         "mean probability": glasses.mean(axis=0).tolist(),
-        **_evenness(ways),
+        **_evenness(found),
     }
 
 
-def judge_table(accuracies: Mapping[str, Mapping[str, float]]) -> str:
-    """How well the judge sees held-out faces, a row for each kind of picture of them."""
+def classifier_table(accuracies: Mapping[str, Mapping[str, float]]) -> str:
+    """Return how right the classifier is on held-out faces, a row for each kind of picture."""
     rows = [
         [
             what,
@@ -97,7 +101,7 @@ def judge_table(accuracies: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def success_table(by_space: Mapping[str, Facts], kind: str, groups: bool = False) -> str:
-    """Successes in per cent with standard errors: of expressions, or of plain groups.
+    """Return successes in per cent with standard errors: of expressions, or of plain groups.
 
     Args:
         by_space: of each space's name its ``arithmetic_facts``.
@@ -115,7 +119,7 @@ def success_table(by_space: Mapping[str, Facts], kind: str, groups: bool = False
 
 
 def attribute_table(by_space: Mapping[str, Facts]) -> str:
-    """By themselves: glasses right / person right / seen as one face, in per cent."""
+    """Return each by itself: glasses right / person right / seen as one face, in per cent."""
     rows = [
         [
             name,
@@ -130,7 +134,7 @@ def attribute_table(by_space: Mapping[str, Facts]) -> str:
 
 
 def size_table(by_size: Mapping[int, Mapping[str, Facts]]) -> str:
-    """Whether averaging helps: listing 7.9, and all different expressions, by images a group."""
+    """Return successes by images a group: of listing 7.9, and of all different expressions."""
     names = list(dict.fromkeys(name for by_space in by_size.values() for name in by_space))
     listing = next(iter(EXPRESSIONS.values()))
 
@@ -145,39 +149,39 @@ def size_table(by_size: Mapping[int, Mapping[str, Facts]]) -> str:
 
 
 def dark_to_light_table(by_space: Mapping[str, Facts]) -> str:
-    """A row a space of ``dark_to_light_facts``."""
+    """Return a row a space of ``dark_to_light_facts``."""
     rows = []
     for name, f in by_space.items():
         path = f["mean lightness"]
         ends = " -> ".join(f"{path[i]:.2f}" for i in (0, len(path) // 2, -1))
-        counts = ("monotone ways", "glasses all along", "same person all along")
-        monotone, glasses, person = (_percent(f[key], f["ways"]) for key in counts)
+        counts = ("monotone", "glasses all along", "same person all along")
+        monotone, glasses, person = (_percent(f[key], f["interpolations"]) for key in counts)
         steps = f"{100 * f['steps forward']:.1f}"
         rows.append([name, ends, monotone, steps, glasses, person, _even(f)])
-    header = ["dark to light frames", "lightness seen", "monotone ways, %", "steps forward, %"]
+    header = ["dark to light frames", "lightness seen", "monotone, %", "steps forward, %"]
     header += ["glasses all along, %", "same person, %", "largest / mean change"]
     return _table(header, rows)
 
 
 def with_to_without_table(by_space: Mapping[str, Facts]) -> str:
-    """A row a space of ``with_to_without_facts``."""
+    """Return a row a space of ``with_to_without_facts``."""
     rows = []
     for name, f in by_space.items():
         place = "" if f["place spread"] is None else f"{f['place']:.2f} ({f['place spread']:.2f})"
         times = ", ".join(f"{count} x {n}" for n, count in f["crossings"].items())
-        rows.append([name, _percent(f["once"], f["ways"]), times, place, _even(f)])
-    header = ["women with to women without", "crosses 0.5 once, %", "ways x crossings"]
+        rows.append([name, _percent(f["once"], f["interpolations"]), times, place, _even(f)])
+    header = ["women with to women without", "crosses 0.5 once, %", "interpolations x crossings"]
     return _table([*header, "place (spread)", "largest / mean change"], rows)
 
 
-def _succeeds(seen: Judged, text: str, kind: str) -> np.ndarray:
+def _succeeds(seen: Predictions, text: str, kind: str) -> np.ndarray:
     glasses, man = expected(text)
     attributes = ((seen["glasses"] > 0.5) == glasses) & ((seen["man"] > 0.5) == man)
     return attributes & (seen["one"] > 0.5) if kind == "right" else attributes
 
 
-def _evenness(ways: Ways) -> Facts:
-    ratio = largest_over_mean(ways.changes)
+def _evenness(found: Interpolations) -> Facts:
+    ratio = largest_over_mean(found.changes)
     return {"largest over mean": float(ratio.mean()), "its error": _error_of_mean(ratio)}
 
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
+from pathlib import Path
+from random import Random
 
-from vae_jax.fuzzing.containers import CONTAINERS
-from vae_jax.fuzzing.mutations import Choices, damage
-from vae_jax.fuzzing.readers import READERS, Reader
-from vae_jax.fuzzing.seeds import Case
-
-
-@functools.cache
-def real_cases(name: str) -> list[Case]:
-    """The real files of a reader, made once."""
-    return list(READERS[name].seeds())
+from .containers import CONTAINERS
+from .mutations import damage
+from .readers import READERS, Reader, real_cases
+from .seed_checkpoints import Case
 
 
-def make_case(reader: Reader, seeds: Sequence[Case], choices: Choices) -> Case:
-    """A real case with one of its files damaged.
+def numbered_case(name: str, seed: int, number: int) -> Case:
+    """Return the input of a reader that has a number."""
+    return make_case(READERS[name], real_cases(name), Random(f"{seed} {name} {number}"))
+
+
+def make_case(reader: Reader, seeds: Sequence[Case], choices: Random) -> Case:
+    """Return a real case with one of its files damaged.
 
     Args:
         reader: whose files they are.
@@ -43,8 +43,8 @@ def make_case(reader: Reader, seeds: Sequence[Case], choices: Choices) -> Case:
     return case
 
 
-def _damage_inside(reader: Reader, content: bytes, choices: Choices, other: bytes) -> bytes:
-    """One part damaged, removed, or put in another's place; the container itself is sound."""
+def _damage_inside(reader: Reader, content: bytes, choices: Random, other: bytes) -> bytes:
+    """Damage, remove or replace one part; the container itself is sound."""
     container = CONTAINERS[reader.container]
     parts = container.unpack(content)
     name = choices.choice(sorted(parts))
@@ -57,3 +57,14 @@ def _damage_inside(reader: Reader, content: bytes, choices: Choices, other: byte
         spliced = container.unpack(other).get(name, b"") if other else b""
         parts[name] = damage(choices, parts[name], reader.words, spliced)
     return container.pack(parts)
+
+
+def save_case(case: Case, path: Path) -> None:
+    """Write a case as a zip archive of its files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(CONTAINERS["zip"].pack(case))
+
+
+def load_case(path: Path) -> Case:
+    """Read what ``save_case`` wrote."""
+    return CONTAINERS["zip"].unpack(path.read_bytes())

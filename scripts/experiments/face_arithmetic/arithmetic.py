@@ -18,15 +18,16 @@ import jax
 import numpy as np
 
 from vae_jax.errors import UserError
-from vae_jax.judge.classifier import Judged
-from vae_jax.judge.spaces import Space, draw_groups, group_means
 from vae_jax.latents import combine, parse_expression
 from vae_jax.typing import Float, Int, Key
 
-Look = Callable[[np.ndarray], Judged]
-"""Pictures [N, H, W, C] in [0, 1] to what the judge sees in them."""
+from .classifier import Predictions
+from .spaces import Space, draw_groups, group_means
+
+Classify = Callable[[np.ndarray], Predictions]
+"""Pictures [N, H, W, C] in [0, 1] to predictions."""
 Draws = dict[str, Int[np.ndarray, "G K"]]
-"""Of each group's name, the numbers of its images in each draw."""
+"""Name of a group to the numbers of its images in each draw."""
 
 GROUPS: dict[str, tuple[bool, bool]] = {
     "men_g": (True, True),
@@ -67,7 +68,7 @@ class Tally(NamedTuple):
 
 
 def expected(expression: str) -> tuple[bool, bool]:
-    """Whether the face of an expression has glasses, and is a man: the same arithmetic on them.
+    """Return whether the face of an expression has glasses, and is a man.
 
     >>> expected("men_g - women_g + women_ng")
     (False, True)
@@ -92,7 +93,7 @@ def draw_all_groups(
     key: Key,
     lightest: float = 1.0,
 ) -> Draws:
-    """Random images of each of the four groups, as ``draw_groups`` draws them.
+    """Draw random images of each of the four groups, as ``draw_groups`` does.
 
     Args:
         attributes: columns [N] "glasses", "person" and "frame_lightness" of the training images.
@@ -116,40 +117,39 @@ def draw_all_groups(
     }
 
 
-def measure_arithmetic(space: Space, draws: Draws, look: Look, key: Key) -> dict[str, Judged]:
-    """What the judge sees in the decoded arithmetic.
+def measure_arithmetic(
+    space: Space, draws: Draws, classify: Classify, key: Key
+) -> dict[str, Predictions]:
+    """Classify the decoded arithmetic, and the plain means of the groups.
 
-    The plain means of the groups are judged too: what is not seen there, no arithmetic can give.
+    What is not seen in the means, no arithmetic can give.
 
     Args:
         space: where the faces are added.
         draws: of ``draw_all_groups``.
-        look: the judge.
+        classify: the attribute classifier.
         key: of the points, where they are drawn.
 
     Returns:
-        Of each group's name and each expression what the judge sees, arrays [G] over the draws.
+        Of each group's name and each expression the predictions, arrays [G] over the draws.
     """
     texts = [*GROUPS, *EXPRESSIONS.values()]
     num_draws = len(draws[next(iter(GROUPS))])
-    parts: list[Judged] = []
+    parts: list[Predictions] = []
     for begin in range(0, num_draws, _CHUNK):
         some = {name: numbers[begin : begin + _CHUNK] for name, numbers in draws.items()}
-        parts.append(look(space.pictures(results(space, some, jax.random.fold_in(key, begin)))))
-    judged: dict[str, Judged] = {}
-    for place, text in enumerate(texts):
-        # A part holds all draws of the first text, then all of the second, ...
-        columns = {
-            name: np.concatenate([part[name].reshape(len(texts), -1)[place] for part in parts])
-            for name in parts[0]
-        }
-        judged[text] = columns
-    return judged
+        seen = classify(space.pictures(results(space, some, jax.random.fold_in(key, begin))))
+        # All draws of the first text, then all of the second, ...
+        parts.append({name: values.reshape(len(texts), -1) for name, values in seen.items()})
+    return {
+        text: {name: np.concatenate([part[name][row] for part in parts]) for name in parts[0]}
+        for row, text in enumerate(texts)
+    }
 
 
 def results(space: Space, draws: Draws, key: Key) -> Float[np.ndarray, "P D"]:
-    """The points of the four groups and of the four expressions, in this order, each of all
-    draws: [8 * G, D]."""
+    """Return the points of the four groups and of the four expressions, in this order, each of
+    all draws: [8 * G, D]."""
     keys = jax.random.split(key, len(GROUPS))
     means = {name: group_means(space, draws[name], k) for name, k in zip(GROUPS, keys, strict=True)}
     points = list(means.values())
@@ -162,22 +162,25 @@ def results(space: Space, draws: Draws, key: Key) -> Float[np.ndarray, "P D"]:
     return np.concatenate(points)
 
 
-def tally(judged: Judged, glasses: bool, man: bool) -> Tally:
-    """Counts the pictures that show what they should.
+def tally(predictions: Predictions, glasses: bool, man: bool) -> Tally:
+    """Count the pictures that show what they should.
 
     Args:
-        judged: of N pictures.
+        predictions: of N pictures.
         glasses: whether they should have glasses.
         man: whether they should be men.
     """
-    right_glasses, right_person = (judged["glasses"] > 0.5) == glasses, (judged["man"] > 0.5) == man
-    both, one = right_glasses & right_person, judged["one"] > 0.5
+    right_glasses, right_person = (
+        (predictions["glasses"] > 0.5) == glasses,
+        (predictions["man"] > 0.5) == man,
+    )
+    both, one = right_glasses & right_person, predictions["one"] > 0.5
     counted = (both & one, both, right_glasses, right_person, one)
     return Tally(len(one), *(int(np.count_nonzero(right)) for right in counted))
 
 
 def standard_error(successes: int, count: int) -> float:
-    """The binomial standard error of a share, ``sqrt(p (1 - p) / n)``.
+    """Return the binomial standard error of a share, ``sqrt(p (1 - p) / n)``.
 
     >>> standard_error(50, 100)
     0.05

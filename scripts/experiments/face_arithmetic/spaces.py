@@ -37,7 +37,7 @@ class Space:
 def latent_space(
     name: str, encoded: DiagonalGaussian, decode: Callable[[Any], np.ndarray], *, sampled: bool
 ) -> Space:
-    """The latents of a model.
+    """Return the latents of a model as a space.
 
     Args:
         name: as the tables call it.
@@ -55,7 +55,7 @@ def latent_space(
 
 
 def pixel_space(name: str, images: np.ndarray) -> Space:
-    """The pixels themselves, which need no model; what leaves [0, 1] is clipped.
+    """Return the pixels themselves as a space; what leaves [0, 1] is clipped.
 
     Args:
         name: as the tables call it.
@@ -75,7 +75,7 @@ def pixel_space(name: str, images: np.ndarray) -> Space:
 def group_means(
     space: Space, numbers: Int[np.ndarray, "G K"], key: Key
 ) -> Float[np.ndarray, "G D"]:
-    """The mean point of each group of K training images, [G, D]: listing 7.8 for many groups."""
+    """Return the mean point of each group of K images, [G, D]: listing 7.8 for many groups."""
     points = space.points(numbers.reshape(-1), key)
     return np.asarray(points).reshape(*numbers.shape, -1).mean(axis=1)
 
@@ -83,7 +83,7 @@ def group_means(
 def draw_groups(
     members: Int[np.ndarray, " M"], num_groups: int, size: int, key: Key
 ) -> Int[np.ndarray, "G K"]:
-    """Random groups of images, [num_groups, size].
+    """Draw random groups of images, [num_groups, size].
 
     No image is twice in a group, and none in two groups before every image that fits was used
     once: groups are independent while there are images enough, so that binomial errors hold.

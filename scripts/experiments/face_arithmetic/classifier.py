@@ -1,8 +1,8 @@
-"""The judge: a small convolutional network that says what a picture of a face shows.
+"""The attribute classifier: a small convolutional network that predicts what a face shows.
 
 Whether "man with glasses - woman with glasses + woman without" is a man without glasses
-(tutorial 002, section 7.4.4) is judged there by eye, on one example. With faces whose attributes
-are known exactly (``vae_jax.data.faces``) a network can learn to see them, and judge thousands.
+(tutorial 002, section 7.4.4) is decided there by eye, on one example. With faces whose attributes
+are known exactly (``vae_jax.data.faces``) a network can learn to see them, and look at thousands.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from vae_jax.errors import DataError
 from vae_jax.typing import AnyArray, Array, Float, Image, Pixels
 
 SIDE = 64
-"""Pixels of a side of what the judge sees."""
+"""Pixels of a side of what the classifier is given."""
 ATTRIBUTES = ("glasses", "person", "frame_lightness")
-Judged = dict[str, np.ndarray]
-"""What the judge sees in N pictures: "glasses", "man" and "one", probabilities [N], the last that
+Predictions = dict[str, np.ndarray]
+"""Predictions for N pictures: "glasses", "man" and "one", probabilities [N], the last that
 it is one face and not several laid over each other; "frame_lightness" [N] in [0, 1], which means
 nothing where there are no glasses."""
 _CHUNK = 64
@@ -34,7 +34,7 @@ class Classifier(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[AnyArray, "B 64 64 3"]) -> Float[Array, "B 4"]:
-        """Four logits of pictures in [0, 1]: glasses, a man, the frame's lightness, one face."""
+        """Return four logits: glasses, a man, the frame's lightness, one face."""
         x = x - 0.5
         for width in (16, 32, 64, 64):
             x = nn.relu(nn.Conv(width, (3, 3), strides=(2, 2))(x))
@@ -43,10 +43,11 @@ class Classifier(nn.Module):
 
 
 def shrink(images: Image | Pixels) -> Float[np.ndarray, "N 64 64 3"]:
-    """Pictures averaged over squares to 64 x 64, in [0, 1]: 4 x 4 of a face of 256 x 256.
+    """Average pictures over squares to 64 x 64, in [0, 1]: 4 x 4 of a face of 256 x 256.
 
     Hair, beard, glasses and the colour of their frame are larger than that; what is finer, decoders
-    blur, and a judge that relied on it would not know their pictures. It is 16 times less work too.
+    blur, and a classifier that relied on it would fail on their pictures. It is also 16 times less
+    work.
 
     Args:
         images: [N, H, H, 3] in [0, 1], or bytes; H a multiple of 64. A memory map is read in parts.
@@ -63,17 +64,17 @@ def shrink(images: Image | Pixels) -> Float[np.ndarray, "N 64 64 3"]:
 
 
 def require_faces(image_shape: tuple[int, ...]) -> None:
-    """Raises DataError unless pictures of a shape (height, width, channels) can be judged."""
+    """Raise DataError unless pictures of a shape (height, width, channels) can be classified."""
     height, width, channels = image_shape
     if height != width or height % SIDE or channels != 3:
         raise DataError(
-            f"pictures of {height}x{width}x{channels} cannot be judged: expected faces in colour, "
-            f"square, the side a multiple of {SIDE} (face_vae has 256x256x3)"
+            f"pictures of {height}x{width}x{channels} cannot be classified: expected faces in "
+            f"colour, square, the side a multiple of {SIDE} (face_vae has 256x256x3)"
         )
 
 
 def require_attributes(attributes: Mapping[str, np.ndarray], source: str) -> None:
-    """Raises DataError unless data have the attributes that are judged."""
+    """Raise DataError unless data have the attributes that are classified."""
     missing = [name for name in ATTRIBUTES if name not in attributes]
     if missing:
         raise DataError(
@@ -82,8 +83,8 @@ def require_attributes(attributes: Mapping[str, np.ndarray], source: str) -> Non
         )
 
 
-def judge(params: Any, images: Image | Pixels) -> Judged:
-    """What the judge sees in pictures.
+def classify(params: Any, images: Image | Pixels) -> Predictions:
+    """Predict what pictures show.
 
     Args:
         params: of ``train_classifier``.
@@ -92,46 +93,46 @@ def judge(params: Any, images: Image | Pixels) -> Judged:
     Returns:
         "glasses", "man" and "one": probabilities [N]; "frame_lightness": [N], 0 black to 1 white.
     """
-    return judge_small(params, shrink(images))
-
-
-def judge_small(params: Any, small: Float[np.ndarray, "N 64 64 3"]) -> Judged:
-    """As ``judge``, of pictures that ``shrink`` has averaged already."""
+    small = shrink(images)
     parts = [np.zeros((0, 4), np.float32)]
     for begin in range(0, len(small), _CHUNK):
         part = small[begin : begin + _CHUNK]
-        # Always whole chunks, so that nothing is compiled anew for the last one.
+        # Always whole chunks: the last one needs no program of its own.
         padded = np.pad(part, [(0, _CHUNK - len(part)), (0, 0), (0, 0), (0, 0)])
-        parts.append(np.asarray(_seen(params, padded))[: len(part)])
-    seen = np.concatenate(parts)
-    return dict(zip(("glasses", "man", "frame_lightness", "one"), seen.T, strict=True))
+        parts.append(np.asarray(_probabilities(params, padded))[: len(part)])
+    columns = np.concatenate(parts).T
+    return dict(zip(("glasses", "man", "frame_lightness", "one"), columns, strict=True))
 
 
-def accuracy(judged: Judged, attributes: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """How well the judge sees faces whose attributes are known.
+def accuracy(predictions: Predictions, attributes: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Compare predictions with the attributes of known faces.
 
     Args:
-        judged: of N pictures.
+        predictions: for N pictures.
         attributes: columns [N] "glasses", "person" and "frame_lightness".
 
     Returns:
-        "glasses" and "person": the shares seen rightly; "one": the share seen as one face;
+        "glasses" and "person": the shares predicted rightly; "one": the share seen as one face;
         "frame_lightness": the mean absolute error over the faces with glasses (NaN if there is
         none).
     """
     known = attributes["frame_lightness"]
     framed = np.isfinite(known)
-    errors = np.abs(judged["frame_lightness"][framed] - known[framed])
+    errors = np.abs(predictions["frame_lightness"][framed] - known[framed])
     return {
-        "glasses": float(np.mean((judged["glasses"] > 0.5) == (attributes["glasses"] == "yes"))),
-        "person": float(np.mean((judged["man"] > 0.5) == (attributes["person"] == "man"))),
-        "one": float(np.mean(judged["one"] > 0.5)),
+        "glasses": _agreement(predictions["glasses"], attributes["glasses"] == "yes"),
+        "person": _agreement(predictions["man"], attributes["person"] == "man"),
+        "one": float(np.mean(predictions["one"] > 0.5)),
         "frame_lightness": float(errors.mean()) if len(errors) else float("nan"),
     }
 
 
+def _agreement(probability: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.mean((probability > 0.5) == truth))
+
+
 @jax.jit
-def _seen(params: Any, small: Any) -> jax.Array:
+def _probabilities(params: Any, small: Any) -> jax.Array:
     return nn.sigmoid(Classifier().apply({"params": params}, small))  # type: ignore[arg-type]
 
 

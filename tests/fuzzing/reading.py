@@ -1,23 +1,26 @@
-"""What reads each kind of file, as a function of the folder that the file lies in, and what a
-reader may return. Each imports what it tests when it is used."""
+"""What reads each kind of file, as a function of the folder that the file lies in.
+
+Every function of the package that is tried is imported here, when it is used.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vae_jax.errors import UserError
-from vae_jax.fuzzing import seeds
+from .seed_checkpoints import SHAPES
 
 IDX_SHAPE = (4, 5, 1)
 PIXELS = (8, 6, 3)
 
 
+# What a reader may return.
+
+
 def are_tensors(value: Any) -> bool:
-    """Whether it is names to arrays whose bytes can be had."""
+    """Return whether it is names to arrays whose bytes can be had."""
     if type(value) is not dict:
         return False
     for name, array in value.items():
@@ -28,22 +31,37 @@ def are_tensors(value: Any) -> bool:
     return True
 
 
+def is_adam(value: Any) -> bool:
+    """Return whether it is an optimiser's state, or none was there."""
+    from vae_jax.convert.optimizer import AdamState
+
+    return value is None or type(value) is AdamState
+
+
+def are_pixels(value: Any) -> bool:
+    """Return whether it is an array of bytes."""
+    return isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.size > 0
+
+
+# Checkpoints.
+
+
 def checkpoint(path: Path) -> Any:
-    """A checkpoint of any format."""
-    from vae_jax.convert.read import read_checkpoint
+    """Read the tensors of a checkpoint of any format."""
+    from vae_jax.convert import read_checkpoint
 
     return read_checkpoint(path)
 
 
-def weights(folder: Path) -> Any:
-    """The variables of a model that is told by its tensors."""
-    from vae_jax.cli.trained import load_trained
+def model_weights(folder: Path) -> Any:
+    """Read the variables of a model that is known by its tensors."""
+    from vae_jax.pretrained import load
 
-    return load_trained(str(folder / "a.safetensors")).variables
+    return load(folder / "a.safetensors").variables
 
 
 def torch_adam(folder: Path) -> Any:
-    """Adam's state in PyTorch's training checkpoint."""
+    """Read Adam's state in PyTorch's training checkpoint."""
     from vae_jax.convert.errors import reading
     from vae_jax.convert.read import read_as_named, read_root
     from vae_jax.convert.torch.optimizer import find_torch_adam
@@ -51,43 +69,41 @@ def torch_adam(folder: Path) -> Any:
     path = folder / "a.pth"
     with reading(path):
         names = read_as_named(path, key="model")
-        shapes = {name: seeds.SHAPES[name] for name in names if name in seeds.SHAPES}
-        return find_torch_adam(read_root(path), shapes)
+        return find_torch_adam(read_root(path), {n: SHAPES[n] for n in names if n in SHAPES})
 
 
 def paddle_adam(folder: Path) -> Any:
-    """Adam's state beside Paddle's weights."""
+    """Read Adam's state beside Paddle's weights."""
     from vae_jax.convert.paddle.optimizer import find_paddle_adam
 
-    return find_paddle_adam({"": folder / "a.pdparams"}, seeds.SHAPES, seeds.RECIPE)
+    return find_paddle_adam({"": folder / "a.pdparams"}, SHAPES, _recipe())
 
 
 def tensorflow_adam(folder: Path) -> Any:
-    """Adam's state among TensorFlow's variables."""
+    """Read Adam's state among TensorFlow's variables."""
     from vae_jax.convert.tensorflow.optimizer import find_tf_adam
 
-    return find_tf_adam(checkpoint(folder), seeds.SHAPES, seeds.RECIPE)
+    return find_tf_adam(checkpoint(folder), SHAPES, _recipe())
 
 
-def is_adam(value: Any) -> bool:
-    """Whether it is an optimiser's state, or none was there."""
-    return value is None or type(value) is type(seeds.ADAM)
+def _recipe() -> Any:
+    from vae_jax.recipe import Recipe
+
+    return Recipe(data="digits", epochs=1, batch_size=1, learning_rate=1e-3)
+
+
+# Data.
 
 
 def idx(folder: Path) -> Any:
-    """The images of IDX files."""
+    """Read the images of IDX files."""
     from vae_jax.data import open_dataset
 
     return open_dataset(f"idx:{folder}", IDX_SHAPE).train.images
 
 
-def is_images(value: Any) -> bool:
-    """Whether it is bytes of pixels."""
-    return isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.size > 0
-
-
 def picture(folder: Path) -> Any:
-    """The one picture of a folder."""
+    """Read the one picture of a folder."""
     from vae_jax.data import open_picture
 
     (path,) = folder.iterdir()
@@ -95,52 +111,48 @@ def picture(folder: Path) -> Any:
 
 
 def upload(folder: Path) -> Any:
-    """A picture as a browser sends it."""
+    """Read a picture as a browser sends it."""
     from vae_jax.explore.pictures import read_upload
 
     (path,) = folder.iterdir()
     return read_upload("a.png", path.read_bytes(), PIXELS)
 
 
-def folder(folder: Path) -> Any:
-    """All pictures of a folder of classes."""
+def stream(folder: Path) -> Any:
+    """Read all pictures of a folder of classes."""
     from vae_jax.data import open_dataset
 
     return open_dataset(f"stream:{folder}", PIXELS).train.images[:]
 
 
 def attributes(folder: Path) -> Any:
-    """The attributes of two pictures."""
+    """Read the attributes of two pictures."""
     from vae_jax.data.attributes import read_attributes
 
     return read_attributes("the data", folder, ["a/1.png", "b/2.png"])
 
 
-def bundle(folder: Path) -> Any:
-    """What a parity bundle expects."""
-    from vae_jax.parity.recording import read_recording
-
-    about, expected = read_recording(checkpoint(folder / "a.safetensors"), "float32")
-    return [about, *expected]
+# Runs, Flax folders and recordings.
 
 
 def run(folder: Path) -> Any:
-    """A run's description."""
+    """Read a run's description."""
     from vae_jax.training.run import open_run
 
     return open_run(folder)
 
 
 def metrics(folder: Path) -> Any:
-    """A run's metrics."""
+    """Read a run's metrics."""
     from vae_jax.training.metrics import read_metrics
     from vae_jax.training.run import Run
 
-    return read_metrics(Run(folder, "digits_ae", {}, seeds.RECIPE))
+    return read_metrics(Run(folder, "digits_ae", {}, _recipe()))
 
 
-def description(folder: Path) -> Any:
-    """What lies beside a checkpoint's arrays."""
+def checkpoint_metadata(folder: Path) -> Any:
+    """Read what is stored beside a checkpoint's arrays."""
+    from vae_jax.errors import UserError
     from vae_jax.training.description import read_description
 
     try:
@@ -149,65 +161,77 @@ def description(folder: Path) -> Any:
         raise UserError(str(error)) from error
 
 
-def flax(folder: Path) -> Any:
-    """The variables of a Flax checkpoint folder."""
+def flax_folder(folder: Path) -> Any:
+    """Read the variables of a Flax checkpoint folder."""
     from vae_jax.training.checkpoint import load_variables
 
     return load_variables(folder)[2]
 
 
-def as_reader(parse: Callable[[str], Any]) -> Callable[[Path], Any]:
-    """A parser of texts as a reader; what is not UTF-8 comes as the command line passes it."""
-    return lambda folder: parse((folder / "text").read_bytes().decode("utf-8", "surrogateescape"))
+def parity_bundle(folder: Path) -> Any:
+    """Read what a parity bundle expects."""
+    from vae_jax.parity.recording import read_recording
+
+    about, expected = read_recording(checkpoint(folder / "a.safetensors"), "float32")
+    return [about, *expected]
 
 
-def chosen_images(text: str) -> Any:
-    """Image numbers."""
+# Texts of the command line and of the explorer.
+
+
+def images(text: str) -> Any:
+    """Parse the numbers of images to train on."""
     from vae_jax.recipe import chosen_images
 
     return chosen_images(text)
 
 
 def corruption(text: str) -> Any:
-    """Noise for denoising."""
+    """Parse the noise for denoising."""
     from vae_jax.recipe import parse_corruption
 
     return str(parse_corruption(text))
 
 
 def expression(text: str) -> Any:
-    """A sum of groups."""
+    """Parse a sum of groups."""
     from vae_jax.latents import parse_expression
 
     return parse_expression(text, ["men_g", "women_g", "women_ng"])
 
 
 def conditions(text: str) -> Any:
-    """Images chosen by their attributes."""
+    """Choose images by their attributes."""
     from vae_jax.latents import select_images
 
     columns = {"glasses": np.array(["yes", "no"]), "light": np.array([0.2, np.nan])}
     return select_images(columns, text, "the data")
 
 
-def definition(text: str) -> Any:
-    """A group as the command line takes it."""
+def group(text: str) -> Any:
+    """Parse a group as the command line takes it."""
     from vae_jax.cli.groups import parse_definitions
 
     return parse_definitions((text,))
 
 
 def groups(text: str) -> Any:
-    """Groups as the explorer takes them."""
+    """Parse groups as the explorer takes them."""
     from vae_jax.data.dataset import Split, make_dataset
-    from vae_jax.explore.groups import parse_groups
+    from vae_jax.explore.groups import parse_lines
+    from vae_jax.latents.groups import Groups
+    from vae_jax.models import get_spec
+    from vae_jax.pretrained import Pretrained
 
     split = Split(np.zeros((9, 2, 2, 1), np.uint8), np.arange(9, dtype=np.int32) % 3)
-    return parse_groups(text, make_dataset("the data", split, None, ("a", "b", "c")))
+    dataset = make_dataset("the data", split, None, ("a", "b", "c"))
+    model = Pretrained("digits_vae", {}, {}, get_spec("digits_vae").recipe)
+    found = Groups(model, parse_lines(text), lambda: dataset, allow_files=False)
+    return {name: found.images(name) for name in found.names}
 
 
-def hyper(text: str) -> Any:
-    """A hyperparameter as text."""
+def hyperparameter(text: str) -> Any:
+    """Parse a hyperparameter."""
     from vae_jax.models import get_spec
     from vae_jax.models.hyper import canonical
 

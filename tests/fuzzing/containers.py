@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-import numpy as np
-
-from vae_jax.convert.safetensors import encode_safetensors, read_safetensors
-
 _PNG = b"\x89PNG\r\n\x1a\n"
+_ITEM_SIZES = {"F64": 8, "F32": 4, "I64": 8, "U8": 1}  # safetensors' names of types
 
 
 class Container(NamedTuple):
@@ -54,12 +52,32 @@ def _pack_safetensors(parts: Mapping[str, bytes]) -> bytes:
     return struct.pack("<Q", len(parts["header"])) + parts["header"] + parts["values"]
 
 
+def _unpack_arrays(content: bytes) -> dict[str, bytes]:
+    """Arrays of one axis in safetensors, each under its name and type."""
+    header, values = _unpack_safetensors(content).values()
+    return {
+        f"{name} {entry['dtype']}": values[slice(*entry["data_offsets"])]
+        for name, entry in json.loads(header).items()
+        if name != "__metadata__"
+    }
+
+
+def _pack_arrays(parts: Mapping[str, bytes]) -> bytes:
+    header, values = {}, b""
+    for label, part in parts.items():
+        name, _, kind = label.rpartition(" ")
+        count = len(part) // _ITEM_SIZES[kind]
+        begin, values = len(values), values + part[: count * _ITEM_SIZES[kind]]
+        header[name] = {"dtype": kind, "shape": [count], "data_offsets": [begin, len(values)]}
+    return _pack_safetensors({"header": json.dumps(header).encode(), "values": values})
+
+
 def _unpack_png(content: bytes) -> dict[str, bytes]:
     parts, at = {}, len(_PNG)
     while at < len(content):
         size = int.from_bytes(content[at : at + 4], "big")
         kind = content[at + 4 : at + 8].decode("ascii")
-        # The pixels are unpacked as well: damage to them alone would die at their own checksum.
+        # The pixels are unpacked as well: damage to the compressed ones fails their own checksum.
         body = content[at + 8 : at + 8 + size]
         parts[f"{len(parts)} {kind}"] = zlib.decompress(body) if kind == "IDAT" else body
         at += 12 + size
@@ -76,20 +94,6 @@ def _pack_png(parts: Mapping[str, bytes]) -> bytes:
     return content
 
 
-def _unpack_arrays(content: bytes) -> dict[str, bytes]:
-    tensors = read_safetensors(memoryview(content))
-    return {f"{name} {t.dtype.str}": t.array().tobytes() for name, t in tensors.items()}
-
-
-def _pack_arrays(parts: Mapping[str, bytes]) -> bytes:
-    arrays = {}
-    for label, part in parts.items():
-        name, _, code = label.rpartition(" ")
-        dtype = np.dtype(code)
-        arrays[name] = np.frombuffer(part[: len(part) - len(part) % dtype.itemsize], dtype)
-    return b"".join(map(bytes, encode_safetensors(arrays)))
-
-
 CONTAINERS: dict[str, Container] = {
     "zip": Container(_unpack_zip, _pack_zip),
     "gzip": Container(
@@ -97,7 +101,7 @@ CONTAINERS: dict[str, Container] = {
         lambda parts: gzip.compress(parts["content"], mtime=0),
     ),
     "safetensors": Container(_unpack_safetensors, _pack_safetensors),
-    "arrays": Container(_unpack_arrays, _pack_arrays),  # of one axis, in safetensors
+    "arrays": Container(_unpack_arrays, _pack_arrays),
     "png": Container(_unpack_png, _pack_png),
 }
 """The containers, by name."""

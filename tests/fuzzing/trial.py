@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vae_jax.errors import MAX_MESSAGE, UserError
-from vae_jax.fuzzing.readers import Reader
 from vae_jax.resident import forget_largest, largest_resident
+
+from .readers import Reader
 
 MAX_SECONDS = 2.0
 MAX_BYTES = 64 << 20

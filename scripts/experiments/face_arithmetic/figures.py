@@ -1,4 +1,4 @@
-"""What was measured, to look at: some of the faces with the judge's verdict, and the curves."""
+"""Figures of the study: some of the faces with the classifier's verdict, and its curves."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vae_jax.figures.drawing import displayable, new_figure
-from vae_jax.judge.classifier import Judged
+
+from .classifier import Predictions
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
 
 def verdict_grid(
-    rows: Mapping[str, tuple[np.ndarray, Judged]], glasses: bool, man: bool, title: str
+    rows: Mapping[str, tuple[np.ndarray, Predictions]], glasses: bool, man: bool, title: str
 ) -> matplotlib.figure.Figure:
-    """Faces in rows, each under what the judge sees: green where that is right, else red.
+    """Draw faces in rows, each under what the classifier sees: green where that is right, else red.
 
     Args:
-        rows: of each row's name its pictures [N, H, W, C] and what the judge sees in them.
+        rows: of each row's name its pictures [N, H, W, C] and what the classifier sees in them.
         glasses: whether they should have glasses.
         man: whether they should be men.
         title: of the whole.
@@ -47,7 +48,7 @@ def verdict_grid(
 
 
 def curves_figure(curves: Mapping[str, np.ndarray], label: str) -> matplotlib.figure.Figure:
-    """What the judge sees along ways: the mean of all, and the band of the middle half of them.
+    """Draw predictions along interpolations: the mean of all, the middle half of them as a band.
 
     Args:
         curves: of each space's name its values [P, S].
@@ -61,7 +62,7 @@ def curves_figure(curves: Mapping[str, np.ndarray], label: str) -> matplotlib.fi
         axes.plot(place, values[:10].T, color="0.75", linewidth=0.7)
         axes.fill_between(place, low, high, alpha=0.3)
         axes.plot(place, values.mean(axis=0), linewidth=2)
-        axes.set(title=name, xlabel="share of the way", xlim=(0, 1), ylim=(-0.02, 1.02))
+        axes.set(title=name, xlabel="from start to end", xlim=(0, 1), ylim=(-0.02, 1.02))
         axes.grid(alpha=0.3)
     table[0].set_ylabel(label)
     figure.tight_layout()

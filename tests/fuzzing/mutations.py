@@ -1,14 +1,13 @@
 """Damage to bytes: what disks, downloads and people with bad intent do to a file.
 
-All choices come from one `random.Random`, or from anything with its methods, so that a damaged
-file is known by a seed, and a library of property tests can make the choices and shrink them.
+All choices come from one ``random.Random``, so that a damaged file can be made again from a seed.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from random import Random
 
 MAX_SIZE = 1 << 16
 """Bytes of a damaged file at most: its reader may then not take much memory either."""
@@ -21,16 +20,14 @@ _DECIMALS = (b"0", b"-1", b"1e999", b"NaN", b"0.5", b"2147483648", b"92233720368
 _DECIMALS += (b"18446744073709551616", b"9" * 5000, b"-0", b"1" * 400, b"1000000000000")
 _DECIMAL = re.compile(rb"-?[0-9]+")
 
-Choices = Any
-"""A `random.Random`, or what has its methods."""
-Mutation = Callable[[Choices, bytes, Sequence[bytes], bytes], bytes]
+Mutation = Callable[[Random, bytes, Sequence[bytes], bytes], bytes]
 """From the choices, the bytes, the format's own words and another file to damaged bytes."""
 
 
 def damage(
-    choices: Choices, content: bytes, words: Sequence[bytes] = (), other: bytes = b""
+    choices: Random, content: bytes, words: Sequence[bytes] = (), other: bytes = b""
 ) -> bytes:
-    """One or more mutations, one after another.
+    """Apply one or more mutations, one after another.
 
     Args:
         choices: makes all choices.
@@ -43,8 +40,8 @@ def damage(
     return content
 
 
-def _place(choices: Choices, content: bytes) -> int:
-    """A position from 0 to the length, as often as not near one of the ends."""
+def _place(choices: Random, content: bytes) -> int:
+    """Return a position from 0 to the length, as often as not near one of the ends."""
     size = len(content)
     where = choices.randrange(4)
     if where == 0:
@@ -54,7 +51,7 @@ def _place(choices: Choices, content: bytes) -> int:
     return choices.randrange(size + 1)
 
 
-def _span(choices: Choices, content: bytes) -> tuple[int, int]:
+def _span(choices: Random, content: bytes) -> tuple[int, int]:
     start = _place(choices, content)
     length = choices.choice((1, 2, 4, 8, 16, 64, 256, 1024))
     return start, min(len(content), start + length)
@@ -81,7 +78,7 @@ def _set_number(choices, content, words, other):
 
 
 def _change_number(choices, content, words, other):
-    """A number one more, one less, twice or half of what it was: nearly right."""
+    """Set a number to one more, one less, twice or half of what it was: nearly right."""
     size, order = choices.choice((1, 2, 4, 8)), choices.choice(("little", "big"))
     at = _place(choices, content)
     number = int.from_bytes(content[at : at + size], order)
