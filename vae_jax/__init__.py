@@ -6,6 +6,8 @@ needs little of the package starts fast.
 
 from typing import TYPE_CHECKING
 
+from vae_jax.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from vae_jax.convert import export_weights as export_weights
     from vae_jax.convert import import_weights as import_weights
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from vae_jax.models import create_model as create_model
     from vae_jax.objectives import make_loss as make_loss
     from vae_jax.optim import make_optimizer as make_optimizer
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "MODELS": "models",
