@@ -6,6 +6,8 @@ needs little of the package starts fast.
 
 from typing import TYPE_CHECKING
 
+from vae_jax.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from vae_jax.convert import export_weights as export_weights
     from vae_jax.convert import import_weights as import_weights
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from vae_jax.pretrained import Pretrained as Pretrained
     from vae_jax.pretrained import load as load
     from vae_jax.training.loop import train as train
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "MODELS": "models",

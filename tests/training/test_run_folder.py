@@ -42,7 +42,9 @@ def test_the_description_holds_the_whole_recipe_and_where_it_ran(run, monkeypatc
         "train_examples": 22,
         "test_examples": 10,
     }
-    environment = description["environment"]
+    (segment,) = description["segments"]
+    assert segment["from_step"] == 0
+    environment = segment["environment"]
     assert environment["versions"] == {
         "vae_jax": vae_jax.__version__,
         "jax": jax.__version__,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -95,10 +97,23 @@ def join_devices(
     joins = hosts or any(value is not None for value in by_hand)
     if joins:
         start_hosts(*by_hand)
+        _keep_stdout()  # before JAX has devices
     if mode is None:
         several = joins or model_axis > 1 or (num_devices or 1) > 1
         mode = "sharded" if several else "jit"
     return Parallel(mode, num_devices, model_axis)
+
+
+def _keep_stdout() -> None:
+    """Keep standard output for this program: what Gloo writes there goes to standard error.
+
+    Gloo connects the processes on CPU, and tells of it on file descriptor 1 whenever JAX begins
+    another kind of sum.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = os.fdopen(kept, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
 
 
 def _gathered(command: Callable[..., Any], name: str, options: tuple[Any, ...]) -> Any:

@@ -62,16 +62,17 @@ def train(
     from vae_jax.optimizer_transfer import import_optimizer
     from vae_jax.pretrained import load
     from vae_jax.training import run as run_folder
-    from vae_jax.training.hosts import is_main, on_every, on_main
+    from vae_jax.training.hosts import is_main, on_every, on_main, require_same
     from vae_jax.training.loop import train as train_model
     from vae_jax.training.stopping import catching_signals
 
     spec, path = get_spec(model), Path(out or f"runs/{model}").absolute()
+    require_same("--out", str(path))
     recipe = spec.recipe
     if resume:
         if init:
             raise UserError("--resume continues a run's own weights; leave out --init")
-        old = run_folder.open_run(path)
+        old = on_every(lambda: run_folder.open_run(path))
         if old.model != model:
             raise RunError(f"{path} is a run of {old.model}, not of {model}")
         recipe, hyper = old.recipe, hyper or old.hyper

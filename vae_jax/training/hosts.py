@@ -20,7 +20,7 @@ import numpy as np
 from vae_jax.errors import RunError, UserError
 
 _T = TypeVar("_T")
-_MESSAGE = 2048  # bytes of an error that travels
+_MESSAGE = 2048  # bytes of a text that travels
 _joined = False  # whether `start_hosts` has joined others
 _FAREWELL = 10.0  # seconds that the others have to end, too
 
@@ -74,23 +74,39 @@ def on_every(function: Callable[[], _T]) -> _T:
     """What a function returns on each host; an error that it raises on any is raised on all."""
     if jax.process_count() == 1:
         return function()
-    from jax.experimental import multihost_utils
-
     result, failed = None, None
     try:
         result = function()
     except Exception as error:
         failed = error
-    text = "" if failed is None else f"{type(failed).__name__}: {failed}"
-    mine = np.frombuffer(text.encode()[:_MESSAGE].ljust(_MESSAGE), np.uint8)
-    told: Any = multihost_utils.process_allgather(mine)
+    told = _tell_all("" if failed is None else f"{type(failed).__name__}: {failed}")
     if failed is not None:
         raise failed
-    for host, line in enumerate(np.asarray(told)):
-        text = line.tobytes().decode(errors="replace").rstrip()
+    for host, text in enumerate(told):
         if text:
             raise RunError(f"host {host} stopped: {text}")
     return cast(_T, result)
+
+
+def require_same(name: str, value: str) -> None:
+    """Check that all hosts were given the same value.
+
+    Args:
+        name: of the option.
+        value: what this host was given.
+
+    Raises:
+        UserError: on all hosts, where one was given another.
+    """
+    if jax.process_count() == 1:
+        return
+    told = _tell_all(value)
+    other = next((host for host, text in enumerate(told) if text != told[0]), None)
+    if other is not None:
+        raise UserError(
+            f"{name} is {told[0]} on host 0 and {told[other]} on host {other}; expected the same "
+            "on every host"
+        )
 
 
 def leave(status: int) -> None:
@@ -112,3 +128,12 @@ def agree(stop: bool, due: bool, count: int) -> tuple[bool, bool, int]:
 
     told: Any = multihost_utils.process_allgather(np.array([stop, due, count], np.int32))
     return bool(told[:, 0].any()), bool(told[0, 1]), int(told[0, 2])
+
+
+def _tell_all(text: str) -> list[str]:
+    """Return what each host says, each cut to _MESSAGE bytes; all of them must call it."""
+    from jax.experimental import multihost_utils
+
+    mine = np.frombuffer(text.encode()[:_MESSAGE].ljust(_MESSAGE), np.uint8)
+    told: Any = multihost_utils.process_allgather(mine)
+    return [line.tobytes().decode(errors="replace").rstrip() for line in np.asarray(told)]

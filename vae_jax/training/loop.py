@@ -110,6 +110,7 @@ def train(
                 f"{run.path} has trained {step} steps of {num_steps} an epoch already; "
                 "expected --epochs of no fewer to resume it"
             )
+        on_main(lambda: _record_start(run, step, recipe.epochs * num_steps))
         records = on_main(lambda: _records_until(run, done, step)) or []
         draw = _drawer(on_epoch, parallel)
         if start == 0:
@@ -182,9 +183,14 @@ def _prepare_folder(
     sign()
 
 
+def _record_start(run: Run, step: int, num_steps: int) -> None:
+    line = run_folder.record_start(run, step, num_steps)
+    if line:
+        say(line)
+
+
 def _records_until(run: Run, done: int, step: int) -> list[dict[str, Any]]:
     """The records of the epochs that are done, to which the file is cut back."""
-    run_folder.set_epochs(run)
     kept = [r for r in read_metrics(run) if r["step"] <= step]
     lost = sorted(set(range(1, done + 1)) - {r["epoch"] for r in kept})
     if lost:

@@ -6,8 +6,6 @@ import contextlib
 import dataclasses
 import datetime
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,13 @@ from vae_jax.files import explain_errors, write_atomically
 from vae_jax.models import get_spec
 from vae_jax.models.hyper import canonical
 from vae_jax.recipe import Recipe
+from vae_jax.training.environment import (
+    Segment,
+    add_segment,
+    environment,
+    other_versions,
+    read_segments,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +123,7 @@ def create_run(run: Run, data: dict[str, Any]) -> None:
             "init": run.init,
             "init_optimizer_steps": run.init_optimizer_steps,
             "data": data,
-            "environment": environment(),
+            "segments": [Segment(from_step=0, environment=environment())],
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         write_atomically(run.path / "run.json", json.dumps(description, indent=2) + "\n")
@@ -164,41 +169,34 @@ def check_resume(old: Run, new: Run, data: dict[str, Any]) -> None:
         raise RunError(f"{old.path} cannot be resumed with another recipe: {listed}")
 
 
-def set_epochs(run: Run) -> None:
-    """Writes the number of epochs into ``run.json``: a resume may raise it."""
+def record_start(run: Run, step: int, num_steps: int) -> str | None:
+    """Write into ``run.json`` what a resume may change: the epochs, and where steps are taken.
+
+    Args:
+        run: with its number of epochs.
+        step: how many steps it has taken.
+        num_steps: how many it is to have taken in the end.
+
+    Returns:
+        A line for the user where the versions are others than those of the steps before; or None.
+    """
     file = run.path / "run.json"
     description = json.loads(file.read_text())
     description["recipe"]["epochs"] = run.recipe.epochs
+    line = None
+    if step < num_steps:
+        before = read_segments(description)
+        description["segments"] = after = add_segment(before, step, environment())
+        description.pop("environment", None)  # of a run that was begun before there were segments
+        changed = other_versions(after) if after[-1] not in before else None
+        if changed:
+            line = (
+                f"{run.path}: the steps after {step} are taken under {changed}; they go on from "
+                "those before within rounding, not bit for bit"
+            )
     with writing(file):
         write_atomically(file, json.dumps(description, indent=2) + "\n")
-
-
-def environment() -> dict[str, Any]:
-    """Versions, devices and settings that a figure depends on."""
-    import flax
-    import jax
-    import numpy as np
-    import optax
-
-    import vae_jax
-
-    config: Any = jax.config
-    return {
-        "versions": {
-            "vae_jax": vae_jax.__version__,
-            "jax": jax.__version__,
-            "flax": flax.__version__,
-            "optax": optax.__version__,
-            "numpy": np.__version__,
-        },
-        "devices": [d.device_kind for d in jax.devices()],
-        "backend": jax.default_backend(),
-        "x64": bool(config.jax_enable_x64),
-        "matmul_precision": config.jax_default_matmul_precision,
-        "prng": config.jax_default_prng_impl,
-        "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "git_revision": _git_revision(),
-    }
+    return line
 
 
 def unwritable(path: Path) -> tuple[str, str]:
@@ -210,14 +208,3 @@ def writing(path: Path) -> contextlib.AbstractContextManager[None]:
     """Make a RunError of the system's errors about a file of a run that goes on."""
     advice = "check free space and permissions, then rerun with --resume"
     return explain_errors(RunError, f"{path} cannot be written", advice)
-
-
-def _git_revision() -> str | None:
-    """The revision of the package's source, if it lies in a git checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    try:
-        return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=5
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from vae_jax.data import Split
+from vae_jax.distributions import DiagonalGaussian
 from vae_jax.pretrained import Pretrained
 from vae_jax.typing import Key
 
@@ -104,6 +105,7 @@ def make_spaces(models: dict[str, Pretrained], images: np.ndarray, say: Say) -> 
     spaces = []
     for name, model in models.items():
         encoded = model.encode(images)
+        assert isinstance(encoded, DiagonalGaussian)
         say(f"encoded {len(images)} faces with the {name}")
         spaces.append(latent_space(name, encoded, model.decode, sampled=name == "VAE"))
         if name == "VAE":
