@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tests on a fresh machine: makes .venv, installs vae-jax[test], runs pytest, and the notebooks
-# at the size of a test (nbmake).
+# Every test on a fresh machine: makes .venv, installs vae-jax[test], then runs what plain `pytest`
+# runs, and besides it the other frameworks, the slow tests, the browser and the notebooks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/venv.sh
@@ -21,4 +21,4 @@ prepare_venv test
 prepare_browser
 # Arrays of 63 million weights come and go here; glibc is to keep their memory (vae_jax/memory.py).
 export GLIBC_TUNABLES=glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=2147483647
-exec "$VENV/bin/python" -m pytest --numprocesses 2 --dist worksteal --nbmake --nbmake-timeout=300 "$@"
+exec "$VENV/bin/python" -m pytest -m "" --nbmake --nbmake-timeout=300 "$@"

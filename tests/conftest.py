@@ -8,15 +8,26 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 
-import jax
 import pytest
 from jaxtyping import install_import_hook
 
 collect_ignore = ["conftest.py"]  # by doctest: there is another module of this name
 
 install_import_hook("vae_jax", "beartype.beartype")
-jax.config.update("jax_numpy_dtype_promotion", "strict")
-jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Return 0, no further process, for files and tests that are named one by one."""
+    return 0 if all(".py" in argument for argument in config.args) else None
+
+
+def pytest_sessionstart(session):
+    """Make JAX strict where tests run; the process that starts xdist's needs no JAX."""
+    if not session.config.getoption("numprocesses", None):
+        import jax
+
+        jax.config.update("jax_numpy_dtype_promotion", "strict")
+        jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_runtest_setup(item):
