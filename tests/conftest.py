@@ -9,7 +9,6 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
-import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
 
@@ -30,6 +29,8 @@ def pytest_runtest_setup(item):
 @pytest.fixture
 def unchecked():
     """Switches off the type checks, which only tests run under, so that the package's are seen."""
+    import jaxtyping
+
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
