@@ -35,3 +35,13 @@ def pytest_runtest_setup(item):
     for framework in ("torch", "paddle", "tensorflow"):
         if item.get_closest_marker(framework) and importlib.util.find_spec(framework) is None:
             pytest.skip(f"{framework} is not installed")
+
+
+@pytest.fixture
+def unchecked():
+    """Switches off the type checks, which only tests run under, so that the package's are seen."""
+    import jaxtyping
+
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

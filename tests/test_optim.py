@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import torch
 
 import vae_jax
 from vae_jax.errors import UserError
@@ -28,9 +27,10 @@ def run_port(optimizer, params, gradients):
     return jax.tree.map(np.asarray, params)
 
 
-def run_torch(kind, recipe, params, gradients):
+def run_torch(recipe, params, gradients, kind="Adam"):
+    torch = pytest.importorskip("torch")
     leaves = {name: torch.nn.Parameter(torch.tensor(value)) for name, value in params.items()}
-    optimizer = kind(
+    optimizer = getattr(torch.optim, kind)(
         leaves.values(),
         lr=recipe.learning_rate,
         betas=(recipe.beta1, recipe.beta2),
@@ -61,6 +61,7 @@ def error(actual, expected):
     )
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     "changes",
     [{}, {"weight_decay": 0.1}, {"beta1": 0.0}, {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-3}],
@@ -71,22 +72,19 @@ def test_fifty_steps_are_pytorchs(changes):
     with jax.enable_x64(True):
         params, gradients = problem(np.float64)
         exact = run_port(optimizer_of(recipe), params, gradients)
-        assert error(exact, run_torch(torch.optim.Adam, recipe, params, gradients)) < 1e-13
+    assert error(exact, run_torch(recipe, params, gradients)) < 1e-13
+    if changes:  # whose effect would be seen
+        assert error(exact, run_torch(RECIPE, params, gradients)) > 1e-3
+    if recipe.weight_decay:  # it joins the gradient, which AdamW's does not
+        assert error(exact, run_torch(recipe, params, gradients, "AdamW")) > 1e-3
+
+
+@pytest.mark.torch
+def test_fifty_steps_in_float32_are_pytorchs():
     params, gradients = problem(np.float32)
-    single = run_port(optimizer_of(recipe), params, gradients)
+    single = run_port(optimizer_of(RECIPE), params, gradients)
     assert all(leaf.dtype == np.float32 for leaf in single.values())
-    assert error(single, run_torch(torch.optim.Adam, recipe, params, gradients)) < 2e-6
-
-
-def test_weight_decay_joins_the_gradient_and_is_not_adamws():
-    recipe = RECIPE.replace(weight_decay=0.1)
-    with jax.enable_x64(True):
-        params, gradients = problem(np.float64)
-        actual = run_port(optimizer_of(recipe), params, gradients)
-    adamw = run_torch(torch.optim.AdamW, recipe, params, gradients)
-    undecayed = run_torch(torch.optim.Adam, RECIPE, params, gradients)
-    assert error(actual, adamw) > 1e-3
-    assert error(actual, undecayed) > 1e-3
+    assert error(single, run_torch(RECIPE, params, gradients)) < 2e-6
 
 
 def test_the_first_update_in_float32_keeps_the_digits_that_optax_loses():
@@ -107,7 +105,7 @@ def test_the_first_update_in_float32_keeps_the_digits_that_optax_loses():
     assert optax_own > 3e-6
 
 
-@pytest.mark.parametrize("step", [1, 2, 10, 1_000, 100_000, 2**31 - 1])
+@pytest.mark.parametrize("step", [1, 2, 1_000, 2**31 - 1])
 def test_an_update_after_any_number_of_steps_is_adams_formula(step):
     rng = np.random.default_rng(step)
     g, m, v = (random_tree(rng, np.float32) for _ in range(3))
@@ -139,16 +137,20 @@ def test_gradients_that_are_zero_from_the_start_move_nothing():
     np.testing.assert_array_equal(moved["w"], [1, 1, 1])
 
 
+def program_of(optimizer):
+    """What an update computes, every number of the recipe in it."""
+    params, (gradient,) = problem(np.float32, steps=1)
+    return str(jax.make_jaxpr(optimizer.update)(gradient, optimizer.init(params), params))
+
+
 @pytest.mark.parametrize("name", list(vae_jax.MODELS))
 def test_make_optimizer_follows_the_recipe_and_its_overrides(name):
-    params, gradients = problem(np.float32, steps=3)
     recipe = vae_jax.MODELS[name].recipe
-    own = run_port(vae_jax.make_optimizer(name), params, gradients)
-    assert error(own, run_port(optimizer_of(recipe), params, gradients)) == 0
+    own = program_of(vae_jax.make_optimizer(name))
+    assert own == program_of(optimizer_of(recipe))
     overrides = {"learning_rate": 0.5, "beta1": 0.3, "weight_decay": 0.2}
-    other = run_port(vae_jax.make_optimizer(name, **overrides), params, gradients)
-    assert error(other, run_port(optimizer_of(recipe.replace(**overrides)), params, gradients)) == 0
-    assert error(other, own) > 0.1
+    other = program_of(vae_jax.make_optimizer(name, **overrides))
+    assert other == program_of(optimizer_of(recipe.replace(**overrides))) != own
     assert vae_jax.MODELS[name].recipe == recipe
 
 
