@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 from vae_jax.errors import MAX_MESSAGE, UserError
 from vae_jax.fuzzing.readers import Reader
-from vae_jax.resident import forget_largest, largest_resident
+from vae_jax.memory import peak_resident as largest_resident
+from vae_jax.memory import reset_peak as forget_largest
 
 MAX_SECONDS = 2.0
 MAX_BYTES = 64 << 20
