@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vae_jax.errors import MAX_MESSAGE, UserError
-from vae_jax.resident import forget_largest, largest_resident
+from vae_jax.memory import peak_resident, reset_peak
 
 from .readers import Reader
 
@@ -88,14 +88,14 @@ def attempt(reader: Reader, case: Mapping[str, bytes], folder: Path) -> Outcome:
         folder: an empty one, or of the case before; its contents are replaced.
     """
     write_case(case, folder)
-    forget_largest()
-    before = largest_resident()
+    reset_peak()
+    before = peak_resident()
     begin = time.perf_counter(), time.process_time()
     with warnings.catch_warnings(record=True) as leaked, _GUARD.watch() as forbidden:
         warnings.simplefilter("always")
         accepted, fault, message = _read(reader, folder)
     seconds = min(time.perf_counter() - begin[0], time.process_time() - begin[1])
-    grown = max(0, largest_resident() - before)
+    grown = max(0, peak_resident() - before)
     if forbidden:
         fault = f"did what no file may: {forbidden[0]}"
     elif leaked and not fault:

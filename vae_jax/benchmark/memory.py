@@ -9,10 +9,7 @@ is the peak that the framework's allocator reports.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import dataclasses
-import gc
 import json
 import os
 import subprocess
@@ -22,7 +19,7 @@ from typing import Any
 
 from vae_jax.benchmark.tasks import Task
 from vae_jax.errors import RunError
-from vae_jax.resident import forget_largest, largest_resident, resident
+from vae_jax.memory import peak_resident, reset_peak, resident, trim
 
 _STEPS = 3
 _TINY: dict[str, tuple[str, dict[str, Any]]] = {
@@ -70,19 +67,19 @@ def _measure(task: Task, contestant: str, count: int) -> dict[str, Any]:
     group, side, _ = CONTESTANTS[contestant]
     prepare_process(keeps_memory=group == "kept" or side == "flax_side")
     build(_tiny(task, side), contestant)(2)
-    _trim()
-    forget_largest()
+    trim()
+    reset_peak()
     before = resident()
     run = build(task, contestant)
     run(1)
-    peak, steady = largest_resident() - before, None
-    _trim()
-    can_tell = forget_largest()
+    peak, steady = peak_resident() - before, None
+    trim()
+    can_tell = reset_peak()
     run(count)
     if task.device == "gpu":
         peak = steady = _on_gpu(is_ours=side == "flax_side")
     elif can_tell:
-        steady = largest_resident() - before
+        steady = peak_resident() - before
         peak = max(peak, steady)
     found: dict[str, Any] = {
         "model": task.model,
@@ -103,13 +100,6 @@ def _tiny(task: Task, side: str) -> Task:
     """The same work of a model as small as the contestant takes, which needs the same libraries."""
     model, hyper = _TINY[side]
     return dataclasses.replace(task, model=model, hyper=hyper, batch_size=2, num_images=2)
-
-
-def _trim() -> None:
-    """Gives what is free back to the system, where the C library can."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _on_gpu(*, is_ours: bool) -> int:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vae_jax.resident import resident
+from vae_jax.memory import resident
 
 MIB, KIB = 2**20, 2**10
 

@@ -222,12 +222,11 @@ def _weights(
     """A checkpoint's tensors under the reference's names, and its hyperparameters."""
     if not checkpoint:
         return None, hyper
-    import vae_jax
-    from vae_jax.cli.trained import load_trained
+    from vae_jax.convert import export_weights
+    from vae_jax.pretrained import load
 
-    trained = load_trained(checkpoint, name, key, hyper)
-    tensors = vae_jax.export_weights(trained.name, trained.variables, **trained.hyper)
-    return tensors, trained.hyper
+    loaded = load(checkpoint, name, key=key, **hyper)
+    return export_weights(loaded.name, loaded.variables, **loaded.hyper), loaded.hyper
 
 
 def _given(context: click.Context, known: tuple[str, ...]) -> str:
