@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 
 import click
 
 from vae_jax.cli.options import json_option
+from vae_jax.markdown import table
+from vae_jax.spec import ModelSpec
 
 
 @click.command()
@@ -19,7 +22,7 @@ def models(markdown: bool, as_json: bool) -> None:
     from vae_jax.models.hyper import text_of
 
     if markdown:
-        click.echo("\n".join(markdown_table(MODELS)))
+        click.echo(markdown_table(MODELS))
         return
 
     if as_json:
@@ -37,14 +40,13 @@ def models(markdown: bool, as_json: bool) -> None:
         )
 
 
-def markdown_table(models: dict) -> list[str]:
-    """The table of the README, a string a line."""
-    lines = ["| model | what it is | original | its checkpoint |", "|---|---|---|---|"]
+def markdown_table(models: Mapping[str, ModelSpec]) -> str:
+    """Return the README's table of models."""
+    rows = []
     for name, spec in models.items():
-        ref = spec.reference
-        original = f"{ref.framework}, tutorial {ref.tutorial}"
-        lines.append(f"| `{name}` | {spec.summary} | {original} | {ref.checkpoint} |")
-    return lines
+        original = f"{spec.reference.framework}, tutorial {spec.reference.tutorial}"
+        rows.append([f"`{name}`", spec.summary, original, spec.reference.checkpoint])
+    return table(["model", "what it is", "original", "its checkpoint"], rows)
 
 
 def _describe(spec) -> dict:
