@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vae_jax.errors import UserError
 
+Errors = type[Exception] | tuple[type[Exception], ...]
 PARTIAL = ".partial-"
 """How the name of a folder begins that holds unfinished files; one is left where a process is
 killed."""
@@ -18,10 +19,7 @@ killed."""
 
 @contextlib.contextmanager
 def explain_errors(
-    kind: type[UserError],
-    found: str,
-    advice: str,
-    errors: type[Exception] | tuple[type[Exception], ...] = OSError,
+    kind: type[UserError], found: str, advice: str, errors: Errors = OSError
 ) -> Iterator[None]:
     """Turn other libraries' errors in the block into one line: what failed, why, what to try.
 

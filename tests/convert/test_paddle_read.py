@@ -1,8 +1,6 @@
 """Paddle's own files, read without Paddle and compared with it."""
 
-import os
 import struct
-import subprocess
 import sys
 from collections import OrderedDict
 
@@ -131,16 +129,11 @@ def test_a_file_of_python_2_is_read_as_paddle_reads_it(tmp_path, paddle):
     assert_same(read_checkpoint(path), paddle.load(str(path), return_numpy=True))
 
 
-def test_reading_never_imports_paddle(tmp_path, paddle):
+def test_reading_never_imports_paddle(tmp_path, monkeypatch, paddle):
     paths = []
     for protocol in (2, 3, 4):
-        paths.append(str(tmp_path / f"{protocol}.pdparams"))
-        paddle.save(model(paddle).state_dict(), paths[-1], protocol=protocol)
-    program = (
-        "import sys; sys.modules['paddle'] = None\n"
-        "from vae_jax.convert.read import read_checkpoint\n"
-        "assert all(len(read_checkpoint(path)) == 8 for path in sys.argv[1:])\n"
-        "assert 'torch' not in sys.modules"
-    )
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    subprocess.run([sys.executable, "-c", program, *paths], check=True, env=environment)
+        paths.append(tmp_path / f"{protocol}.pdparams")
+        paddle.save(model(paddle).state_dict(), str(paths[-1]), protocol=protocol)
+    for package in ("paddle", "torch"):
+        monkeypatch.setitem(sys.modules, package, None)  # importing it raises ImportError
+    assert [len(read_checkpoint(path)) for path in paths] == [8, 8, 8]

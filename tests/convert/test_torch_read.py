@@ -2,8 +2,6 @@
 
 import io
 import mmap
-import os
-import subprocess
 import sys
 import zipfile
 from argparse import Namespace
@@ -65,7 +63,7 @@ def test_every_dtype_and_shape_is_kept_bit_for_bit(save, container):
     state = {}
     for name, dtype in DTYPES.items():
         bits = torch.arange(6 * dtype.itemsize, dtype=torch.uint8).mul(37)
-        bits = bits.reshape(2, 3 * dtype.itemsize) % (2 if name == "bool" else 256)
+        bits = (bits % 2 if name == "bool" else bits).reshape(2, 3 * dtype.itemsize)
         state |= {name: bits.view(getattr(torch, name)), f"{name}'s bytes": bits.clone()}
     shapes = [(), (0,), (0, 3), (3, 0, 2), (1,), (1, 1), (2, 3, 4, 5)]
     state |= {f"{shape}": torch.randn(shape) for shape in shapes}
@@ -246,15 +244,11 @@ def test_a_file_of_a_big_endian_machine_is_read_as_pytorch_reads_it(tmp_path):
     assert raw(expected["f"]) == raw(state["f"])
 
 
-def test_reading_never_imports_torch(tmp_path):
+def test_reading_never_imports_torch(tmp_path, monkeypatch):
     paths = []
     for name, options in CONTAINERS.items():
-        paths.append(str(tmp_path / name))
+        paths.append(tmp_path / name)
         torch.save(model().state_dict(), paths[-1], **options)
-    program = (
-        "import sys; from vae_jax.convert.read import read_checkpoint\n"
-        "assert all(len(read_checkpoint(path)) == 7 for path in sys.argv[1:])\n"
-        "assert 'torch' not in sys.modules and 'safetensors' not in sys.modules"
-    )
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    subprocess.run([sys.executable, "-c", program, *paths], check=True, env=environment)
+    for package in ("torch", "safetensors"):
+        monkeypatch.setitem(sys.modules, package, None)  # importing it raises ImportError
+    assert [len(read_checkpoint(path)) for path in paths] == [7] * len(paths)

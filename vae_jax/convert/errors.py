@@ -10,10 +10,11 @@ import os
 from collections.abc import Iterator
 
 from vae_jax.errors import CheckpointError
-from vae_jax.files import explain_errors
+from vae_jax.files import Errors, explain_errors
 
 PathLike = str | os.PathLike[str]
 Context = contextlib.AbstractContextManager[None]
+_EXPECTED = (OSError, ValueError, RuntimeError)  # any other is a bug, and is to be seen
 
 
 def damaged(what: str, expected: str, found: str) -> CheckpointError:
@@ -23,23 +24,20 @@ def damaged(what: str, expected: str, found: str) -> CheckpointError:
     )
 
 
-def reading(path: PathLike, advice: str = "save it again") -> Context:
-    """Begin every error in the block with a path, and make a CheckpointError of other libraries'.
-
-    The content of a file is anybody's, and so are the errors of it.
-    """
-    return _about(path, "cannot be read", advice)
+def reading(path: PathLike, advice: str = "save it again", errors: Errors = _EXPECTED) -> Context:
+    """Begin every error in the block with a path, and make a CheckpointError of those named."""
+    return _about(path, "cannot be read", advice, errors)
 
 
-def writing(path: PathLike) -> Context:
+def writing(path: PathLike, errors: Errors = _EXPECTED) -> Context:
     """Begin every error in the block with a path, and say that nothing was changed."""
-    return _about(path, "cannot be written", "nothing was changed")
+    return _about(path, "cannot be written", "nothing was changed", errors)
 
 
 @contextlib.contextmanager
-def _about(path: PathLike, failure: str, advice: str) -> Iterator[None]:
+def _about(path: PathLike, failure: str, advice: str, errors: Errors) -> Iterator[None]:
     try:
-        with explain_errors(CheckpointError, failure, advice, Exception):
+        with explain_errors(CheckpointError, failure, advice, errors):
             yield
     except CheckpointError as error:
         raise CheckpointError(f"{os.fspath(path)!s:.500}: {error}") from error

@@ -69,7 +69,7 @@ def read_tensorflow(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         CheckpointError: one line that says what was found, what was expected and what to try.
         MissingExtraError: if TensorFlow is not installed.
     """
-    with reading(path, AGAIN):
+    with reading(path, AGAIN, Exception):  # TensorFlow has errors of its own
         prefix = checkpoint_prefix(path)
         if prefix is None:
             raise CheckpointError(

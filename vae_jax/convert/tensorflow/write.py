@@ -35,7 +35,7 @@ def write_tensorflow(prefix: str | os.PathLike[str], tensors: Mapping[str, Any])
             was there before is left as it was.
         MissingExtraError: if TensorFlow is not installed.
     """
-    with writing(prefix):
+    with writing(prefix, Exception):  # TensorFlow has errors of its own
         target = Path(os.path.abspath(os.fspath(prefix).removesuffix(".index")))
         if target.is_dir():
             raise CheckpointError("is a folder: expected a prefix in it, such as train-9")
