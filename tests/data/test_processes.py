@@ -19,6 +19,7 @@ from vae_jax.errors import DataError
 SHAPE = (6, 6, 3)
 
 
+@pytest.mark.slow
 def test_processes_give_what_threads_give_and_end_with_an_error(tmp_path):
     pytest.importorskip("grain")
     random = np.random.default_rng(0)
@@ -45,15 +46,15 @@ def test_processes_give_what_threads_give_and_end_with_an_error(tmp_path):
 SCRIPT = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" has it ignored
-from vae_jax.data import decode, folder, open_dataset
+from vae_jax.data import decode, open_dataset
 print("run", flush=True)
 decode.PROCESS_PICTURES = decode.PROCESS_CORES = decode.MAX_PROCESSES = 1
-whole = folder.decode_pictures
-def told(*args):
-    for image in whole(*args):
+whole = decode.decode_pictures
+def told(*args, **settings):
+    for image in whole(*args, **settings):
         print("decoded", flush=True)
         yield image
-folder.decode_pictures = told
+decode.decode_pictures = told
 open_dataset("folder:" + sys.argv[1], (6, 6, 3))
 """
 
@@ -77,6 +78,7 @@ def interrupted(command):
     return process, output, errors
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="sends the signal to a process group")
 def test_an_interrupt_leaves_no_half_entry_and_no_process(tmp_path, cache):
     """Of a script without a guard for its main part, which the processes must not run again."""

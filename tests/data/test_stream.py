@@ -9,8 +9,8 @@ import PIL.Image
 import pytest
 
 from vae_jax.data import Split, decode, epoch_order, iterate_batches, open_dataset, take
+from vae_jax.data.decode import Pictures
 from vae_jax.data.folder import list_pictures
-from vae_jax.data.pictures import Pictures
 from vae_jax.errors import DataError
 
 SHAPE = (6, 7, 3)

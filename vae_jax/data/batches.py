@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator
 import numpy as np
 
 from vae_jax.data.dataset import Split
-from vae_jax.data.pictures import Pictures
+from vae_jax.data.decode import Pictures
 from vae_jax.errors import DataError
 
 

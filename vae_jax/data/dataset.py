@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vae_jax.data.pictures import Pictures
+from vae_jax.data.decode import Pictures
 from vae_jax.errors import DataError
 
 if TYPE_CHECKING:

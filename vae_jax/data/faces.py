@@ -18,7 +18,7 @@ from vae_jax.data.attributes import ATTRIBUTES_FILE, Columns, write_attributes
 from vae_jax.data.dataset import Dataset, Split, fingerprint
 from vae_jax.data.face_canvas import SIZE
 from vae_jax.data.face_drawing import HAIR_COLOURS, NUM_VARIETY, Face, draw_face
-from vae_jax.data.resize import cover
+from vae_jax.data.picture import cover
 from vae_jax.errors import DataError
 from vae_jax.files import explain_errors, replacing
 

@@ -2,13 +2,17 @@
 
 The face tutorial (002, section 7.4.1) reads its data with `ImageFolder` and `T.Resize(256)`.
 The order of the examples and every pixel are what torchvision gives: listing 7.7 picks faces by
-their place in that order. Resizing a folder takes minutes, so it is done once (`cache.py`).
+their place in that order. Resizing a folder takes minutes, so `folder:DIR` does it once
+(`cache.py`). `stream:DIR` has no cache, for sets that no disk holds decoded: the same pictures are
+decoded anew in every epoch, ahead of the step that trains on them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
+import json
 import os
 import pathlib
 from collections.abc import Iterator
@@ -19,7 +23,7 @@ import numpy as np
 from vae_jax.data import cache
 from vae_jax.data.attributes import Columns, read_attributes
 from vae_jax.data.dataset import Dataset, Split
-from vae_jax.data.decode import decode_pictures
+from vae_jax.data.decode import Pictures
 from vae_jax.errors import DataError
 
 # torchvision.datasets.folder.IMG_EXTENSIONS
@@ -66,19 +70,44 @@ def open_folder(source: str, place: str, image_shape: tuple[int, int, int]) -> D
       DataError: if there are no class folders, a class has no pictures, a picture cannot be
         read, or the cache cannot be written.
     """
-    path, class_names, pictures, labels, columns = list_folder(source, place, image_shape)
+    folder = list_folder(source, place, image_shape)
     content = cache.Content(
-        name=path.name,
-        where=(str(path), image_shape),
-        what=(class_names, pictures),
-        class_names=class_names,
-        labels=labels,
+        name=folder.path.name,
+        where=(str(folder.path), image_shape),
+        what=(folder.class_names, folder.pictures),
+        class_names=folder.class_names,
+        labels=folder.labels,
         image_shape=image_shape,
     )
-    images, fingerprint = cache.open_cached(
-        source, content, lambda: _decode_all(source, path, pictures, image_shape)
-    )
-    return Dataset(source, Split(images, labels, columns), None, class_names, fingerprint)
+    pictures = _pictures(source, folder, image_shape)
+    images, fingerprint = cache.open_cached(source, content, lambda: _with_progress(pictures))
+    split = Split(images, folder.labels, folder.attributes)
+    return Dataset(source, split, None, folder.class_names, fingerprint)
+
+
+def open_stream(source: str, place: str, image_shape: tuple[int, int, int]) -> Dataset:
+    """Opens a folder of pictures as `open_folder`, and decodes none; `test` is None.
+
+    Args:
+      source: the source as the user gave it, for the messages.
+      place: the folder.
+      image_shape: the model's (height, width, channels): 3 channels are RGB, 1 is grey.
+
+    Returns:
+      The examples of `folder:`, the images a `Pictures`. The fingerprint is of the classes, the
+      image shape, and the pictures' names, classes and sizes in bytes: the pixels are not hashed,
+      so that of a picture replaced by another of its size nothing is noticed.
+
+    Raises:
+      DataError: as `open_folder`; for a picture that cannot be read, when it is decoded.
+    """
+    folder = list_folder(source, place, image_shape)
+    files = [(p.name.replace(os.sep, "/"), p.label, p.size) for p in folder.pictures]
+    described = json.dumps([source.partition(":")[0], folder.class_names, image_shape, files])
+    images = _pictures(source, folder, image_shape)
+    split = Split(images, folder.labels, folder.attributes)  # pyright: ignore[reportArgumentType]
+    fingerprint = hashlib.sha256(described.encode()).hexdigest()[:16]
+    return Dataset(source, split, None, folder.class_names, fingerprint)
 
 
 def list_folder(source: str, place: str, image_shape: tuple[int, int, int]) -> Folder:
@@ -165,19 +194,18 @@ def _walk(
     yield folder, files
 
 
-def _decode_all(
-    source: str,
-    folder: pathlib.Path,
-    pictures: tuple[Picture, ...],
-    image_shape: tuple[int, int, int],
-) -> Iterator[np.ndarray]:
-    """Yields the pictures in order, uint8 [H, W, C]; a few at a time are in memory."""
+def _pictures(source: str, folder: Folder, image_shape: tuple[int, int, int]) -> Pictures:
+    names = [picture.name for picture in folder.pictures]
+    return Pictures(source, folder.path, names, image_shape)
+
+
+def _with_progress(pictures: Pictures) -> Iterator[np.ndarray]:
+    """Yields the pictures in order; a few at a time are in memory."""
     import tqdm
 
-    names = [picture.name for picture in pictures]
     disable = True if len(pictures) < MANY else None  # None: silent unless on a terminal
     with (
-        contextlib.closing(decode_pictures(source, folder, names, image_shape)) as decoded,
+        contextlib.closing(iter(pictures)) as decoded,
         tqdm.tqdm(total=len(pictures), desc="resizing", unit="picture", disable=disable) as bar,
     ):
         for image in decoded:

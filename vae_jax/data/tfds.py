@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from vae_jax.data.dataset import Dataset, Split, make_dataset, require_shape
-from vae_jax.data.opening import opened_picture
+from vae_jax.data.picture import opened_picture
 from vae_jax.errors import DataError
 
 CHUNK = 1024

@@ -1,4 +1,4 @@
-"""A recipe may train on some images alone; a model with labels checks every one of them."""
+"""Some images of a data set alone; a model with labels checks every one of them."""
 
 import dataclasses
 
@@ -9,10 +9,7 @@ from hypothesis import strategies as st
 
 from vae_jax.data import Split, require_labels, take
 from vae_jax.data.dataset import make_dataset
-from vae_jax.errors import DataError, UserError
-from vae_jax.recipe import Recipe, chosen_images
-
-RECIPE = Recipe(data="digits", epochs=1, batch_size=2, learning_rate=0.1)
+from vae_jax.errors import DataError
 
 
 def split_of(count, seed=0, labels=None):
@@ -32,42 +29,7 @@ def one_line(caught):
     return message
 
 
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=8))
-def test_numbers_are_read_as_they_are_written(numbers):
-    assert chosen_images(",".join(map(str, numbers))) == numbers
-    assert chosen_images(" , ".join(map(str, numbers))) == numbers
-    assert RECIPE.replace(images=",".join(map(str, numbers))).images
-
-
-def test_all_is_every_image_and_the_default():
-    assert chosen_images("all") is None
-    assert RECIPE.images == "all"
-
-
-@settings(deadline=None)
-@given(st.text())
-def test_any_other_text_is_numbers_or_an_error_of_one_line(text):
-    try:
-        chosen = chosen_images(text)
-    except UserError as error:
-        assert "\n" not in str(error)  # noqa: PT017
-    else:
-        assert chosen is None or all(number >= 0 for number in chosen)
-
-
-@pytest.mark.parametrize(
-    "text", ["", ",", "5,", "-1", "5;25", "5-25", "1.0", "five", "ALL", "5 25", "²", "٣", "1_0"]
-)
-def test_what_is_no_number_is_refused_with_the_form_by_a_recipe_too(text):
-    for read in (chosen_images, lambda text: RECIPE.replace(images=text)):
-        with pytest.raises(UserError) as caught:
-            read(text)
-        expected = f"images is {text!r}; expected all, or numbers from 0 such as 5,25"
-        assert one_line(caught) == expected
-
-
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.integers(0, 19), min_size=1, max_size=6))
 def test_the_images_taken_are_those_of_the_numbers_in_their_order(numbers):
     whole = dataset_of()
@@ -104,7 +66,7 @@ def test_a_number_that_no_image_has_is_named_with_those_there_are(numbers):
     assert one_line(caught) == expected
 
 
-@pytest.mark.parametrize("label", [-1, 10, 25, 255])
+@pytest.mark.parametrize("label", [-1, 10])
 def test_a_label_that_the_model_does_not_know_is_refused(label):
     for dataset in (dataset_of(3, labels=[0, label, 9]), dataset_of(3)):
         if dataset.train.labels.max() <= 9 and dataset.train.labels.min() >= 0:
