@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.extend.core import jaxprs_in_params
 
 from vae_jax.errors import UserError
 
@@ -112,9 +111,15 @@ def _with_rounded_factors(function: Callable[..., Any], bits: int) -> Callable[.
 def _has_products(jaxpr: Any) -> bool:
     return any(
         equation.primitive.name in _PRODUCTS
-        or any(_has_products(inner) for inner in jaxprs_in_params(equation.params))
+        or any(_has_products(inner) for inner in _inner_jaxprs(equation))
         for equation in jaxpr.eqns
     )
+
+
+def _inner_jaxprs(equation: Any) -> list[Any]:
+    """Return the jaxprs among an equation's parameters: branches, a loop's body."""
+    values = jax.tree.leaves(list(equation.params.values()))
+    return [value for value in values if hasattr(value, "eqns")]
 
 
 def _evaluate(jaxpr: Any, consts: Any, arguments: Any, bits: int) -> list[Any]:
@@ -128,7 +133,7 @@ def _evaluate(jaxpr: Any, consts: Any, arguments: Any, bits: int) -> list[Any]:
             body, constants = (inner.jaxpr, inner.consts) if closed else (inner, [])
             outputs = _evaluate(body, constants, inputs, bits)
         else:
-            if any(_has_products(inner) for inner in jaxprs_in_params(equation.params)):
+            if any(_has_products(inner) for inner in _inner_jaxprs(equation)):
                 raise UserError(
                     f"the model has products inside a {name}, whose factors cannot be rounded "
                     "here: compare in float64 and float32"
