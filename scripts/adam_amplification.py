@@ -8,6 +8,8 @@ most its gradient, dg, that prediction and what was found. About 20 s on 2 cores
     python scripts/adam_amplification.py
 """
 
+import argparse
+
 import numpy as np
 
 from vae_jax.models import get_spec
@@ -25,7 +27,9 @@ TENSORS = (
 
 
 def main() -> None:
-    """Prints a markdown table."""
+    """Print a Markdown table."""
+    raw = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser(description=__doc__, formatter_class=raw).parse_args()
     recipe, probe = get_spec(NAME).recipe, probe_of(NAME, 4, 0, 0)
     reference = TorchReference(NAME, np.float64)
     start = reference.state_dict()

@@ -1,12 +1,13 @@
 """Trains the checkpoint that the demo imports: the tutorial's PyTorch code on the embedded digits.
 
-Writes `vae_jax/assets/AEdigits.pt` (TorchScript, as tutorial 002 saves it, section 7.2.3) and
-`AEdigits_outputs.safetensors` (ten held-out digits with what PyTorch makes of them). Needs the
-`test` extra; about two minutes on 2 cores:
+Writes `AEdigits.pt` (TorchScript, as tutorial 002 saves it, section 7.2.3) and
+`AEdigits_outputs.safetensors` (ten held-out digits with what PyTorch makes of them), by default
+over those of the package. Needs the `test` extra; about two minutes on 2 cores:
 
     python scripts/train_reference_digits.py
 """
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,12 @@ ASSETS = Path(vae_jax.__file__).parent / "assets"
 
 
 def main() -> None:
-    """Trains, saves, and records the outputs of the saved file."""
+    """Train, save, and record the outputs of the saved file."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument("--out", type=Path, default=ASSETS, help="folder; default: the package's")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"default: {EPOCHS}")
+    args = parser.parse_args()
     recipe = MODELS["digits_ae"].recipe
     digits = open_dataset("digits", (28, 28, 1))
     assert digits.test is not None
@@ -33,7 +39,7 @@ def main() -> None:
     )
     model = DigitsAE()
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
-    for epoch in range(EPOCHS):
+    for epoch in range(args.epochs):
         total = 0.0
         for (batch,) in loader:
             out, _ = model(batch)
@@ -45,14 +51,14 @@ def main() -> None:
         if epoch % 10 == 9:
             print(f"epoch {epoch + 1}: loss {total / len(loader):.2f}", flush=True)
 
-    ASSETS.mkdir(exist_ok=True)
-    torch.jit.script(model).save(str(ASSETS / "AEdigits.pt"))
-    saved = torch.jit.load(str(ASSETS / "AEdigits.pt")).eval()
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.jit.script(model).save(str(args.out / "AEdigits.pt"))
+    saved = torch.jit.load(str(args.out / "AEdigits.pt")).eval()
     chosen = digits.test.images[first_of_each_class(digits.test)]
     with torch.no_grad():
         out, mu = saved(torch.tensor(chosen.reshape(-1, 784), dtype=torch.float32) / 255)
     vae_jax.write_checkpoint(
-        ASSETS / "AEdigits_outputs.safetensors",
+        args.out / "AEdigits_outputs.safetensors",
         {
             "input": np.asarray(chosen),
             "latent": mu.numpy(),

@@ -1,7 +1,4 @@
-"""The study of face arithmetic, found by path, and attributes of faces that need not be drawn."""
-
-import sys
-from pathlib import Path
+"""Attributes of faces that need not be drawn."""
 
 import numpy as np
 import pytest
@@ -9,7 +6,6 @@ from jaxtyping import install_import_hook
 
 collect_ignore = ["conftest.py"]  # by doctest: there is another module of this name
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "scripts" / "experiments"))
 install_import_hook("face_arithmetic", "beartype.beartype")
 
 
