@@ -7,7 +7,8 @@ from pathlib import Path
 
 # A room imports itself and the rooms on the lines above its own; __init__ is the package's root.
 ORDER = """
-typing errors memory files version
+typing errors memory version markdown
+files
 recipe
 spec
 layers
@@ -17,6 +18,7 @@ objectives optim corruption data
 training
 convert
 pretrained
+optimizer_transfer
 latents evaluation figures benchmark
 parity explore
 __init__

@@ -25,8 +25,6 @@ from pathlib import Path
 
 from vae_jax.errors import UserError
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # the folder that holds this package
-
 
 def main() -> None:
     """Print the tables, write the rest."""
@@ -96,4 +94,5 @@ class _Whole(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelp
 
 
 if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # the folder that holds this package
     main()
