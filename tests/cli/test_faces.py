@@ -1,6 +1,9 @@
 """``vae-jax faces``, and training on what it wrote."""
 
+import pytest
 
+
+@pytest.mark.slow
 def test_faces_are_written_and_named_by_their_attributes(succeed, cli, tmp_path):
     folder = tmp_path / "some faces"
     said = succeed("faces", folder, "--count", "6").out

@@ -98,7 +98,7 @@ def test_a_model_without_labels_is_sampled_as_the_tutorials_table(
     succeed(*sample)
     succeed(*sample, "--count=7")
     assert [(images.shape[0], columns) for images, columns, _ in tables] == [(200, 20), (7, 20)]
-    assert "digits_vae takes no label; leave out --label" in cli(*sample, "--label=3").error
+    assert "digits_vae takes no label; leave out label (--label)" in cli(*sample, "--label=3").error
 
 
 @pytest.mark.parametrize("label", [12, -1])
@@ -151,7 +151,7 @@ def test_a_label_for_a_model_without_any_is_refused(cli, folders, pictures, tmp_
     arguments = (folders["digits_vae"], pictures[0], "--label=3", "--out", tmp_path / "x.png")
     for command in (("reconstruct",), ("denoise", "--corrupt=mask:0.5")):
         error = cli(command[0], *arguments, *command[1:]).error
-        assert "digits_vae takes no label; leave out --label" in error
+        assert "digits_vae takes no label; leave out label (--label)" in error
     assert not (tmp_path / "x.png").exists()
 
 

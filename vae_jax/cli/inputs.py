@@ -33,7 +33,7 @@ def stored_images(
     """
     shape = loaded.image_shape
     if labels and not loaded.spec.num_classes:
-        raise UserError(f"{loaded.name} takes no label; leave out --label")
+        raise UserError(f"{loaded.name} takes no label; leave out label (--label)")
     if not pictures:
         if labels:
             raise UserError("--label goes with IMAGES; a data source has labels of its own")

@@ -86,7 +86,7 @@ def test_a_model_with_labels_decodes_with_the_one_given(
     z = means(data, [0, 3, 14], "digits_cvae", hot[[0, 3, 4]]).mean(0)
     close(drawn["arithmetic_rows"][0][0][0][:1], pictures_of([z], "digits_cvae", hot[[7]]))
     error = cli("arithmetic", folders["digits_vae"], *GROUPS, "one", "--label=7", *target).error
-    assert "digits_vae takes no label; leave out --label" in error
+    assert "digits_vae takes no label; leave out label (--label)" in error
 
 
 def test_groups_can_be_files_and_folders(succeed, folders, data, drawn, tmp_path):
