@@ -71,6 +71,28 @@ def reset_peak() -> bool:
     return True
 
 
+class PeakMeter:
+    """The most memory beyond what the process held at the start, lap by lap.
+
+    Attributes:
+        resets: whether a lap starts anew; else it includes those before it.
+    """
+
+    def __init__(self):
+        self.resets = self._restart()
+        self._before = resident()
+
+    def lap(self) -> int:
+        """Return the bytes of the lap that ends here, and begin the next."""
+        found = max(peak_resident() - self._before, 0)
+        self._restart()
+        return found
+
+    def _restart(self) -> bool:
+        trim()
+        return reset_peak()
+
+
 def _status(name: str) -> int | None:
     """Return the bytes under one of Linux's names; None elsewhere."""
     with contextlib.suppress(OSError):

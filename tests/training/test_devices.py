@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import optax
 import pytest
+from traffic import collectives
 
-from vae_jax.benchmark.traffic import collectives
 from vae_jax.data import iterate_batches
 from vae_jax.errors import UserError
 from vae_jax.models import create_model, init_variables

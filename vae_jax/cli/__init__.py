@@ -31,7 +31,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "Measure a model on a test set: terms, bounds, PSNR."),
     "convert": ("convert", "Turn a checkpoint into another format."),
     "parity": ("parity", "Compare a port with its original, number by number."),
-    "benchmark": ("benchmark", "Time a model beside its original's framework."),
+    "benchmark": ("benchmark", "Time a model at work, beside what this machine allows."),
     "faces": ("faces", "Write synthetic faces with exact attributes to a folder."),
     "demo": ("demo", "Import, verify, train and draw, in about a minute."),
 }

@@ -1,7 +1,7 @@
 """What computes a convolution on a device: XLA's own convolutions, or windows and one product.
 
 On CPU it is the product. Measured there on 2 cores in float32, forward and backward together, in
-ms (``python scripts/measure_layers.py``; PyTorch 2.13, channels last, beside them):
+ms (``python scripts/benchmarks/layers.py``; PyTorch 2.13, channels last, beside them):
 
 ===============================  =============  ======  =======  =======
 layer                            input           XLA's  product  PyTorch

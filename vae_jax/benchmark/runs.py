@@ -1,0 +1,123 @@
+"""This package at work: a task compiled and ready to run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from vae_jax.benchmark.roofline import Ceilings, measure_ceilings
+from vae_jax.benchmark.tasks import Task
+from vae_jax.distributions import central_latent
+from vae_jax.models import init_variables
+from vae_jax.objectives import make_loss
+from vae_jax.optim import optimizer_of
+from vae_jax.training.epoch import LONGEST_CALL, EpochSteps, stays_on_device
+from vae_jax.training.parallel import Parallel
+from vae_jax.training.state import create_state
+from vae_jax.training.step import inputs_of, make_train_step
+
+Run = Callable[[int], float | None]
+"""Does the work so many times, one after another, and waits for the end; returns the last loss,
+where there is one."""
+
+# JAX's names for what a GPU does to the factors of products; NVIDIA's takes the last two alike, as
+# TF32, where PyTorch's autocast computes in bfloat16.
+_MATMUL = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
+
+
+def build(task: Task) -> Run:
+    """Return the work of a task, compiled at its first call."""
+    run = Training(task).run if task.trains else _inference(task)
+
+    def within(count: int) -> float | None:
+        with matmul_precision(task.device, task.precision):
+            return run(count)
+
+    return within
+
+
+def matmul_precision(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """Return what JAX must be set to while it traces and runs; a CPU has only float32."""
+    if device == "cpu":
+        return contextlib.nullcontext()
+    return jax.default_matmul_precision(_MATMUL[precision])
+
+
+def ceilings_in(precision: str) -> Ceilings:
+    """Measure the machine's ceilings with products in one of ``PRECISIONS``."""
+    with matmul_precision("cpu" if jax.default_backend() == "cpu" else "gpu", precision):
+        return measure_ceilings()
+
+
+class Training:
+    """A model with its compiled step, or an epoch's."""
+
+    def __init__(self, task: Task):
+        recipe, optimizer = task.recipe, optimizer_of(task.recipe)
+        init_key, self.key = jax.random.split(jax.random.key(recipe.seed))
+        self.task, self.epoch = task, 0
+        self.state = create_state(task.module, optimizer, init_key)
+        loss = make_loss(task.model, recipe=recipe, **task.hyper)
+        settings = inputs_of(task.model, task.module, recipe)
+        takes_label = task.spec.num_classes > 0
+        if task.work == "epoch":
+            resident = stays_on_device(task.module, task.data)
+            settings |= {"takes_label": takes_label, "key": self.key, "resident": resident}
+            self.steps = EpochSteps(loss, optimizer, task.data, recipe, **settings)
+            return
+        step = make_train_step(loss, optimizer, on_nonfinite="stop", **settings)
+        self.train_step = Parallel().compile_step(step)
+        self.batch: dict[str, Any] = {"image": task.data.images}
+        if takes_label:
+            self.batch["label"] = task.data.labels
+        if task.device != "cpu":  # there every framework has it on the card
+            self.batch = jax.device_put(self.batch)
+
+    def run(self, count: int) -> float:
+        """Take so many steps, or epochs; return the loss of the last."""
+        metrics: Any = None
+        for _ in range(count):
+            if self.task.work == "step":
+                self.state, metrics = self.train_step(self.state, self.batch, self.key)
+            else:
+                metrics = self._epoch()
+        jax.block_until_ready(self.state)
+        return float(metrics["loss"])
+
+    def _epoch(self) -> Any:
+        """Return the mean metrics of an epoch's last call, the calls being as long as a run's."""
+        self.epoch += 1
+        metrics: Any = None
+        for first in range(0, self.task.num_steps, LONGEST_CALL):
+            count = min(LONGEST_CALL, self.task.num_steps - first)
+            self.state, kept = self.steps.run(self.state, self.epoch, first, count)
+            metrics = {name: values.mean() for name, values in kept.items()}
+        return metrics
+
+
+def _inference(task: Task) -> Run:
+    model, variables = task.module, init_variables(task.module, jax.random.key(0))
+    label = [jax.device_put(task.one_hot())] if task.spec.num_classes else []
+    shape = (task.batch_size, model.latent_size)
+    given = task.floats() if task.work == "encode" else task.latents()
+    source = jax.random.key(1) if task.work == "sample" else jax.device_put(given)
+
+    @jax.jit
+    def once(variables: Any, source: Any, *label: Any) -> Any:
+        if task.work == "encode":
+            return central_latent(model.apply(variables, source, *label, method="encode"))
+        z = jax.random.normal(source, shape) if task.work == "sample" else source
+        return model.apply(variables, z, *label, method="decode")
+
+    def run(count: int) -> None:
+        result = None
+        for _ in range(count):
+            result = once(variables, source, *label)
+            if task.device == "cpu":  # two at once would share the cores
+                jax.block_until_ready(result)
+        jax.block_until_ready(result)
+
+    return run
