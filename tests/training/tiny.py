@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -33,6 +34,12 @@ def images_of(num_examples, seed=0):
 def dataset_of(num_examples=22, seed=0):
     names = tuple("0123456789")
     return make_dataset("in memory", images_of(num_examples, seed), images_of(10, seed + 1), names)
+
+
+def environment() -> dict[str, str]:
+    """Of a process that is to find what this one has compiled."""
+    config: Any = jax.config
+    return os.environ | {"JAX_COMPILATION_CACHE_DIR": config.jax_compilation_cache_dir}
 
 
 def write_idx(folder, num_examples=22, seed=0):
