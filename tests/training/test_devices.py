@@ -20,7 +20,7 @@ from . import tiny
 from .ways import ON_SEVERAL
 
 
-@pytest.mark.parametrize("way", ON_SEVERAL, ids=str)
+@pytest.mark.parametrize("way", [tiny.slow(ON_SEVERAL[0]), *ON_SEVERAL[1:]], ids=str)
 def test_the_gradient_is_that_of_the_whole_batch(way):
     """Plain gradient descent shows it, where Adam would hide a factor."""
     model = create_model("tiny_vae")
@@ -88,6 +88,7 @@ def test_noise_does_not_depend_on_the_padding_of_a_batch():
     assert (jax.random.key_data(few) == jax.random.key_data(many)[:5]).all()
 
 
+@pytest.mark.slow
 def test_a_mesh_sums_gradients_and_gathers_nothing():
     """The windows of convolutions above all, which are many times an image."""
     hyper = {"image_shape": (12, 12, 1), "widths": (4,), "latent_size": 2}

@@ -61,7 +61,9 @@ def assert_same(result, expected):
     assert tiny.without_seconds(result.epochs) == tiny.without_seconds(expected.epochs)
 
 
-@pytest.mark.parametrize(("damage", "every"), [("truncated", None), ("gone", None), ("one bit", 2)])
+@pytest.mark.parametrize(
+    ("damage", "every"), [("one bit", 2), tiny.slow("truncated", None), tiny.slow("gone", None)]
+)
 def test_a_resume_falls_back_to_the_checkpoint_before_a_damaged_one_and_says_so(
     tmp_path, damage, every, uninterrupted, capsys
 ):

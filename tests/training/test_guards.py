@@ -70,7 +70,7 @@ def steps_of_a_whole_run(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("kind", "resident"), [("loss", True), ("gradient", True), ("loss", False)]
+    ("kind", "resident"), [("loss", True), tiny.slow("gradient", True), tiny.slow("loss", False)]
 )
 def test_a_run_stops_at_the_step_and_keeps_the_checkpoint_before(
     tmp_path, monkeypatch, resident, kind, steps_of_a_whole_run
@@ -105,7 +105,7 @@ def test_a_run_stops_at_the_step_and_keeps_the_checkpoint_before(
     assert int(result.state.step) == 9
 
 
-@pytest.mark.parametrize("resident", [True, False], ids=["resident", "streamed"])
+@pytest.mark.parametrize("resident", [tiny.slow(True), False])
 def test_skipped_steps_leave_all_but_the_count_as_it_was(tmp_path, monkeypatch, resident):
     monkeypatch.setattr(whole_epochs, "stays_on_device", lambda *_: resident)
     exploding(monkeypatch)
@@ -154,6 +154,7 @@ def test_an_epochs_mean_is_that_of_the_steps_that_were_taken(tmp_path, monkeypat
     assert last["mean"]["loss"] == last["sum"]["loss"] / 2
 
 
+@pytest.mark.slow
 def test_a_gradient_whose_square_is_not_finite_is_told_as_that(tmp_path, monkeypatch):
     exploding(monkeypatch, "large gradient")
     with pytest.raises(RunError) as caught:

@@ -58,7 +58,7 @@ def plain_loop(run, dataset, variables):
     return epochs, {"params": params} | ({"batch_stats": batch_stats} if batch_stats else {})
 
 
-@pytest.mark.parametrize("model", ["digits_ae", "tiny_vae"])
+@pytest.mark.parametrize("model", [tiny.slow("digits_ae"), "tiny_vae"])
 def test_the_epochs_figure_and_the_weights_are_those_of_a_plain_loop(tmp_path, model):
     run, dataset = tiny.run_of(tmp_path / "run", model, epochs=2), tiny.dataset_of(22)
     variables = initial(run)

@@ -16,7 +16,9 @@ def on_one_device(tmp_path_factory):
     return trained(tmp_path_factory.mktemp("one") / "run")
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize(
+    "way", [way if way in (MESH, PMAP) else tiny.slow(way) for way in WAYS], ids=str
+)
 def test_every_way_ends_where_one_device_does(tmp_path, way, on_one_device):
     found = trained(tmp_path / "run", way)
     assert_near(found, on_one_device)
@@ -24,6 +26,7 @@ def test_every_way_ends_where_one_device_does(tmp_path, way, on_one_device):
         assert tiny.bits(found.state) == tiny.bits(on_one_device.state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [MESH, PMAP], ids=str)
 def test_batches_that_are_streamed_are_shared_as_those_that_stay_on_the_device(
     tmp_path, monkeypatch, way, on_one_device
@@ -32,6 +35,7 @@ def test_batches_that_are_streamed_are_shared_as_those_that_stay_on_the_device(
     assert_near(trained(tmp_path / "run", way), on_one_device)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [{"reduction": "mean", "clip_norm": 0.5, "epochs": 1}, {"batch_norm_groups": 4}],
@@ -43,7 +47,7 @@ def test_a_mean_a_clipped_gradient_and_groups_are_over_all_devices(tmp_path, fie
         assert_near(trained(tmp_path / str(way), way, **fields), expected)
 
 
-@pytest.mark.parametrize("way", [MESH_WITH_PARAMETERS, PMAP], ids=str)
+@pytest.mark.parametrize("way", [tiny.slow(MESH_WITH_PARAMETERS), PMAP], ids=str)
 def test_a_run_stopped_and_resumed_on_the_same_devices_ends_with_the_same_bits(tmp_path, way):
     expected = trained(tmp_path / "whole", way)
     calls = []
@@ -62,9 +66,9 @@ def test_a_run_stopped_and_resumed_on_the_same_devices_ends_with_the_same_bits(t
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (MESH, ("pmap", 2, 1)),
-        (PMAP, ("sharded", 2, 2)),
-        (MESH_WITH_PARAMETERS, ("jit", 1, 1)),
+        tiny.slow(MESH, ("pmap", 2, 1)),
+        tiny.slow(PMAP, ("sharded", 2, 2)),
+        tiny.slow(MESH_WITH_PARAMETERS, ("jit", 1, 1)),
         (("jit", 1, 1), MESH),
     ],
     ids=str,

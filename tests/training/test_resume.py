@@ -76,7 +76,7 @@ def assert_same(result, run, whole):
 
 # Before the first checkpoint; within an epoch, just before a checkpoint and right after one; after
 # a whole epoch; in the last batch of all, the padded one.
-@pytest.mark.parametrize("stopped_at", [1, 9, 10, 12, 17])
+@pytest.mark.parametrize("stopped_at", [9, 12, *map(tiny.slow, (1, 10, 17))])
 def test_a_run_stopped_at_any_step_resumes_to_the_same_bits(tmp_path, uninterrupted, stopped_at):
     run = run_of(tmp_path / "run")
     train_and_stop(run, stopped_at, checkpoint_every=2)
@@ -84,6 +84,7 @@ def test_a_run_stopped_at_any_step_resumes_to_the_same_bits(tmp_path, uninterrup
     assert_same(result, run, uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_run_whose_batches_are_streamed_resumes_to_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(whole_epochs, "stays_on_device", lambda *_: False)
     whole, run = run_of(tmp_path / "whole"), run_of(tmp_path / "run")
@@ -93,6 +94,7 @@ def test_a_run_whose_batches_are_streamed_resumes_to_the_same_bits(tmp_path, mon
     assert_same(result, run, (expected, lines_of(whole)))
 
 
+@pytest.mark.slow
 def test_a_run_stopped_twice_that_saves_at_other_steps_ends_the_same(tmp_path, uninterrupted):
     run = run_of(tmp_path / "run")
     train_and_stop(run, 9, checkpoint_every=5)
@@ -134,6 +136,7 @@ def test_a_resumed_run_draws_the_figure_that_a_kill_may_have_prevented(tmp_path)
     assert seen == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_last_line_of_metrics_cut_short_by_a_crash_does_no_harm(tmp_path, uninterrupted):
     run = run_of(tmp_path / "run")
     train_and_stop(run, 7)
@@ -143,7 +146,7 @@ def test_a_last_line_of_metrics_cut_short_by_a_crash_does_no_harm(tmp_path, unin
     assert_same(result, run, uninterrupted)
 
 
-@pytest.mark.parametrize("every", [None, 2])
+@pytest.mark.parametrize("every", [tiny.slow(None), 2])
 def test_a_run_stopped_between_an_epochs_line_and_its_checkpoint_resumes(
     tmp_path, uninterrupted, monkeypatch, every
 ):
@@ -162,6 +165,7 @@ def test_a_run_stopped_between_an_epochs_line_and_its_checkpoint_resumes(
     assert_same(result, run, uninterrupted)
 
 
+@pytest.mark.slow
 def test_lost_metrics_cost_no_more_than_their_own_lines(tmp_path, uninterrupted):
     run = run_of(tmp_path / "run")
     train_and_stop(run, 9, checkpoint_every=2)
@@ -296,7 +300,7 @@ def test_a_file_in_the_place_of_the_run_folder_is_an_error_of_one_line(tmp_path)
 
 def test_starting_weights_of_another_shape_are_refused_before_anything_is_written(tmp_path):
     run = run_of(tmp_path / "run")
-    variables = init_variables(create_model("digits_ae"), jax.random.key(0))
+    variables = init_variables(create_model("digits_ae", **tiny.HYPER), jax.random.key(0))
     with pytest.raises(CheckpointError, match="not the variables of"):
         loop.train(run, dataset(), variables=variables)
     assert not run.path.exists()

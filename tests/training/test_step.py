@@ -180,6 +180,7 @@ def test_a_step_is_the_composition_of_loss_and_optimizer_to_the_bit(model):
     assert int(found.step) == 3
 
 
+@pytest.mark.slow
 def test_the_compiled_step_computes_what_the_composition_does_without_jit():
     step, state, loss, optimizer = real_step("digits_ae")
     batch, key = batches_of()[-1], jax.random.key(9)

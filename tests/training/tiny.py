@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 import numpy as np
+import pytest
 
 from vae_jax.data import Split
 from vae_jax.data.dataset import make_dataset
@@ -40,6 +41,11 @@ def environment() -> dict[str, str]:
     """Of a process that is to find what this one has compiled."""
     config: Any = jax.config
     return os.environ | {"JAX_COMPILATION_CACHE_DIR": config.jax_compilation_cache_dir}
+
+
+def slow(*values):
+    """A parameter that only the slow tier takes."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def write_idx(folder, num_examples=22, seed=0):
