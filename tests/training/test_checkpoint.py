@@ -103,7 +103,7 @@ def test_a_folder_is_a_checkpoint_only_when_it_was_written_to_its_end(tmp_path, 
     assert not is_flax_checkpoint(tmp_path / "flax")
 
 
-def fails(folder, kind=CheckpointError):
+def fails(folder, kind: type[UserError] = CheckpointError):
     with pytest.raises(kind) as caught:
         load_variables(folder)
     message = str(caught.value)

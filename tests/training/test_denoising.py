@@ -25,7 +25,7 @@ from . import tiny
 RANGE = (-1.0, 1.0)
 KINDS = ["gaussian:0.3", "mask:0.5", "salt-pepper:0.4"]
 NO_OPTIMIZER = optax.GradientTransformation(
-    lambda params: optax.EmptyState(), lambda grads, state, params=None: (grads, state)
+    lambda params: optax.EmptyState(), lambda updates, state, params=None: (updates, state)
 )
 IMAGES = np.random.default_rng(0).integers(1, 255, (9, 6, 5, 2), np.uint8)
 
@@ -108,7 +108,7 @@ def test_the_loss_encodes_the_input_and_measures_from_the_image():
     variables, model = weights(), create_model("digits_ae", **tiny.HYPER)
     rng = np.random.default_rng(0)
     clean, noisy = rng.uniform(size=(2, 3, 28, 28, 1)).astype(np.float32)
-    loss = vae_jax.make_loss("digits_ae", **tiny.HYPER)
+    loss = vae_jax.make_loss("digits_ae", recipe=None, **tiny.HYPER)
 
     def of(batch):
         return float(loss(variables["params"], {}, batch, None)[0])

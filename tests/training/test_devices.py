@@ -1,12 +1,12 @@
-"""How a step, a state and a batch lie on devices, and a run that moves to others."""
+"""How a step, a state and a batch lie on devices."""
 
-import shutil
+import re
+from typing import Any
 
 import jax
 import numpy as np
 import optax
 import pytest
-from traffic import collectives
 
 from vae_jax.data import iterate_batches
 from vae_jax.errors import UserError
@@ -17,10 +17,10 @@ from vae_jax.training.state import create_state
 from vae_jax.training.step import make_train_step
 
 from . import tiny
-from .ways import ON_SEVERAL, WAYS, assert_near, trained
+from .ways import ON_SEVERAL
 
 
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("way", [tiny.slow(ON_SEVERAL[0]), *ON_SEVERAL[1:]], ids=str)
 def test_the_gradient_is_that_of_the_whole_batch(way):
     """Plain gradient descent shows it, where Adam would hide a factor."""
     model = create_model("tiny_vae")
@@ -44,26 +44,6 @@ def test_the_gradient_is_that_of_the_whole_batch(way):
     for one, other in zip(*map(jax.tree.leaves, gradients), strict=True):
         one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
         assert np.abs(one - other).max() <= 2e-6 * np.abs(other).max()
-
-
-@pytest.fixture(scope="module")
-def on_one_device(tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("one") / "run")
-
-
-@pytest.fixture(scope="module", params=ON_SEVERAL, ids=str)
-def begun(request, tmp_path_factory):
-    path = tmp_path_factory.mktemp("begun") / "run"
-    trained(path, request.param, epochs=1)
-    return path
-
-
-@pytest.mark.parametrize(
-    "way", [("jit", 1, 1), ("sharded", 2, 2), ("pmap", 2, 1), ("pmap", 4, 1)], ids=str
-)
-def test_a_run_goes_on_on_other_devices(tmp_path, begun, way, on_one_device):
-    shutil.copytree(begun, tmp_path / "run")
-    assert_near(trained(tmp_path / "run", way, resume=True), on_one_device)
 
 
 def test_large_parameters_and_their_moments_are_divided_along_the_model_axis(monkeypatch):
@@ -108,6 +88,7 @@ def test_noise_does_not_depend_on_the_padding_of_a_batch():
     assert (jax.random.key_data(few) == jax.random.key_data(many)[:5]).all()
 
 
+@pytest.mark.slow
 def test_a_mesh_sums_gradients_and_gathers_nothing():
     """The windows of convolutions above all, which are many times an image."""
     hyper = {"image_shape": (12, 12, 1), "widths": (4,), "latent_size": 2}
@@ -116,6 +97,8 @@ def test_a_mesh_sums_gradients_and_gathers_nothing():
     state = parallel.put_state(create_state(model, optimizer, jax.random.key(0)))
     step = make_train_step(make_loss("conv_vae", **hyper), optimizer, latent_size=2)
     batch = parallel.put_batch({"image": np.zeros((8, 12, 12, 1), np.uint8)})
-    program = parallel.compile_step(step).lower(state, batch, jax.random.key(1), np.True_)
-    found = collectives(program.compile().as_text())
-    assert {collective.kind for collective in found} == {"all-reduce"}
+    compiled: Any = parallel.compile_step(step)
+    program = compiled.lower(state, batch, jax.random.key(1), np.True_)
+    text = program.compile().as_text()
+    kinds = "all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute"
+    assert set(re.findall(rf" ({kinds})(?:-start)?\(", text)) == {"all-reduce"}

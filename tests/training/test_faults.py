@@ -2,12 +2,12 @@
 
 import dataclasses
 import errno
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jax
@@ -18,6 +18,7 @@ from vae_jax.errors import RunError
 from vae_jax.models import create_model, init_variables
 from vae_jax.training import lock, loop
 from vae_jax.training.checkpoint import load_run_state
+from vae_jax.training.description import Description, read_description, sealed
 from vae_jax.training.saving import Checkpoints
 from vae_jax.training.stopping import StoppedError
 
@@ -25,13 +26,13 @@ from . import tiny
 from .test_checkpoint import DAMAGES
 
 HOLD = """
-import sys, time
+import sys
 from pathlib import Path
 from vae_jax.training.lock import only_one
 with only_one(Path(sys.argv[1])) as sign:
     sign()
     print("held", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 # TensorStore, after an error, calls an event loop that Orbax has closed.
@@ -43,9 +44,16 @@ def uninterrupted(tmp_path_factory):
     return loop.train(tiny.run_of(tmp_path_factory.mktemp("whole") / "run"), tiny.dataset_of())
 
 
-def wait_for(path):
-    while not path.exists():
-        time.sleep(0.01)
+@pytest.fixture
+def at_once(monkeypatch):
+    """Each checkpoint is whole before the run goes on."""
+    save = Checkpoints.save
+
+    def save_and_wait(self, *args, **kwargs):
+        save(self, *args, **kwargs)
+        assert self.latest_step is not None
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_wait)
 
 
 def assert_same(result, expected):
@@ -53,8 +61,9 @@ def assert_same(result, expected):
     assert tiny.without_seconds(result.epochs) == tiny.without_seconds(expected.epochs)
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("every", [None, 2], ids=["whole epochs", "within one"])
+@pytest.mark.parametrize(
+    ("damage", "every"), [("one bit", 2), tiny.slow("truncated", None), tiny.slow("gone", None)]
+)
 def test_a_resume_falls_back_to_the_checkpoint_before_a_damaged_one_and_says_so(
     tmp_path, damage, every, uninterrupted, capsys
 ):
@@ -82,12 +91,12 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_an_error_that_says_so(tmp_pa
     assert sorted(p.name for p in run.checkpoints.iterdir()) == ["3", "6"]
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_checkpoint_folder_that_vanishes_is_made_again(tmp_path, uninterrupted, capsys):
     run = tiny.run_of(tmp_path / "run")
 
     def vanish(epoch, _):
         if epoch == 2:
-            wait_for(run.checkpoints / "6")
             shutil.rmtree(run.checkpoints)
 
     result = loop.train(run, tiny.dataset_of(), on_epoch=vanish)
@@ -97,12 +106,12 @@ def test_a_checkpoint_folder_that_vanishes_is_made_again(tmp_path, uninterrupted
     assert int(load_run_state(run.checkpoints).step) == 9
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_run_folder_that_vanishes_ends_the_run_in_one_line(tmp_path):
     run = tiny.run_of(tmp_path / "run")
 
     def vanish(epoch, _):
         if epoch == 2:
-            wait_for(run.checkpoints / "6")
             shutil.rmtree(run.path)
 
     with pytest.raises(RunError, match=r"metrics\.jsonl cannot be written") as caught:
@@ -128,7 +137,8 @@ def test_a_full_disk_ends_the_run_and_names_the_last_whole_checkpoint(
     assert_same(loop.train(run, tiny.dataset_of(), resume=True), uninterrupted)
 
 
-def test_a_disk_that_fills_up_in_the_background_is_told_of_too(tmp_path, uninterrupted):
+@pytest.mark.slow
+def test_a_disk_that_fills_up_in_the_background_is_told_of_too(tmp_path):
     """For real: the process may write no file of more than a few kB."""
     data = tiny.write_idx(tmp_path / "data")
     arguments = ["train", "digits_ae", "--data", f"idx:{data}", "--epochs=3", "--batch-size=8"]
@@ -156,8 +166,12 @@ def test_a_second_process_in_a_folder_is_refused_and_told_by_whom(tmp_path):
     run = tiny.run_of(tmp_path / "run", epochs=1)
     loop.train(run, tiny.dataset_of())
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(run.path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, str(run.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
+    assert holder.stdout is not None
     try:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(RunError, match=f"is being trained by process {holder.pid} on "):
@@ -173,33 +187,36 @@ def _first(text, before, after):
     return text.replace(before, after, 1)
 
 
-DESCRIPTIONS = {
-    "gone": None,
-    "cut short": lambda text: text[:200],
-    "a list": lambda text: "[]",
-    "another number": lambda text: re.sub(r'("loss": )[0-9]', r"\g<1>0", text),
-    "without digest": lambda text: _first(text, '"digest"', '"digess"'),
-}
-
-
-@pytest.mark.parametrize("damage", DESCRIPTIONS)
-def test_a_damaged_description_is_noticed_as_damaged_arrays_are(
-    tmp_path, damage, uninterrupted, capsys
-):
+def test_a_damaged_description_is_noticed_as_damaged_arrays_are(tmp_path, uninterrupted, capsys):
+    """Of a checkpoint within an epoch: with the sums so far."""
     run, calls = tiny.run_of(tmp_path / "run"), iter([None, "SIGTERM", "SIGTERM"])
     with pytest.raises(StoppedError):
         loop.train(run, tiny.dataset_of(), checkpoint_every=2, stop=lambda: next(calls))
     *_, last = sorted(int(p.name) for p in run.checkpoints.iterdir())
     file = run.checkpoints / str(last) / "_CHECKPOINT_METADATA"
-    if DESCRIPTIONS[damage] is None:
-        file.unlink()
-    else:
-        file.write_text(DESCRIPTIONS[damage](file.read_text()))
+    file.write_text(re.sub(r'("loss": )[0-9]', r"\g<1>0", text := file.read_text()))
+    assert file.read_text() != text
     capsys.readouterr()
     assert_same(loop.train(run, tiny.dataset_of(), resume=True), uninterrupted)
     line, *_ = capsys.readouterr().err.splitlines()
     assert f"checkpoint {last} is damaged (its _CHECKPOINT_METADATA " in line
     assert line.endswith("it is put aside")
+
+
+def test_a_description_that_is_not_what_was_saved_is_an_error(tmp_path):
+    file, saved = (
+        tmp_path / "_CHECKPOINT_METADATA",
+        Description(digest={"a": 5}, loss=2.5, totals={}),
+    )
+    file.write_text(whole := json.dumps({"custom_metadata": sealed(saved)}))
+    assert read_description(tmp_path) == saved
+    for text in (whole[:30], "[]", _first(whole, "2.5", "2.6"), _first(whole, "digest", "digess")):
+        file.write_text(text)
+        with pytest.raises(ValueError, match="its _CHECKPOINT_METADATA "):
+            read_description(tmp_path)
+    file.unlink()
+    with pytest.raises(ValueError, match="cannot be read: FileNotFoundError"):
+        read_description(tmp_path)
 
 
 def test_a_run_that_lost_its_first_weights_does_not_begin_again_with_others(tmp_path):
@@ -229,13 +246,10 @@ def test_a_run_that_lost_its_checkpoints_keeps_its_metrics(tmp_path):
     assert run.metrics.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("before", "after"), [('"step"', '"stop"'), ('"step": 3', '"step": "3"'), ("{", "[")]
-)
-def test_a_damaged_line_of_metrics_is_told_and_kept(tmp_path, before, after, uninterrupted, capsys):
+def test_a_damaged_line_of_metrics_is_told_and_kept(tmp_path, uninterrupted, capsys):
     run = tiny.run_of(tmp_path / "run", epochs=2)
     loop.train(run, tiny.dataset_of())
-    damaged = _first(run.metrics.read_text(), before, after)
+    damaged = _first(run.metrics.read_text(), '"step"', '"stop"')
     run.metrics.write_text(damaged)
     capsys.readouterr()
     result = loop.train(tiny.run_of(tmp_path / "run"), tiny.dataset_of(), resume=True)
@@ -245,29 +259,18 @@ def test_a_damaged_line_of_metrics_is_told_and_kept(tmp_path, before, after, uni
     assert (run.path / "damaged-metrics.jsonl").read_text() == damaged
 
 
-def test_the_best_epoch_stays_after_a_resume(tmp_path, monkeypatch):
-    losses = iter([1.0, 5.0, 4.0])
-    save = Checkpoints.save
-    monkeypatch.setattr(
-        Checkpoints, "save", lambda self, state, loss: save(self, state, loss=next(losses))
-    )
-    for epochs in (2, 3):
-        run = tiny.run_of(tmp_path / "run", epochs=epochs)
-        loop.train(run, tiny.dataset_of(), keep=1, keep_best=1, resume=epochs == 3)
-    assert sorted(int(p.name) for p in run.checkpoints.iterdir()) == [3, 9]
-
-
-def test_the_best_epochs_stay_beside_the_last(tmp_path, monkeypatch):
-    losses = {3: 5.0, 6: 1.0, 9: 4.0, 12: 2.0, 15: 3.0}
+def test_the_best_epochs_stay_beside_the_last_and_after_a_resume(tmp_path, monkeypatch):
+    losses = {3: 2.0, 6: 5.0, 9: 1.0, 12: 4.0}
     save = Checkpoints.save
     monkeypatch.setattr(
         Checkpoints,
         "save",
         lambda self, state, loss: save(self, state, loss=losses[int(state.step)]),
     )
-    run = tiny.run_of(tmp_path / "run", epochs=5)
-    loop.train(run, tiny.dataset_of(), keep=1, keep_best=2)
-    assert sorted(int(p.name) for p in run.checkpoints.iterdir()) == [6, 12, 15]
+    for epochs, kept in ((2, [3, 6]), (4, [3, 9, 12])):
+        run = tiny.run_of(tmp_path / "run", epochs=epochs)
+        loop.train(run, tiny.dataset_of(), keep=1, keep_best=2, resume=epochs == 4)
+        assert sorted(int(p.name) for p in run.checkpoints.iterdir()) == kept
 
 
 def test_minutes_make_checkpoints_too(tmp_path, monkeypatch, uninterrupted):

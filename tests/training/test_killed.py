@@ -1,6 +1,5 @@
 """SIGKILL, for real: the command is killed while it trains, and resumed from the command line."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -85,6 +84,7 @@ def uninterrupted(data, tmp_path_factory):
 
 # Within epoch 2, while the checkpoint of its step 2 is perhaps still being written; and at the
 # end of epoch 2, between its line in metrics.jsonl and its checkpoint.
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "count"), [("step", 6 + 3), ("save", 6)])
 def test_a_killed_run_resumes_to_the_same_bits(
     data, uninterrupted, tmp_path, monkeypatch, what, count
@@ -93,7 +93,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
     killed = subprocess.run(
         [sys.executable, "-c", KILL_AT, what, str(count), *arguments(data, out)],
         capture_output=True,
-        env=os.environ | {"JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir},
+        env=tiny.environment(),
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert 1 <= len([r for r in read_metrics(open_run(out)) if "epoch" in r]) < 3

@@ -10,13 +10,11 @@ import pytest
 
 from vae_jax.data import epoch_order
 from vae_jax.distributions import example_noise
-from vae_jax.errors import RunError
 from vae_jax.models import create_model
 from vae_jax.objectives import make_loss
 from vae_jax.optim import optimizer_of
 from vae_jax.training import epoch as epoch_module
 from vae_jax.training import loop, whole_epochs
-from vae_jax.training.checkpoint import load_run_variables
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import init_variables
 
@@ -60,7 +58,7 @@ def plain_loop(run, dataset, variables):
     return epochs, {"params": params} | ({"batch_stats": batch_stats} if batch_stats else {})
 
 
-@pytest.mark.parametrize("model", ["digits_ae", "tiny_vae"])
+@pytest.mark.parametrize("model", [tiny.slow("digits_ae"), "tiny_vae"])
 def test_the_epochs_figure_and_the_weights_are_those_of_a_plain_loop(tmp_path, model):
     run, dataset = tiny.run_of(tmp_path / "run", model, epochs=2), tiny.dataset_of(22)
     variables = initial(run)
@@ -118,9 +116,8 @@ def test_the_callback_sees_the_weights_before_training_and_after_each_epoch(tmp_
     assert seen[2][1] == tiny.bits(result.state.variables)
 
 
-@pytest.mark.parametrize("model", ["digits_ae", "tiny_vae"])
-def test_a_seed_decides_every_bit_and_another_seed_others(tmp_path, model):
-    dataset = tiny.dataset_of()
+def test_a_seed_decides_every_bit_and_another_seed_others(tmp_path):
+    model, dataset = "tiny_vae", tiny.dataset_of()
     first, again, other = (
         loop.train(tiny.run_of(tmp_path / name, model, epochs=2, seed=seed), dataset)
         for name, seed in (("first", 0), ("again", 0), ("other", 1))
@@ -194,19 +191,6 @@ def test_both_ways_take_the_same_steps(tmp_path, monkeypatch):
         ends.append(loop.train(run, tiny.dataset_of()).state)
     for one, other in zip(*map(jax.tree.leaves, ends), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
-
-
-def test_a_loss_that_is_no_longer_finite_stops_the_run_with_its_step(tmp_path):
-    run = tiny.run_of(tmp_path / "run", learning_rate=1e30, epochs=2)
-    with pytest.raises(RunError) as caught:
-        loop.train(run, tiny.dataset_of(40), checkpoint_every=1)
-    message = str(caught.value)
-    assert "step 2 (batch 2 of epoch 1) is not finite: reconstruction is" in message
-    assert "step 2" in message
-    assert "learning-rate" in message
-    assert "\n" not in message
-    kept = load_run_variables(run.checkpoints)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept))
 
 
 def test_no_epochs_leave_the_weights_as_they_were(tmp_path):

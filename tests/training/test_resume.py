@@ -11,6 +11,7 @@ from vae_jax.errors import CheckpointError, RunError
 from vae_jax.models import create_model
 from vae_jax.recipe import Recipe
 from vae_jax.training import loop, whole_epochs
+from vae_jax.training.run import check_resume, open_run
 from vae_jax.training.saving import Checkpoints
 from vae_jax.training.state import init_variables
 
@@ -32,30 +33,15 @@ def dataset():
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory, way):
-    """The whole runs, of as many steps a call as the loop likes; made once."""
-    results = {}
-
-    def get(model):
-        if model not in results:
-            run = run_of(tmp_path_factory.mktemp("whole") / "run", model)
-            results[model] = loop.train(run, dataset(), checkpoint_every=2), lines_of(run)
-        return results[model]
-
-    return get
+def uninterrupted(tmp_path_factory):
+    """A whole run, of as many steps a call as the loop likes, and its lines."""
+    run = run_of(tmp_path_factory.mktemp("whole") / "run")
+    return loop.train(run, dataset(), checkpoint_every=2), lines_of(run)
 
 
 def lines_of(run):
     lines = run.metrics.read_text().splitlines()
     return tiny.without_seconds([json.loads(line) for line in lines])
-
-
-@pytest.fixture(scope="module", autouse=True, params=[True, False], ids=["resident", "streamed"])
-def way(request):
-    """Images on the device with a loop there, and batches one by one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(whole_epochs, "stays_on_device", lambda *_: request.param)
-        yield request.param
 
 
 def stop_before(monkeypatch, num_batches):
@@ -90,27 +76,31 @@ def assert_same(result, run, whole):
 
 # Before the first checkpoint; within an epoch, just before a checkpoint and right after one; after
 # a whole epoch; in the last batch of all, the padded one.
-@pytest.mark.parametrize("stopped_at", [1, 9, 10, 12, 17])
+@pytest.mark.parametrize("stopped_at", [9, 12, *map(tiny.slow, (1, 10, 17))])
 def test_a_run_stopped_at_any_step_resumes_to_the_same_bits(tmp_path, uninterrupted, stopped_at):
     run = run_of(tmp_path / "run")
     train_and_stop(run, stopped_at, checkpoint_every=2)
     result = loop.train(run, dataset(), resume=True, checkpoint_every=2)
-    assert_same(result, run, uninterrupted("tiny_vae"))
+    assert_same(result, run, uninterrupted)
 
 
-def test_how_often_it_saves_changes_nothing(tmp_path, uninterrupted):
-    run = run_of(tmp_path / "run")
-    train_and_stop(run, 11, checkpoint_every=5)
-    result = loop.train(run, dataset(), resume=True)
-    assert_same(result, run, uninterrupted("tiny_vae"))
-
-
-def test_a_run_stopped_twice_within_one_epoch_resumes_to_the_same_bits(tmp_path, uninterrupted):
-    run = run_of(tmp_path / "run", "digits_ae")
+@pytest.mark.slow
+def test_a_run_whose_batches_are_streamed_resumes_to_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(whole_epochs, "stays_on_device", lambda *_: False)
+    whole, run = run_of(tmp_path / "whole"), run_of(tmp_path / "run")
+    expected = loop.train(whole, dataset(), checkpoint_every=2)
     train_and_stop(run, 9, checkpoint_every=2)
-    train_and_stop(run, 3, checkpoint_every=2, resume=True)
     result = loop.train(run, dataset(), resume=True, checkpoint_every=2)
-    assert_same(result, run, uninterrupted("digits_ae"))
+    assert_same(result, run, (expected, lines_of(whole)))
+
+
+@pytest.mark.slow
+def test_a_run_stopped_twice_that_saves_at_other_steps_ends_the_same(tmp_path, uninterrupted):
+    run = run_of(tmp_path / "run")
+    train_and_stop(run, 9, checkpoint_every=5)
+    train_and_stop(run, 3, checkpoint_every=2, resume=True)
+    result = loop.train(run, dataset(), resume=True)
+    assert_same(result, run, uninterrupted)
 
 
 def test_more_epochs_continue_a_finished_run_and_are_written_down(tmp_path, uninterrupted):
@@ -118,7 +108,7 @@ def test_more_epochs_continue_a_finished_run_and_are_written_down(tmp_path, unin
     loop.train(short, dataset())
     before = json.loads((short.path / "run.json").read_text())
     run = run_of(tmp_path / "run", epochs=3)
-    assert_same(loop.train(run, dataset(), resume=True), run, uninterrupted("tiny_vae"))
+    assert_same(loop.train(run, dataset(), resume=True), run, uninterrupted)
     after = json.loads((run.path / "run.json").read_text())
     assert after["recipe"]["epochs"] == 3
     before["recipe"]["epochs"] = 3
@@ -130,7 +120,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path, uninterrupted):
     loop.train(run, dataset())
     lines = run.metrics.read_text()
     result = loop.train(run, dataset(), resume=True)
-    assert_same(result, run, uninterrupted("tiny_vae"))
+    assert_same(result, run, uninterrupted)
     assert run.metrics.read_text() == lines
 
 
@@ -146,16 +136,17 @@ def test_a_resumed_run_draws_the_figure_that_a_kill_may_have_prevented(tmp_path)
     assert seen == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_last_line_of_metrics_cut_short_by_a_crash_does_no_harm(tmp_path, uninterrupted):
     run = run_of(tmp_path / "run")
     train_and_stop(run, 7)
     with run.metrics.open("a") as file:
         file.write('{"epoch": 2, "st')
     result = loop.train(run, dataset(), resume=True)
-    assert_same(result, run, uninterrupted("tiny_vae"))
+    assert_same(result, run, uninterrupted)
 
 
-@pytest.mark.parametrize("every", [None, 2])
+@pytest.mark.parametrize("every", [tiny.slow(None), 2])
 def test_a_run_stopped_between_an_epochs_line_and_its_checkpoint_resumes(
     tmp_path, uninterrupted, monkeypatch, every
 ):
@@ -171,30 +162,28 @@ def test_a_run_stopped_between_an_epochs_line_and_its_checkpoint_resumes(
         with pytest.raises(StoppedError):
             loop.train(run, dataset(), checkpoint_every=every)
     result = loop.train(run, dataset(), resume=True)
-    assert_same(result, run, uninterrupted("tiny_vae"))
+    assert_same(result, run, uninterrupted)
 
 
+@pytest.mark.slow
 def test_lost_metrics_cost_no_more_than_their_own_lines(tmp_path, uninterrupted):
     run = run_of(tmp_path / "run")
     train_and_stop(run, 9, checkpoint_every=2)
     run.metrics.unlink()
     result = loop.train(run, dataset(), resume=True)
-    whole, _ = uninterrupted("tiny_vae")
+    whole, _ = uninterrupted
     assert tiny.bits(result.state) == tiny.bits(whole.state)
     assert tiny.without_seconds(result.epochs) == tiny.without_seconds(whole.epochs[1:])
 
 
-def test_a_run_with_given_weights_stopped_before_a_checkpoint_never_resumes_from_others(tmp_path):
+def test_a_run_with_given_weights_that_is_stopped_at_once_resumes_from_them(tmp_path):
     run = run_of(tmp_path / "run")
     network = create_model(run.model)
     variables = jax.tree.map(np.asarray, init_variables(network, jax.random.key(5)))
     whole = run_of(tmp_path / "whole")
     expected = loop.train(whole, dataset(), variables=variables)
     train_and_stop(run, 2, variables=variables)
-    try:
-        result = loop.train(run, dataset(), resume=True)
-    except RunError:
-        return  # to refuse is right as well
+    result = loop.train(run, dataset(), resume=True)
     assert tiny.bits(result.state) == tiny.bits(expected.state)
 
 
@@ -249,24 +238,22 @@ def test_every_field_of_the_recipe_is_covered_below():
     assert names - OTHER.keys() == {"data", "epochs"}
 
 
-@pytest.mark.parametrize("field", OTHER)
-def test_a_run_is_not_resumed_with_another_recipe(finished, field):
-    message = refusal(run_of(finished, **{field: OTHER[field]}), dataset(), resume=True)
-    assert f"{field} was " in message
-    assert f"now {OTHER[field]!r}" in message
-    assert not any(f"{name} was" in message for name in OTHER if name != field)
+def test_a_run_is_not_resumed_with_another_recipe(finished):
+    data = {"fingerprint": dataset().fingerprint}
+    for field, value in OTHER.items():
+        with pytest.raises(RunError) as caught:
+            check_resume(open_run(finished), run_of(finished, **{field: value}), data)
+        assert f"{field} was " in str(caught.value)
+        assert f"now {value!r}" in str(caught.value)
+        assert not any(f"{name} was" in str(caught.value) for name in OTHER if name != field)
 
 
 def test_all_that_differs_is_listed_at_once(finished):
     message = refusal(run_of(finished, seed=3, beta=2.0), tiny.dataset_of(22, seed=9), resume=True)
     for name in ("seed", "beta", "fingerprint"):
         assert f"{name} was" in message
-
-
-def test_a_run_is_not_resumed_on_changed_data(finished):
-    message = refusal(run_of(finished), tiny.dataset_of(22, seed=9), resume=True)
-    assert tiny.dataset_of(22, seed=9).fingerprint in message
-    assert dataset().fingerprint in message
+    for data in (dataset(), tiny.dataset_of(22, seed=9)):
+        assert data.fingerprint in message
 
 
 def test_a_run_is_not_resumed_as_another_model(finished):
@@ -301,14 +288,7 @@ def test_a_new_run_is_not_mixed_with_the_remains_of_another(tmp_path):
     loop.train(run, dataset())
     (run.path / "run.json").unlink()
     other = run_of(tmp_path / "run", epochs=1, seed=1)
-    try:
-        result = loop.train(other, dataset())
-    except RunError:
-        return  # to refuse is right as well
-    checkpoints = Checkpoints(other.checkpoints)
-    kept, _ = checkpoints.restore(result.state)
-    checkpoints.close()
-    assert tiny.bits(kept) == tiny.bits(result.state)
+    assert "holds checkpoints of a run without its run.json" in refusal(other, dataset())
 
 
 def test_a_file_in_the_place_of_the_run_folder_is_an_error_of_one_line(tmp_path):
@@ -320,7 +300,7 @@ def test_a_file_in_the_place_of_the_run_folder_is_an_error_of_one_line(tmp_path)
 
 def test_starting_weights_of_another_shape_are_refused_before_anything_is_written(tmp_path):
     run = run_of(tmp_path / "run")
-    variables = init_variables(create_model("digits_ae"), jax.random.key(0))
+    variables = init_variables(create_model("digits_ae", **tiny.HYPER), jax.random.key(0))
     with pytest.raises(CheckpointError, match="not the variables of"):
         loop.train(run, dataset(), variables=variables)
     assert not run.path.exists()

@@ -114,3 +114,11 @@ def test_metrics_are_read_as_they_were_written_but_for_a_torn_last_line(tmp_path
     assert read_metrics(run) == records
     rewrite_metrics(run, records[:1])
     assert read_metrics(run) == records[:1]
+
+
+@pytest.mark.parametrize("line", ['{"epoch": 1, "stop": 3}', '{"epoch": 1, "step": "3"}', "[1, 3]"])
+def test_a_line_of_metrics_without_its_numbers_is_left_out(tmp_path, line):
+    run, record = tiny.run_of(tmp_path), {"epoch": 2, "step": 6}
+    run.metrics.write_text(f"{line}\n")
+    append_metrics(run, record)
+    assert read_metrics(run) == [record]

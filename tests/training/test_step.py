@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import torch
 
 from vae_jax.data import iterate_batches
 from vae_jax.data.pixels import scale_pixels
@@ -25,18 +24,21 @@ ALL_PIXELS = np.arange(256, dtype=np.uint8)
 UNIT = (0.0, 1.0)
 LATENTS = {"digits_ae": None, "tiny_vae": 2}
 NO_OPTIMIZER = optax.GradientTransformation(
-    lambda params: optax.EmptyState(), lambda grads, state, params=None: (grads, state)
+    lambda params: optax.EmptyState(), lambda updates, state, params=None: (updates, state)
 )
 
 
+@pytest.mark.torch
 def test_pixels_are_scaled_to_the_same_bits_inside_the_compiled_step():
+    import torch
+
     def loss(params, batch_stats, batch, noise, *, step):
         return params["w"] * batch["image"].sum(), ({"image": batch["image"]}, batch_stats)
 
-    step = Parallel().compile_step(make_train_step(loss, NO_OPTIMIZER, latent_size=None))
-    batch = {"image": ALL_PIXELS.reshape(4, 8, 8, 1)}
-    _, seen = step(toy_state(), batch, jax.random.key(0))
     expected = torch.arange(256, dtype=torch.uint8).float().div(255).numpy()
+    images = ALL_PIXELS.reshape(4, 8, 8, 1)
+    step = Parallel().compile_step(make_train_step(loss, NO_OPTIMIZER, latent_size=None))
+    _, seen = step(toy_state(), {"image": images}, jax.random.key(0))
     assert np.asarray(seen["image"]).ravel().tobytes() == expected.tobytes()
 
 
@@ -88,7 +90,7 @@ def initial(model):
 
 def real_step(model="tiny_vae"):
     hyper = tiny.HYPER if model == "digits_ae" else {}
-    loss, optimizer = make_loss(model, **hyper), make_optimizer(model)
+    loss, optimizer = make_loss(model, recipe=None, **hyper), make_optimizer(model)
     step = make_train_step(loss, optimizer, latent_size=LATENTS[model])
     network = create_model(model, **hyper)
     return (
@@ -142,6 +144,7 @@ def test_a_step_is_the_composition_of_loss_and_optimizer_to_the_bit(model):
     assert int(found.step) == 3
 
 
+@pytest.mark.slow
 def test_the_compiled_step_computes_what_the_composition_does_without_jit():
     step, state, loss, optimizer = real_step("digits_ae")
     batch, key = batches_of()[-1], jax.random.key(9)

@@ -1,97 +1,85 @@
 """SIGTERM and SIGINT: saved, with a status of its own; and a second SIGINT at once."""
 
-import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 
-import jax
 import pytest
 
+from vae_jax.cli import main
 from vae_jax.training import loop
 from vae_jax.training.checkpoint import load_run_state
-from vae_jax.training.run import is_run
 from vae_jax.training.stopping import EXIT_STATUS, StoppedError, catching_signals
 
 from . import tiny
 
-# A shell's background job hands down an ignored SIGINT.
+# A shell's background job hands down an ignored SIGINT. Nothing is saved as long as a step lasts.
 MAIN = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from vae_jax.cli import main
-main()
-"""
-# Nothing is saved as long as this lasts.
-SLOW = """
-import time
+import signal, sys, threading
 import vae_jax.training.whole_epochs as epochs
-run = epochs.EpochSteps.run
-epochs.EpochSteps.run = lambda self, *args: (time.sleep(60), run(self, *args))[1]
+from vae_jax.cli import main
+
+def endless(*args):
+    print("in a step", file=sys.stderr, flush=True)
+    threading.Event().wait()
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+epochs.EpochSteps.run = endless
+main()
 """
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return tiny.write_idx(tmp_path_factory.mktemp("data"), 200)
+    return tiny.write_idx(tmp_path_factory.mktemp("data"))
 
 
-def start(data, out, *more, before=""):
+def arguments(data, out):
     hyper = [f"--hyper={name}={value}" for name, value in tiny.HYPER.items()]
-    arguments = ["train", "digits_ae", "--data", f"idx:{data}", "--epochs=100000", *hyper]
-    environment = os.environ | {
-        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
-        "XLA_FLAGS": "",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-c", before + MAIN, *arguments, "--out", str(out), *more],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    assert process.stderr is not None
-    return process
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    recipe = ["--data", f"idx:{data}", "--epochs=9", "--batch-size=8"]
+    return ["train", "digits_ae", *recipe, *hyper, "--out", str(out)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
-def test_a_signal_ends_a_run_saved_with_a_status_and_a_word_on_how_to_go_on(data, tmp_path, number):
-    out = tmp_path / "a run"
-    process = start(data, out)
-    wait_for(lambda: (out / "checkpoints").is_dir() and any((out / "checkpoints").iterdir()))
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == EXIT_STATUS == 75
-    *_, first, last = [line for line in errors.splitlines() if not line.startswith("epoch")]
+def test_a_signal_ends_a_run_saved_with_a_status_and_a_word_on_how_to_go_on(
+    data, tmp_path, number, monkeypatch, capfd
+):
+    def at_epoch_2(epoch, _):
+        if epoch == 2:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr("vae_jax.cli.drawing.epoch_figure", lambda *_: at_epoch_2)
+    monkeypatch.setattr(sys, "argv", ["vae-jax", *arguments(data, tmp_path / "a run")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == EXIT_STATUS == 75
+    errors = capfd.readouterr().err.splitlines()
+    first, last = [line for line in errors if not line.startswith("epoch")]
     assert first.startswith(f"{number.name}: saving, then stopping")
-    step = int(load_run_state(out / "checkpoints").step)
+    assert int(load_run_state(tmp_path / "a run" / "checkpoints").step) == 9
     assert last == (
-        f"error: stopped by {number.name}, saved at step {step}; go on with --resume: "
-        f"vae-jax train digits_ae --resume --out {out}"
+        f"error: stopped by {number.name}, saved at step 9; go on with --resume: "
+        f"vae-jax train digits_ae --resume --out {tmp_path / 'a run'}"
     )
 
 
+@pytest.mark.slow
 def test_a_second_sigint_ends_the_process_at_once(data, tmp_path):
-    out = tmp_path / "run"
-    process = start(data, out, before=SLOW)
-    wait_for(lambda: is_run(out) and (out / "figures").is_dir())
-    process.send_signal(signal.SIGINT)
-    assert "SIGINT: saving" in process.stderr.readline()
-    time.sleep(0.1)
-    started = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    assert time.monotonic() - started < 5
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAIN, *arguments(data, tmp_path / "run")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=tiny.environment(),
+    )
+    assert process.stderr is not None
+    for begin in ("in a step", "SIGINT: saving"):
+        while not process.stderr.readline().startswith(begin):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "stopped at once" in errors
+    assert errors == "stopped at once; what was saved before stays\n"
 
 
 def test_a_run_that_is_asked_to_stop_in_its_last_epoch_s_last_step_just_ends(tmp_path):
@@ -103,14 +91,10 @@ def test_a_run_that_is_asked_to_stop_in_its_last_epoch_s_last_step_just_ends(tmp
 def test_a_run_asked_to_stop_after_an_epoch_has_its_line_and_resumes(tmp_path):
     whole = loop.train(tiny.run_of(tmp_path / "whole"), tiny.dataset_of())
     run = tiny.run_of(tmp_path / "run")
-    stops = 0
-    for _ in range(9):
-        try:
-            result = loop.train(run, tiny.dataset_of(), stop=lambda: "SIGTERM", resume=stops > 0)
-            break
-        except StoppedError:
-            stops += 1
-    assert stops == 2
+    for resume in (False, True):
+        with pytest.raises(StoppedError):
+            loop.train(run, tiny.dataset_of(), stop=lambda: "SIGTERM", resume=resume)
+    result = loop.train(run, tiny.dataset_of(), stop=lambda: "SIGTERM", resume=True)
     assert tiny.bits(result.state) == tiny.bits(whole.state)
     assert tiny.without_seconds(result.epochs) == tiny.without_seconds(whole.epochs)
 

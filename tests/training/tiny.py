@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 import numpy as np
+import pytest
 
 from vae_jax.data import Split
 from vae_jax.data.dataset import make_dataset
@@ -33,6 +35,17 @@ def images_of(num_examples, seed=0):
 def dataset_of(num_examples=22, seed=0):
     names = tuple("0123456789")
     return make_dataset("in memory", images_of(num_examples, seed), images_of(10, seed + 1), names)
+
+
+def environment() -> dict[str, str]:
+    """Of a process that is to find what this one has compiled."""
+    config: Any = jax.config
+    return os.environ | {"JAX_COMPILATION_CACHE_DIR": config.jax_compilation_cache_dir}
+
+
+def slow(*values):
+    """A parameter that only the slow tier takes."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def write_idx(folder, num_examples=22, seed=0):
