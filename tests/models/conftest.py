@@ -1,4 +1,4 @@
-"""Models that are initialised once for all tests: ``face_vae`` has 63 million parameters."""
+"""Variables and tensors of a model's shapes: drawn by NumPy, so that nothing is compiled."""
 
 import functools
 
@@ -7,17 +7,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 
 import vae_jax
 from vae_jax.models import init_variables
-from vae_jax.parity.pytorch_models import RUNNERS
 
 
 def init_shapes(model):
     """Every leaf's shape by path, as Flax would create it."""
     tree = jax.eval_shape(lambda key: init_variables(model, key), jax.random.key(0))
     return flax.traverse_util.flatten_dict(tree)
+
+
+@pytest.fixture(scope="session")
+def shapes_of():
+    return init_shapes
 
 
 @pytest.fixture(scope="session")
@@ -32,17 +35,20 @@ def initial_variables():
 
 
 @pytest.fixture(scope="session")
-def torch_tensors():
-    """Name to the state dict of a fresh PyTorch original, cached."""
+def drawn_variables():
+    """Model to variables as large as PyTorch's own start, positive where a variance is."""
 
-    @functools.cache
-    def create(name):
-        torch.manual_seed(0)
-        model = RUNNERS[name].module()
-        parameters = {key for key, _ in model.named_parameters()}
-        return {
-            key: value.detach().numpy() for key, value in model.state_dict().items()
-        }, parameters
+    def create(model):
+        rng, drawn = np.random.default_rng(0), {}
+        for path, leaf in init_shapes(model).items():
+            if leaf.dtype == jnp.int32:
+                drawn[path] = np.zeros(leaf.shape, np.int32)
+                continue
+            values = 2 * rng.random(leaf.shape, np.float32) - 1
+            if path[-1] == "kernel":
+                values *= np.float32(np.prod(leaf.shape[:-1]) ** -0.5)
+            drawn[path] = np.abs(values) + 0.5 if path[-1] == "var" else values
+        return flax.traverse_util.unflatten_dict(drawn)
 
     return create
 
@@ -65,8 +71,3 @@ def random_tensors():
         return tensors
 
     return create
-
-
-@pytest.fixture(scope="session")
-def shapes_of():
-    return init_shapes

@@ -1,12 +1,12 @@
 """digits_cvae reads its label on both sides, and refuses to go on without it."""
 
+import functools
+
 import jax
-import jaxtyping
 import numpy as np
 import pytest
 
 import vae_jax
-from vae_jax.models import variable_shapes
 
 SMALL = {"channels": 2}
 MODEL = vae_jax.create_model("digits_cvae", **SMALL)
@@ -23,23 +23,14 @@ def images(count=2, seed=0):
 
 
 @pytest.fixture(scope="module")
-def variables():
-    rng = np.random.default_rng(0)
-    leaves = {
-        rule.source: (0.2 * rng.normal(size=rule.to_source(np.zeros(shape)).shape))
-        for rule in vae_jax.MODELS["digits_cvae"].rules(MODEL)
-        for shape in [variable_shapes(MODEL)[rule.target]]
-    }
-    single = {name: leaf.astype(np.float32) for name, leaf in leaves.items()}
-    return vae_jax.import_weights("digits_cvae", single, **SMALL)
+def variables(drawn_variables):
+    return drawn_variables(MODEL)
 
 
-def encode(variables, *arguments):
-    return MODEL.apply(variables, *arguments, method="encode")
-
-
-def decode(variables, *arguments):
-    return MODEL.apply(variables, *arguments, method="decode")
+# Compiled once each, so all batches below are of ten.
+encode, decode = (
+    jax.jit(functools.partial(MODEL.apply, method=method)) for method in ("encode", "decode")
+)
 
 
 def test_every_label_moves_the_posterior_of_the_same_image(variables):
@@ -55,45 +46,26 @@ def test_every_label_moves_the_image_of_the_same_latent(variables):
 
 
 def test_a_label_is_its_own_examples_alone(variables):
-    x, z = images(3), np.random.default_rng(1).normal(size=(3, 2)).astype(np.float32)
-    one, other = labels(4, 5, 6), labels(4, 9, 6)
+    x, z = images(10), np.random.default_rng(1).normal(size=(10, 2)).astype(np.float32)
+    one, other = labels(*range(10)), labels(0, 9, *range(2, 10))
     for run, value in ((encode, x), (decode, z)):
         before, after = (
-            np.concatenate([np.ravel(leaf).reshape(3, -1) for leaf in jax.tree.leaves(found)], 1)
+            np.concatenate([np.ravel(leaf).reshape(10, -1) for leaf in jax.tree.leaves(found)], 1)
             for found in (run(variables, value, one), run(variables, value, other))
         )
-        np.testing.assert_array_equal(before[[0, 2]], after[[0, 2]])
+        np.testing.assert_array_equal(np.delete(before, 1, 0), np.delete(after, 1, 0))
         assert (before[1] != after[1]).any()
 
 
 def test_the_labels_rows_go_with_the_images_rows(variables):
-    x, label = images(3), labels(1, 7, 2)
+    x, label = images(10), labels(1, 7, 2, 0, 0, 3, 4, 9, 9, 5)
     straight, turned = encode(variables, x, label), encode(variables, x[::-1], label[::-1])
     for a, b in zip(straight, turned, strict=True):
         np.testing.assert_allclose(a, b[::-1], rtol=1e-5, atol=1e-6)
 
 
-@pytest.fixture
-def unchecked():
-    """Without the type checks, which only tests run under and which would be the first to see."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
-@pytest.mark.parametrize(
-    "shape", [(1, 10), (3, 10), (2, 9), (2, 1), (2, 11), (2,), (10,), (2, 10, 1), ()]
-)
-@pytest.mark.usefixtures("unchecked")
-def test_labels_of_another_shape_are_refused_and_never_broadcast(variables, shape):
-    label = np.zeros(shape, np.float32)
-    for run, value in ((encode, images()), (decode, np.zeros((2, 2), np.float32))):
-        with pytest.raises(ValueError, match=r"labels of shape .* expected one-hot \[2, 10\]"):
-            run(variables, value, label)
-
-
 def test_there_is_no_default_label(variables):
-    for run, value in ((encode, images()), (decode, np.zeros((2, 2), np.float32))):
+    for run, value in ((encode, images(10)), (decode, np.zeros((10, 2), np.float32))):
         with pytest.raises(TypeError, match="label"):
             run(variables, value)
 

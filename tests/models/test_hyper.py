@@ -30,14 +30,14 @@ VALUES = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(VALUES)
 def test_what_is_in_its_one_form_stays_as_it_is(hyper):
     assert canonical(SPEC, hyper) == hyper
     assert canonical(SPEC, canonical(SPEC, hyper)) == hyper
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(VALUES)
 def test_json_gives_back_the_same_hyperparameters(hyper):
     again = canonical(SPEC, json.loads(json.dumps(hyper)))
@@ -45,7 +45,7 @@ def test_json_gives_back_the_same_hyperparameters(hyper):
     assert [type(value) for value in again.values()] == [type(value) for value in hyper.values()]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(VALUES)
 def test_text_as_the_command_line_takes_it_gives_back_the_same_hyperparameters(hyper):
     # Whole numbers are the one thing that the command line reads by itself.
@@ -131,6 +131,12 @@ def test_every_models_defaults_are_in_their_one_form(name):
     defaults = spec.hyperparameters()
     assert canonical(spec, defaults) == defaults
     assert vae_jax.create_model(name, **defaults) == vae_jax.create_model(name)
+
+
+def test_they_are_the_sizes_of_the_tensors(random_tensors):
+    tensors = random_tensors("digits_ae", hidden_size=9, latent_size=3)
+    assert tensors["common.weight"].shape == (9, 784)
+    assert tensors["l1.weight"].shape == (9, 3)
 
 
 SMALL = {"image_shape": (3, 2, 1), "widths": (2,), "likelihood": "gaussian", "scale": 0.1}

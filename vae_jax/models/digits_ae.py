@@ -14,8 +14,7 @@ import flax.linen as nn
 from vae_jax.distributions import SquaredError
 from vae_jax.layers import Dense
 from vae_jax.models import pytorch_rules
-from vae_jax.models.base import Autoencoder
-from vae_jax.models.checks import require_images, require_latents
+from vae_jax.models.base import Autoencoder, require_images, require_latents
 from vae_jax.recipe import Recipe
 from vae_jax.spec import ModelSpec, Reference
 from vae_jax.typing import Image, Latent, Mask

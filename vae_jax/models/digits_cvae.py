@@ -12,8 +12,7 @@ import jax.numpy as jnp
 
 from vae_jax.distributions import DiagonalGaussian, SquaredError
 from vae_jax.models import digits_vae, pytorch_rules
-from vae_jax.models.base import Autoencoder
-from vae_jax.models.checks import require_images, require_labels, require_latents
+from vae_jax.models.base import Autoencoder, require_images, require_labels, require_latents
 from vae_jax.spec import ModelSpec, Reference, Rule
 from vae_jax.typing import Image, Latent, Mask, OneHot
 

@@ -13,8 +13,7 @@ import flax.linen as nn
 from vae_jax.distributions import DiagonalGaussian, SquaredError
 from vae_jax.layers import BatchNorm, Conv, ConvTranspose, Dense
 from vae_jax.models import pytorch_rules
-from vae_jax.models.base import Autoencoder
-from vae_jax.models.checks import require_images, require_latents
+from vae_jax.models.base import Autoencoder, require_images, require_latents
 from vae_jax.recipe import Recipe
 from vae_jax.spec import ModelSpec, Reference, Rule
 from vae_jax.typing import Image, Latent, Mask

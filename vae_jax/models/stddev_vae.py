@@ -14,8 +14,7 @@ import flax.linen as nn
 from vae_jax.distributions import Bernoulli, OffsetBernoulli, SignedGaussian
 from vae_jax.layers import Conv, ConvTranspose, Dense
 from vae_jax.layers.initializers import TENSORFLOW_CONV, TENSORFLOW_DENSE
-from vae_jax.models.base import Autoencoder
-from vae_jax.models.checks import require_images, require_latents
+from vae_jax.models.base import Autoencoder, require_images, require_latents
 from vae_jax.recipe import Recipe
 from vae_jax.spec import Ignored, ModelSpec, Reference, Rule
 from vae_jax.typing import Image, Latent, Mask
