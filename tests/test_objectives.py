@@ -17,8 +17,8 @@ from vae_jax.errors import UserError
 from vae_jax.layers import BatchNorm, Conv, Dense
 from vae_jax.models.base import Autoencoder
 from vae_jax.objectives import loss_terms
-from vae_jax.parity.port import Port
-from vae_jax.parity.pytorch import TorchReference
+from vae_jax.parity.backends.flax import Port
+from vae_jax.parity.backends.pytorch import TorchReference
 
 GARBAGE = 0.123  # what fills the images of padded rows
 

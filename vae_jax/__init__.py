@@ -7,6 +7,7 @@ needs little of the package starts fast.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from vae_jax import parity as parity
     from vae_jax.convert import export_weights as export_weights
     from vae_jax.convert import import_weights as import_weights
     from vae_jax.convert import read_checkpoint as read_checkpoint
@@ -29,6 +30,7 @@ _HOMES = {
     "make_loss": "objectives",
     "make_optimizer": "optim",
     "CheckpointError": "errors",
+    "parity": "parity",  # a module: vae_jax.parity.compare_models
 }
 __all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -38,7 +40,8 @@ def __getattr__(name: str):
         raise AttributeError(f"module 'vae_jax' has no attribute {name!r}")
     import importlib
 
-    value = getattr(importlib.import_module(f"vae_jax.{_HOMES[name]}"), name)
+    home = importlib.import_module(f"vae_jax.{_HOMES[name]}")
+    value = home if name == _HOMES[name] else getattr(home, name)
     globals()[name] = value
     return value
 

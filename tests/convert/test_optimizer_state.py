@@ -46,7 +46,7 @@ def fresh(name, **fields):
 def test_training_goes_on_after_a_hand_over_as_if_it_had_never_switched(script, name):
     framework = get_spec(name).reference.framework
     if framework != "PyTorch":
-        pytest.importorskip(f"vae_jax.parity.{framework.lower()}", exc_type=ImportError)
+        pytest.importorskip(f"vae_jax.parity.backends.{framework.lower()}", exc_type=ImportError)
     with jax.enable_x64(True), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = script.hand_over(name, 3, **SMALL[name])

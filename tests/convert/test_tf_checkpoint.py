@@ -17,7 +17,7 @@ from vae_jax.convert.tf_checkpoint import checkpoint_prefix, read_tensorflow, wr
 from vae_jax.errors import CheckpointError, MissingExtraError
 from vae_jax.recipe import Recipe
 
-twin = pytest.importorskip("vae_jax.parity.tensorflow", exc_type=ImportError)
+twin = pytest.importorskip("vae_jax.parity.backends.tensorflow", exc_type=ImportError)
 
 DATA = ".data-00000-of-00001"
 VALUES = np.arange(1, 5, dtype=np.float32)

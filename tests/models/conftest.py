@@ -11,7 +11,7 @@ import torch
 
 import vae_jax
 from vae_jax.models import init_variables
-from vae_jax.parity.pytorch_models import RUNNERS
+from vae_jax.parity.originals.pytorch import RUNNERS
 
 
 def init_shapes(model):

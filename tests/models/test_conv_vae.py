@@ -16,9 +16,9 @@ from vae_jax.distributions import Bernoulli, DiagonalGaussian, Gaussian, Squared
 from vae_jax.errors import UserError
 from vae_jax.models import init_variables, variable_shapes
 from vae_jax.models.conv_vae import layers
+from vae_jax.parity.backends import create_reference
 from vae_jax.parity.check import check_model
-from vae_jax.parity.pytorch_models import ConvVAE
-from vae_jax.parity.references import create_reference
+from vae_jax.parity.originals.pytorch import ConvVAE
 from vae_jax.parity.tables import table
 
 MSE, BERNOULLI = {"likelihood": "mse"}, {"likelihood": "bernoulli"}

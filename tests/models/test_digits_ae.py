@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import vae_jax
-from vae_jax.parity.pytorch import TorchReference
+from vae_jax.parity.backends.pytorch import TorchReference
 
 SHAPES = {
     "common.weight": (200, 784),

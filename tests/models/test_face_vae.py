@@ -7,7 +7,7 @@ import pytest
 import vae_jax
 from vae_jax.convert.mapping import export_leaves, flat_leaves, rules_of
 from vae_jax.distributions import DiagonalGaussian
-from vae_jax.parity.pytorch import TorchReference
+from vae_jax.parity.backends.pytorch import TorchReference
 
 
 @pytest.fixture(scope="module")

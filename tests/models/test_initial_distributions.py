@@ -8,8 +8,8 @@ import torch
 
 import vae_jax
 from vae_jax.layers.initializers import TORCH
-from vae_jax.parity.pytorch_models import RUNNERS
-from vae_jax.parity.references import create_reference
+from vae_jax.parity.backends import create_reference
+from vae_jax.parity.originals.pytorch import RUNNERS
 
 NAMES = [n for n in vae_jax.MODELS if n in RUNNERS]
 BATCH_NORM = {"weight": 1, "bias": 0, "running_mean": 0, "running_var": 1, "num_batches_tracked": 0}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vae_jax.benchmark.tasks import Run, Task
-from vae_jax.parity.paddle_models import CLASSES, Decoder, Encoder, paddle
+from vae_jax.parity.originals.paddle import CLASSES, Decoder, Encoder, paddle
 
 
 def build(task: Task, name: str) -> Run:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from vae_jax.benchmark.tasks import Run, Task
-from vae_jax.parity.tensorflow import TensorFlowReference
-from vae_jax.parity.tensorflow_models import GRAPHS, Layers, tf
+from vae_jax.parity.backends.tensorflow import TensorFlowReference
+from vae_jax.parity.originals.tensorflow import GRAPHS, Layers, tf
 
 
 def build(task: Task, name: str) -> Run:

@@ -16,7 +16,7 @@ import numpy as np
 
 from vae_jax.benchmark.tasks import Run, Task
 from vae_jax.benchmark.torch_twins import ADAPTERS
-from vae_jax.parity.pytorch_models import nn, torch
+from vae_jax.parity.originals.pytorch import nn, torch
 
 
 def build(task: Task, name: str) -> Run:
