@@ -13,9 +13,9 @@ import argparse
 import numpy as np
 
 from vae_jax.models import get_spec
-from vae_jax.parity.port import Port
+from vae_jax.parity.backends.flax import Port
+from vae_jax.parity.backends.pytorch import TorchReference
 from vae_jax.parity.probes import probe_of
-from vae_jax.parity.pytorch import TorchReference
 
 NAME = "face_vae"
 TENSORS = (

@@ -26,7 +26,7 @@ from vae_jax.convert import import_weights
 from vae_jax.data import Dataset, open_dataset
 from vae_jax.errors import UserError
 from vae_jax.models import create_model, get_spec
-from vae_jax.parity.references import create_reference
+from vae_jax.parity.backends import create_reference
 from vae_jax.recipe import Recipe
 from vae_jax.training.loop import train
 from vae_jax.training.run import Run

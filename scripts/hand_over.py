@@ -27,8 +27,8 @@ from vae_jax.models import MODELS, get_spec
 from vae_jax.objectives import make_loss
 from vae_jax.optim import optimizer_of
 from vae_jax.optimizer_transfer import import_optimizer
+from vae_jax.parity.backends import create_reference
 from vae_jax.parity.probes import probes_of
-from vae_jax.parity.references import create_reference
 from vae_jax.recipe import Recipe
 
 STEPS = 10
@@ -137,7 +137,7 @@ class Paddle(Original):
     """Paddle: ``paddle.save`` of each part's ``state_dict`` and of its Adam's."""
 
     def __init__(self, *args: Any, **options: Any):
-        from vae_jax.parity.paddle import paddle
+        from vae_jax.parity.backends.paddle import paddle
 
         # Parameters and Adam's state get the names that they have in a process of their own.
         paddle.utils.unique_name.switch()
@@ -145,7 +145,7 @@ class Paddle(Original):
 
     def save(self, folder: Path) -> list[Path]:
         """The parts' files; the optimisers' lie beside them."""
-        from vae_jax.parity.paddle import paddle
+        from vae_jax.parity.backends.paddle import paddle
 
         pair = self.twin.save(folder)
         for path, optimizer in zip(pair, self.twin.optimizers, strict=True):
@@ -154,7 +154,7 @@ class Paddle(Original):
 
     def load(self, files: Sequence[Path]) -> None:
         """Reads our files."""
-        from vae_jax.parity.paddle import paddle
+        from vae_jax.parity.backends.paddle import paddle
 
         recipe, pair = self.recipe, files[:2]
         for part, path in zip(self.twin.parts.values(), pair, strict=True):
@@ -178,7 +178,7 @@ class TensorFlow(Original):
 
     def load(self, files: Sequence[Path]) -> None:
         """Reads our checkpoint."""
-        from vae_jax.parity.tensorflow import tf
+        from vae_jax.parity.backends.tensorflow import tf
 
         with self.twin.graph.as_default():
             prefix = str(files[0].with_suffix(""))

@@ -16,7 +16,7 @@ import torch
 import vae_jax
 from vae_jax.data import first_of_each_class, open_dataset
 from vae_jax.models import MODELS
-from vae_jax.parity.pytorch_models import DigitsAE
+from vae_jax.parity.originals.pytorch import DigitsAE
 
 EPOCHS = 100  # 4,500 digits instead of the tutorial's 60,000, so more than its 10
 ASSETS = Path(vae_jax.__file__).parent / "assets"

@@ -68,7 +68,7 @@ def test_a_missing_package_names_the_extra_to_install():
     done = run(
         "import sys; sys.modules['torch'] = None\n"
         "from vae_jax.errors import MissingExtraError\n"
-        "try:\n    import vae_jax.parity.pytorch\n"
+        "try:\n    import vae_jax.parity.backends.pytorch\n"
         "except MissingExtraError as error:\n    print(error)"
     )
     assert "needs PyTorch, which is not installed: pip install 'vae-jax[torch]'" in done.stdout

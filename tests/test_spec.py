@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vae_jax.errors import UserError
@@ -123,6 +123,7 @@ def layouts(draw):
     return axes, unflatten, tuple(shape)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(layout=layouts())
 def test_a_rule_and_its_inverse_cancel_in_either_order(layout):
     axes, unflatten, shape = layout
@@ -135,6 +136,7 @@ def test_a_rule_and_its_inverse_cancel_in_either_order(layout):
     np.testing.assert_array_equal(np.sort(target, axis=None), np.arange(target.size))
 
 
+@settings(deadline=None)
 @given(layout=layouts())
 def test_a_rule_without_a_flattened_image_is_the_plain_permutation(layout):
     axes, _, shape = layout
@@ -144,6 +146,7 @@ def test_a_rule_without_a_flattened_image_is_the_plain_permutation(layout):
     np.testing.assert_array_equal(rule.to_target(source), expected)
 
 
+@settings(deadline=None)
 @given(block=st.tuples(*[st.integers(1, 4)] * 3), seed=st.integers(0, 99))
 def test_a_flattened_image_meets_its_dense_layer_in_either_memory_order(block, seed):
     """What the rule is for: the same products of pixels and weights, channels first or last."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from vae_jax.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from vae_jax import parity as parity
     from vae_jax.convert import export_weights as export_weights
     from vae_jax.convert import import_weights as import_weights
     from vae_jax.convert import read_checkpoint as read_checkpoint
@@ -39,6 +40,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "open_dataset": "data",
     "CheckpointError": "errors",
+    "parity": "parity",  # a module: vae_jax.parity.compare_models
 }
 __all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -48,7 +50,8 @@ def __getattr__(name: str):
         raise AttributeError(f"module 'vae_jax' has no attribute {name!r}")
     import importlib
 
-    value = getattr(importlib.import_module(f"vae_jax.{_HOMES[name]}"), name)
+    home = importlib.import_module(f"vae_jax.{_HOMES[name]}")
+    value = home if name == _HOMES[name] else getattr(home, name)
     globals()[name] = value
     return value
 

@@ -97,11 +97,6 @@ class Reference:
             user must name, because no tensor tells them.
         parts: the parts that are saved in a file each; empty where one file holds all.
         ignored: tensors that its checkpoints hold beside the model's.
-        losses_budget: the largest relative error of a loss term in a float64 run of training
-            steps; how far rounding is magnified depends on the model.
-        gradients_k: the largest ratio of the port's error to the reference's own, of a gradient
-            below float64.
-        trained_budget: and of weights, moments and statistics after it.
     """
 
     framework: str
@@ -114,9 +109,6 @@ class Reference:
     undetermined: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda known: ()
     parts: tuple[str, ...] = ()
     ignored: tuple[Ignored, ...] = ()
-    losses_budget: float = 1e-12
-    gradients_k: float = 4.0
-    trained_budget: float = 1e-11
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,7 +38,7 @@ def main() -> None:
     """Prints one line."""
     import torch
 
-    from vae_jax.parity.pytorch_models import FaceVAE
+    from vae_jax.parity.originals.pytorch import FaceVAE
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "VAEglasses.pth"

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 import vae_jax
+from vae_jax.parity.backends import create_reference
 from vae_jax.parity.probes import probes_of
-from vae_jax.parity.references import create_reference
 from vae_jax.recipe import Recipe
 from vae_jax.training.checkpoint import load_variables
 
-paddle = pytest.importorskip("vae_jax.parity.paddle", exc_type=ImportError)
-tensorflow = pytest.importorskip("vae_jax.parity.tensorflow", exc_type=ImportError)
+paddle = pytest.importorskip("vae_jax.parity.backends.paddle", exc_type=ImportError)
+tensorflow = pytest.importorskip("vae_jax.parity.backends.tensorflow", exc_type=ImportError)
 
 CHANNELS = {"channels": 2}
 CONV = {"image_shape": (5, 4, 1), "widths": (2, 3), "latent_size": 2, "batch_norm": True}

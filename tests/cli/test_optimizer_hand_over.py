@@ -23,7 +23,7 @@ class Original:
     """The PyTorch original of digits_ae, as its user would train it."""
 
     def __init__(self, **options):
-        from vae_jax.parity.pytorch_models import RUNNERS
+        from vae_jax.parity.originals.pytorch import RUNNERS
 
         torch.manual_seed(0)
         self.runner = RUNNERS["digits_ae"]
@@ -194,7 +194,7 @@ def test_what_has_no_adam_or_no_place_for_it_is_refused(
 
 
 def test_paddles_optimisers_beside_the_weights_are_found_and_written(start, succeed, cli, tmp_path):
-    twin = pytest.importorskip("vae_jax.parity.paddle", exc_type=ImportError)
+    twin = pytest.importorskip("vae_jax.parity.backends.paddle", exc_type=ImportError)
     paddle, recipe = twin.paddle, get_spec("digits_vae").recipe
     with paddle.utils.unique_name.guard():
         original = twin.PaddleReference("digits_vae", np.float32, channels=2)
@@ -241,7 +241,7 @@ def test_paddles_optimisers_beside_the_weights_are_found_and_written(start, succ
 
 
 def test_tensorflows_slots_are_found_and_written(start, succeed, tmp_path):
-    twin = pytest.importorskip("vae_jax.parity.tensorflow", exc_type=ImportError)
+    twin = pytest.importorskip("vae_jax.parity.backends.tensorflow", exc_type=ImportError)
     original = twin.TensorFlowReference("stddev_vae", np.float32, latent_size=2)
     for probe in probes_of("stddev_vae", 2, 0, 4, latent_size=2):
         original.step(get_spec("stddev_vae").recipe, *probe)

@@ -6,14 +6,16 @@ import pytest
 from PIL import Image
 
 from vae_jax.parity import check
-from vae_jax.parity.budgets import Budgets
 from vae_jax.parity.bundle import bundle_file
+from vae_jax.parity.tolerances import Tolerances
 
 BUNDLE = str(bundle_file("digits_ae"))
+SMALL = ("digits_ae", "--hyper=hidden_size=8")
 
 
+@pytest.mark.torch
 def test_a_port_that_agrees_exits_with_0_and_reports_every_comparison(succeed):
-    (report,) = json.loads(succeed("parity", "digits_ae", "--steps=2", "--json").out)
+    (report,) = json.loads(succeed("parity", *SMALL, "--steps=2", "--json").out)
     assert report["passed"] is True
     assert report["first_divergence"] is None
     assert "digits_ae" in report["title"]
@@ -26,11 +28,12 @@ def test_a_port_that_agrees_exits_with_0_and_reports_every_comparison(succeed):
     assert {"devices", "prng", "xla_flags", "versions"} <= facts["environment"].keys()
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("as_json", [False, True])
 def test_a_broken_budget_exits_with_1_and_says_where_first(cli, monkeypatch, as_json):
-    nothing_passes = Budgets({"": 0.0}, {"": 0.0})
-    monkeypatch.setattr(check, "budgets_of", lambda *_: nothing_passes)
-    outcome = cli("parity", "digits_ae", "--steps=0", *(["--json"] if as_json else []))
+    nothing_passes = Tolerances({"": 0.0}, {"": 0.0})
+    monkeypatch.setattr(check, "tolerances_of", lambda *_: nothing_passes)
+    outcome = cli("parity", *SMALL, "--steps=0", *(["--json"] if as_json else []))
     assert outcome.status == 1
     if as_json:
         (report,) = json.loads(outcome.out)
@@ -41,10 +44,12 @@ def test_a_broken_budget_exits_with_1_and_says_where_first(cli, monkeypatch, as_
         assert "BROKEN" in outcome.out
 
 
+@pytest.mark.torch
 def test_two_precisions_of_a_recording_make_one_report_in_three_files(succeed, tmp_path):
-    folder = tmp_path / "new" / "report"
+    folder, bundle = tmp_path / "new" / "report", tmp_path / "small.safetensors"
+    succeed("parity", "record", *SMALL, "--steps=1", "--out", bundle)
     out = succeed(
-        *("parity", "--bundle", BUNDLE, "--precision=float64", "--precision=float32"),
+        *("parity", "--bundle", bundle, "--precision=float64", "--precision=float32"),
         *("--out", str(folder)),
     ).out
     assert "worst K" in out
@@ -55,20 +60,29 @@ def test_two_precisions_of_a_recording_make_one_report_in_three_files(succeed, t
         assert picture.width > 1000
 
 
+@pytest.mark.torch
 def test_quick_takes_few_steps(succeed):
-    assert "3 training steps" in succeed("parity", "digits_vae", "--quick").out
+    assert "3 training steps" in succeed("parity", *SMALL, "--quick").out
 
 
+@pytest.mark.paddle
+def test_an_original_in_another_framework_is_compared_too(succeed):
+    out = succeed("parity", "digits_vae", "--hyper=channels=4", "--steps=0").out
+    assert "digits_vae: the port against Paddle " in out
+
+
+@pytest.mark.torch
 def test_the_weights_may_come_from_a_file(succeed, digits_file):
-    out = succeed("parity", "digits_ae", "--steps=1", "--checkpoint", digits_file).out
+    out = succeed("parity", "digits_ae", "--steps=0", "--checkpoint", digits_file).out
     assert "digits_ae" in out
     assert "BROKEN" not in out
 
 
+@pytest.mark.torch
 def test_a_recording_of_a_checkpoint_is_checked_with_it_alone(cli, succeed, digits_file, tmp_path):
     bundle = str(tmp_path / "bundle.safetensors")
     out = succeed(
-        *("parity", "record", "digits_ae", "--checkpoint", digits_file, "--steps=1"),
+        *("parity", "record", "digits_ae", "--checkpoint", digits_file, "--steps=0"),
         *("--out", bundle),
     ).out
     assert "bytes" in out

@@ -16,4 +16,4 @@ def paddle():
 @pytest.fixture(scope="session")
 def twin():
     """The module of the originals in TensorFlow."""
-    return pytest.importorskip("vae_jax.parity.tensorflow", exc_type=ImportError)
+    return pytest.importorskip("vae_jax.parity.backends.tensorflow", exc_type=ImportError)

@@ -105,7 +105,7 @@ def test_paddles_half_a_pair_or_a_table_too_few_is_one_line(tmp_path):
 @pytest.mark.paddle
 @pytest.mark.parametrize("name", ["digits_vae", "digits_cvae"])
 def test_paddle_names_the_parameters_as_we_do(name):
-    paddle_twin = pytest.importorskip("vae_jax.parity.paddle", exc_type=ImportError)
+    paddle_twin = pytest.importorskip("vae_jax.parity.backends.paddle", exc_type=ImportError)
     paddle = paddle_twin.paddle
     shapes = parameter_shapes(name, channels=2)
     with paddle.utils.unique_name.guard():

@@ -19,7 +19,7 @@ RECIPE = get_spec("digits_ae").recipe
 
 
 def network():
-    from vae_jax.parity.pytorch_models import RUNNERS
+    from vae_jax.parity.originals.pytorch import RUNNERS
 
     return RUNNERS["digits_ae"].module(**AE)
 

@@ -145,7 +145,7 @@ def test_no_checkpoint_tells_the_size_of_the_images_so_that_it_must_be_named(ran
 def test_the_tensors_said_to_be_fed_by_noise_are_those_before_a_batch_norm():
     import torch
 
-    from vae_jax.parity.pytorch_models import ConvVAE
+    from vae_jax.parity.originals.pytorch import ConvVAE
 
     widths = (2, 3, 4)
     hyper = {"image_shape": (6, 5, 2), "widths": widths, "latent_size": 2}
@@ -164,7 +164,7 @@ def test_the_tensors_said_to_be_fed_by_noise_are_those_before_a_batch_norm():
 
 @pytest.mark.torch
 def test_their_gradients_are_noise_and_no_others_are():
-    from vae_jax.parity.references import create_reference
+    from vae_jax.parity.backends import create_reference
 
     hyper = {"image_shape": (6, 5, 2), "widths": (2, 3), "latent_size": 2, "batch_norm": True}
     reference = create_reference("conv_vae", np.float64, **hyper)
@@ -177,7 +177,7 @@ def test_their_gradients_are_noise_and_no_others_are():
 
 @pytest.mark.torch
 def test_its_layers_are_the_originals_with_parameters_in_order():
-    from vae_jax.parity.pytorch_models import ConvVAE
+    from vae_jax.parity.originals.pytorch import ConvVAE
 
     hyper = {"image_shape": (5, 8, 3), "widths": (2, 3, 4), "batch_norm": True}
     places = [f"encoder.{p}" for p in (0, 1, 3, 4, 6, 7)]

@@ -11,7 +11,7 @@ from vae_jax.convert.mapping import export_leaves, rules_of
 def test_it_has_the_references_tensors(shapes_of):
     import torch
 
-    from vae_jax.parity.pytorch_models import RUNNERS
+    from vae_jax.parity.originals.pytorch import RUNNERS
 
     with torch.device("meta"):
         original = RUNNERS["face_vae"].module()

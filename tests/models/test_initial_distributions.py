@@ -51,7 +51,7 @@ def assert_uniform(values, bound):
 
 @pytest.mark.parametrize("name", PYTORCH)
 def test_every_parameter_starts_as_pytorchs_does(name, initial_variables):
-    from vae_jax.parity.references import create_reference
+    from vae_jax.parity.backends import create_reference
 
     theirs = create_reference(name, np.float32, seed=1).state_dict()
     ours = vae_jax.export_weights(name, initial_variables(name))
@@ -85,7 +85,7 @@ def kolmogorov_distance(ours, theirs):
     ],
 )
 def test_every_tensor_starts_with_the_originals_distribution(name, initial_variables):
-    from vae_jax.parity.references import create_reference
+    from vae_jax.parity.backends import create_reference
 
     theirs = create_reference(name, np.float32, seed=1).state_dict()
     ours = vae_jax.export_weights(name, initial_variables(name))

@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 
 from vae_jax.errors import UserError
-from vae_jax.parity.budgets import Budgets, budgets_of
 from vae_jax.parity.compare import Expected, compare, live, scales_of
-from vae_jax.parity.observe import Observation, Plan
 from vae_jax.parity.precision import PRECISIONS
+from vae_jax.parity.stages import Observation, Plan
+from vae_jax.parity.tolerances import Tolerances, tolerances_of
 
 DOUBLE, SINGLE = PRECISIONS["float64"], PRECISIONS["float32"]
-WIDE = Budgets({"": 1.0}, {"": 3.0})
+WIDE = Tolerances({"": 1.0}, {"": 3.0})
 
 
-def rows_of(expected, found, precision=DOUBLE, budgets=WIDE, noise_fed=(), **more):
+def rows_of(expected, made, precision=DOUBLE, tolerances=WIDE, noise_fed=(), **more):
     """Both are (stage, step, tensors[, strays]), one an observation."""
     truth = (Expected(*e) if len(e) == 4 else Expected(*e, None) for e in expected)
-    return compare(truth, (Observation(*o) for o in found), precision, budgets, noise_fed, **more)
+    found = (Observation(*o) for o in made)
+    return compare(truth, found, precision, tolerances, noise_fed, **more)
 
 
 def arrays(**tensors):
@@ -54,7 +55,7 @@ def test_a_missing_an_unknown_and_a_misshapen_tensor_are_infinitely_wrong(precis
         [(stage, 0, arrays(absent=[1.0], shape=[1.0, 1.0], fine=[1.0]), strays)],
         [(stage, 0, arrays(shape=[[1.0, 1.0]], fine=[1.0], unknown=[0.0]))],
         precision,
-        Budgets({"": math.inf}, {"": math.inf}),
+        Tolerances({"": math.inf}, {"": math.inf}),
     )
     passed = {row.tensor: row.passed for row in rows}
     assert passed == {"absent": False, "shape": False, "fine": True, "unknown": False}
@@ -71,7 +72,7 @@ def test_a_broadcastable_shape_is_not_the_same_shape():
 @pytest.mark.parametrize("precision", [DOUBLE, SINGLE])
 def test_nan_breaks_every_budget(precision, stage):
     strays = None if precision is DOUBLE else {"w": 1.0}
-    endless = Budgets({"": math.inf}, {"": math.inf})
+    endless = Tolerances({"": math.inf}, {"": math.inf})
     (row,) = rows_of(
         [(stage, 1, {"w": 1.0}, strays)], [(stage, 1, {"w": math.nan})], precision, endless
     )
@@ -143,7 +144,7 @@ def test_what_is_exact_is_exact_below_float64_too():
             [(stage, 0, arrays(w=[1.0]), {"w": 1.0})],
             [(stage, 0, arrays(w=[1.0 + 1e-7]))],
             SINGLE,
-            budgets_of(),
+            tolerances_of(),
         )
         assert row.k is None
         assert not row.passed
@@ -155,18 +156,19 @@ def test_a_run_of_steps_is_drawn_and_not_judged_below_float64():
             [(stage, n, {"w": 1.0}, {"w": 0.1}) for n in (1, 2)],
             [(stage, n, {"w": 1.0 + 10 * n}) for n in (1, 2)],
             SINGLE,
-            budgets_of(),
+            tolerances_of(),
         )
         assert row.budget == math.inf
         assert row.passed
         assert row.by_step == ((1, 10.0, 0.1), (2, 20.0, 0.1))
-        (row,) = rows_of([(stage, 1, {"w": 1.0})], [(stage, 1, {"w": 1.1})], budgets=budgets_of())
+        pair = [(stage, 1, {"w": 1.0})], [(stage, 1, {"w": 1.1})]
+        (row,) = rows_of(*pair, tolerances=tolerances_of())
         assert not row.passed
     (row,) = rows_of(
         [("weights after one step", 0, {"w": 1.0}, {"w": 0.001})],
         [("weights after one step", 0, {"w": 1.1})],
         SINGLE,
-        budgets_of(),
+        tolerances_of(),
     )
     assert not row.passed
 
@@ -182,7 +184,7 @@ def test_it_can_stop_at_the_first_observation_over_its_budget():
     def expected():
         return (Expected("losses", step, {"a": 1.0, "b": 1.0}, None) for step in count())
 
-    rows = compare(expected(), found(), DOUBLE, Budgets({"": 0.5}, {}), stop_early=True)
+    rows = compare(expected(), found(), DOUBLE, Tolerances({"": 0.5}, {}), stop_early=True)
     assert made == [0, 1, 2]
     assert [row.passed for row in rows] == [True, False]
     assert [step for step, *_ in rows[1].by_step] == [0, 1, 2]
@@ -216,12 +218,17 @@ class _Fake:
     def state_dict(self):
         return {"w": np.array([1.0, -2.0])}
 
-    def trace(self, *probe, train):
+    def trace(self, *probe, train=False):
         return {"layer": np.array([4.0, 2.0]) + self.offset}, {}
 
     def backward(self, *probe):
         gradients = {"conv.weight": np.array([8.0]), "conv.bias": np.array([self.offset])}
         return {"loss": 2.0 + self.offset}, gradients
+
+    def step(self, recipe, *probe):
+        raise AssertionError("there is no optimiser")
+
+    moments = updates = step
 
 
 def test_live_references_yield_the_truth_and_how_far_the_other_strays_from_it():
@@ -281,10 +288,10 @@ def test_of_a_run_below_float64_the_worst_loss_is_judged(error, passes):
     strays = [1e-9, 1e-5, 1e-9]
     expected = [("losses", n, {"loss": 1.0}, {"loss": s}) for n, s in enumerate(strays, 1)]
     found = [("losses", n, {"loss": 1.0 + (error if n == 3 else 0)}) for n in (1, 2, 3)]
-    (row,) = rows_of(expected, found, SINGLE, budgets_of())
+    (row,) = rows_of(expected, found, SINGLE, tolerances_of())
     assert row.passed == passes
     assert row.budget == 2
     # Below a floor there is no saying whose rounding it is.
     expected = [("losses", 1, {"loss": 1.0}, {"loss": 0.0})]
-    (row,) = rows_of(expected, [("losses", 1, {"loss": 1.0 + 9e-6})], SINGLE, budgets_of())
+    (row,) = rows_of(expected, [("losses", 1, {"loss": 1.0 + 9e-6})], SINGLE, tolerances_of())
     assert row.passed

@@ -8,10 +8,10 @@ import pytest
 
 from vae_jax.convert.mapping import rules_of
 from vae_jax.models import MODELS
+from vae_jax.parity.backends import create_reference
+from vae_jax.parity.backends.flax import Port
 from vae_jax.parity.layers import INPUT, Layer, captured, layer_of, layers_of
-from vae_jax.parity.port import Port
 from vae_jax.parity.probes import probe_of
-from vae_jax.parity.pytorch import TorchReference
 
 FACE, CONV, MAP = (32, 31, 31), (64, 7, 7), (32, 7, 7)
 # (flat input, flat output, unit axes); every other layer has none
@@ -119,10 +119,11 @@ def test_activations_get_the_references_layout():
     assert np.array_equal(dense.as_reference("input", flat, True), flat)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("train", [False, True])
 def test_a_port_and_its_original_trace_the_same_layers_in_the_same_layout(train):
     hyper = {"image_shape": (20, 12, 3), "widths": (4, 6), "latent_size": 3, "batch_norm": True}
-    original = TorchReference("conv_vae", np.float64, **hyper)
+    original = create_reference("conv_vae", np.float64, **hyper)
     port = Port("conv_vae", np.float64, original.state_dict(), **hyper)
     probe = probe_of("conv_vae", 3, 0, 0, **hyper)
     expected, outputs = original.trace(*probe, train=train)

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-import torch
 
 from vae_jax.errors import UserError
 from vae_jax.parity.precision import (
@@ -15,7 +14,6 @@ from vae_jax.parity.precision import (
     precision_of,
     products_in_jax,
 )
-from vae_jax.parity.torch_side import _RoundedFactors
 
 ROUNDED = ("tf32", "bfloat16")
 RNG = np.random.default_rng(0)
@@ -68,23 +66,39 @@ def test_the_roundings_are_bfloat16s_and_tf32s():
         truth = rounded(x, precision.bits)
         in_jax = compile_in(precision, lambda a: a[:, None] @ jnp.ones((1, 1), a.dtype))(x)[:, 0]
         np.testing.assert_array_equal(in_jax, truth)
-        in_torch = _RoundedFactors(precision.bits)._round(torch.tensor(x)).numpy()
-        np.testing.assert_array_equal(in_torch, truth)
         error = np.abs(truth - x)[x != 0] / np.abs(x[x != 0])
         assert 0.9 < error.max() * 2 ** (precision.bits + 1) <= 1
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", ROUNDED)
-def test_tensorflow_and_paddle_round_the_same(name):
-    tensorflow = pytest.importorskip("vae_jax.parity.tensorflow_models", exc_type=ImportError)
-    paddle = pytest.importorskip("vae_jax.parity.paddle_models", exc_type=ImportError)
+def test_pytorch_rounds_the_same(name):
+    from vae_jax.parity.backends.pytorch import _RoundedFactors, torch
+
+    x, bits = numbers(), PRECISIONS[name].bits
+    in_torch = _RoundedFactors(bits)._round(torch.tensor(x)).numpy()
+    np.testing.assert_array_equal(in_torch, rounded(x, bits))
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", ROUNDED)
+def test_tensorflow_rounds_the_same(name):
+    from vae_jax.parity.originals.tensorflow import _rounded, tf
+
+    x, bits = numbers(), PRECISIONS[name].bits
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        in_tensorflow = session.run(_rounded(tf.constant(x), bits))
+    np.testing.assert_array_equal(in_tensorflow, rounded(x, bits))
+
+
+@pytest.mark.paddle
+@pytest.mark.parametrize("name", ROUNDED)
+def test_paddle_rounds_the_same(name):
+    from vae_jax.parity.originals.paddle import _rounded, paddle
+
     x, bits = numbers(), PRECISIONS[name].bits
     truth = rounded(x, bits)
-    tf = tensorflow.tf
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        in_tensorflow = session.run(tensorflow._rounded(tf.constant(x), bits))
-    np.testing.assert_array_equal(in_tensorflow, truth)
-    in_paddle = paddle._rounded(paddle.paddle.to_tensor(x), bits).numpy()
+    in_paddle = _rounded(paddle.to_tensor(x), bits).numpy()
     tie = np.abs(np.abs(x - truth) - np.abs(x - in_paddle)) == 0  # either neighbour is nearest
     np.testing.assert_array_equal(in_paddle[~tie], truth[~tie])
 
@@ -105,8 +119,11 @@ def test_in_jax_the_factors_of_a_convolution_and_of_its_gradients_are_rounded(na
         assert np.abs(own - truth).max() > 1e-4 * np.abs(truth).max()
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("name", ROUNDED)
 def test_in_pytorch_too(name):
+    from vae_jax.parity.backends.pytorch import _RoundedFactors, torch
+
     bits = PRECISIONS[name].bits
     x = torch.tensor(X.transpose(0, 3, 1, 2), requires_grad=True)
     w = torch.tensor(W.transpose(3, 2, 0, 1), requires_grad=True)
@@ -119,23 +136,27 @@ def test_in_pytorch_too(name):
     assert_close([a.numpy() for a in found], of_rounded_factors(bits))
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("name", ROUNDED)
 def test_in_tensorflow_too(name):
-    twin = pytest.importorskip("vae_jax.parity.tensorflow_models", exc_type=ImportError)
-    tf, bits = twin.tf, PRECISIONS[name].bits
+    from vae_jax.parity.originals.tensorflow import Layers, tf
+
+    bits = PRECISIONS[name].bits
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         x, w = tf.constant(X), tf.constant(W)
-        y = twin.Layers(bits)._product(lambda x, w: tf.nn.conv2d(x, w, 1, "VALID"), x, w)
+        y = Layers(bits)._product(lambda x, w: tf.nn.conv2d(x, w, 1, "VALID"), x, w)
         gradients = tf.gradients(y, [x, w], [tf.constant(COTANGENT)])
         found = session.run([y, *gradients])
     assert_close(found, of_rounded_factors(bits))
 
 
+@pytest.mark.paddle
 @pytest.mark.parametrize("name", ROUNDED)
 def test_in_paddle_too(name):
-    twin = pytest.importorskip("vae_jax.parity.paddle_models", exc_type=ImportError)
-    paddle, bits = twin.paddle, PRECISIONS[name].bits
-    layer = twin.Conv2D(3, 4, 3)
+    from vae_jax.parity.originals.paddle import Conv2D, paddle
+
+    bits = PRECISIONS[name].bits
+    layer = Conv2D(3, 4, 3)
     layer.weight.set_value(W.transpose(3, 2, 0, 1))
     layer.bias.set_value(np.zeros(4, np.float32))
     layer.bits = bits

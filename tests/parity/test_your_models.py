@@ -9,13 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import torch
 
 from vae_jax.errors import UserError
 from vae_jax.models import pytorch_rules
 from vae_jax.parity import compare_models
 from vae_jax.parity.tables import table
 from vae_jax.spec import Rule
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare_your_model.py"
 RULES = pytorch_rules.linear("0", ("dense",))

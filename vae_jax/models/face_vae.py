@@ -126,7 +126,6 @@ SPEC = ModelSpec(
         checkpoint="VAEglasses.pth (state dict)",
         heads=("encoder.linear2", "encoder.linear3"),
         sizes={"latent_size": "encoder.linear2.bias"},
-        trained_budget=1e-8,
         noise_fed=lambda model: (
             "encoder.conv2.bias",
             "encoder.batch2.running_mean",

@@ -115,10 +115,6 @@ SPEC = ModelSpec(
         checkpoint="train-9 (TensorFlow 1 Saver)",
         heads=("recognition/w_mean", "recognition/w_stddev"),
         sizes={"latent_size": "recognition/w_mean/bias"},
-        # The head starts near zero, where the divergence's gradient, -1/std, magnifies rounding.
-        losses_budget=1e-11,
-        gradients_k=8.0,
-        trained_budget=1e-10,
         ignored=(
             Ignored(r".*/Adam(_1)?", "a moment of the original's Adam"),
             Ignored(r"beta[12]_power(_1)?", "a counter of the original's Adam"),

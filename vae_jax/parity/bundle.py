@@ -3,7 +3,7 @@ framework is installed.
 
 Of each tensor the file keeps a digest (``digest.py``) of the reference's float64 numbers, and how
 far the reference itself strays from them in float32, TF32 and bfloat16. Weights and inputs are not
-stored: both sides make them from a seed (``seeded.py``), or the weights come from a checkpoint that
+stored: both make them from a seed (``seeded.py``), or the weights come from a checkpoint that
 the file knows by its hash.
 """
 
@@ -17,21 +17,20 @@ from typing import Any
 
 import numpy as np
 
-import vae_jax
 from vae_jax.errors import CheckpointError, UserError
 from vae_jax.models import create_model, get_spec
-from vae_jax.parity.budgets import Budgets, budgets_of
+from vae_jax.parity.backends import create_reference, versions
+from vae_jax.parity.backends.flax import Port
 from vae_jax.parity.compare import compare, live
 from vae_jax.parity.digest import PROJECTIONS, WHOLE, digests
 from vae_jax.parity.facts import facts, hash_of, notes_of
-from vae_jax.parity.observe import Observation, observe
-from vae_jax.parity.plans import Plan, is_exact, plan_of
-from vae_jax.parity.port import Port
 from vae_jax.parity.precision import PRECISIONS, precision_of
 from vae_jax.parity.recording import FORMAT, read_recording
-from vae_jax.parity.references import create_reference, versions
 from vae_jax.parity.report import Report
 from vae_jax.parity.seeded import seeded_probe, seeded_tensors
+from vae_jax.parity.stages import Observation, Plan, observe, plan_of
+from vae_jax.parity.tolerances import Tolerances, tolerances_of
+from vae_jax.training.run import environment
 from vae_jax.typing import Tensors
 
 _START = "weights and inputs"
@@ -45,9 +44,7 @@ _DIGEST_NOTE = (
 
 def bundle_file(name: str) -> Path:
     """Where the package keeps the bundle of a model."""
-    return (
-        Path(vae_jax.__file__).parent / "assets" / "bundles" / f"{get_spec(name).name}.safetensors"
-    )
+    return Path(__file__).parents[1] / "assets" / "bundles" / f"{get_spec(name).name}.safetensors"
 
 
 def record(
@@ -93,19 +90,20 @@ def record(
         kept["values"] += found.values()
         for key, value in found.items():
             assert np.isfinite(value).all(), f"{name}'s {stage} of {key} are not finite"
-    for precision in (p for p in PRECISIONS.values() if not is_exact(p)):
+    for precision in (p for p in PRECISIONS.values() if not p.is_exact):
         truth = create_reference(name, np.float64, start, **hyper)
         rounded = create_reference(name, precision, start, **hyper)
         kept[precision.name] = [0.0] * len(own.tensors)
         for expected in live(truth, rounded, plan, noise_fed):
             assert expected.strays is not None
             kept[precision.name] += [expected.strays[key] for key in expected.values]
+    installed = environment()["versions"]
     metadata = {
         "format": FORMAT,
         "model": name,
         "hyper": hyper,
         "framework": versions(name),
-        "recorded_with": {"vae_jax": vae_jax.__version__, "numpy": np.__version__},
+        "recorded_with": {package: installed[package] for package in ("vae_jax", "numpy")},
         "seed": seed,
         "batch_size": batch_size,
         "steps": steps,
@@ -134,7 +132,7 @@ def check_bundle(
         model: the model that it should be of; default: whichever it is of.
         precision: of the port.
         tensors: the weights that it was recorded with, where they were not made from its seed.
-        stop_early: stop after the first observation with a broken budget.
+        stop_early: stop after the first observation over its tolerance.
 
     Raises:
         CheckpointError: the recorded values are no bundle, or the weights are others.
@@ -164,7 +162,7 @@ def check_bundle(
             _start_observation(start, plan), observe(Port(name, chosen, start, **hyper), plan)
         ),
         chosen,
-        _budgets(name),
+        _tolerances(name),
         noise_fed,
         digested=True,
         stop_early=stop_early,
@@ -205,8 +203,8 @@ def _digested(first: Observation, others: Iterator[Observation]) -> Iterator[Obs
         yield Observation(stage, step, digests(tensors))
 
 
-def _budgets(name: str) -> Budgets:
-    """Those of a live comparison; K is estimated."""
-    relative, k, floor = budgets_of(get_spec(name).reference)
-    wider = {stage: budget * _K_FACTOR for stage, budget in k.items()}
-    return Budgets(relative, wider, floor)
+def _tolerances(name: str) -> Tolerances:
+    """Return those of a live comparison, wider where K is estimated from a digest."""
+    relative, k, floor = tolerances_of(name)
+    wider = {stage: tolerance * _K_FACTOR for stage, tolerance in k.items()}
+    return Tolerances(relative, wider, floor)

@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 
 from vae_jax.models import create_model, get_spec
-from vae_jax.parity.budgets import budgets_of
+from vae_jax.parity.backends import create_reference, versions
+from vae_jax.parity.backends.flax import Port
 from vae_jax.parity.compare import compare, live
 from vae_jax.parity.facts import facts, notes_of
-from vae_jax.parity.observe import observe
-from vae_jax.parity.plans import is_exact, plan_of
-from vae_jax.parity.port import Port
 from vae_jax.parity.precision import precision_of
 from vae_jax.parity.probes import probe_of
-from vae_jax.parity.references import create_reference, versions
 from vae_jax.parity.report import Report
+from vae_jax.parity.stages import observe, plan_of
+from vae_jax.parity.tolerances import tolerances_of
 from vae_jax.typing import Tensors
 
 
@@ -38,12 +37,12 @@ def check_model(
 
     Args:
         name: one of ``vae_jax.MODELS``.
-        precision: a name of ``PRECISIONS``, of both sides.
+        precision: a name of ``PRECISIONS``, of both models.
         steps: training steps.
         batch_size: images a batch, at least 2.
         seed: of the reference's initial weights and of the probes.
         tensors: weights to start from; default: the reference's initialisation.
-        stop_early: stop after the first observation with a broken budget.
+        stop_early: stop after the first observation over its tolerance.
         **hyper: the model's hyperparameters where they differ from the reference's.
 
     Raises:
@@ -52,7 +51,7 @@ def check_model(
     chosen, spec = precision_of(precision), get_spec(name)
     reference = create_reference(name, chosen, tensors, seed, **hyper)
     start = reference.state_dict()
-    exact = reference if is_exact(chosen) else create_reference(name, np.float64, start, **hyper)
+    exact = reference if chosen.is_exact else create_reference(name, np.float64, start, **hyper)
     noise_fed = spec.reference.noise_fed(create_model(name, **hyper))
     plan = plan_of(
         name,
@@ -66,7 +65,7 @@ def check_model(
         live(exact, None if exact is reference else reference, plan, noise_fed),
         observe(Port(name, chosen, start, **hyper), plan),
         chosen,
-        budgets_of(spec.reference),
+        tolerances_of(name),
         noise_fed,
         stop_early=stop_early,
     )

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vae_jax.errors import UserError
-from vae_jax.parity.budgets import NOISE_FED, Budgets, is_run, never_rounds
+from vae_jax.parity.backends import Backend
 from vae_jax.parity.digest import LENGTH, PROJECTIONS
 from vae_jax.parity.layers import layer_of
 from vae_jax.parity.measure import Distance, distance, together
-from vae_jax.parity.observe import Observation, observe
-from vae_jax.parity.plans import Plan
 from vae_jax.parity.precision import Precision
 from vae_jax.parity.report import Row, yardstick
+from vae_jax.parity.stages import Observation, Plan, observe
+from vae_jax.parity.tolerances import NOISE_FED, Tolerances, is_run, never_rounds
 
 _BEHIND_GRADIENTS = ("gradients", "weights", "exp_avg", "statistics")
 _GROSS = 0.1  # no branch of a ReLU changes a batch by so much
@@ -43,7 +43,7 @@ class Expected(NamedTuple):
 
 
 def live(
-    truth: Any, reference: Any | None, plan: Plan, noise_fed: tuple[str, ...]
+    truth: Backend, reference: Backend | None, plan: Plan, noise_fed: tuple[str, ...]
 ) -> Iterator[Expected]:
     """What live references compute: ``truth`` in float64, and ``reference`` in the precision under
     test where that is another."""
@@ -64,7 +64,7 @@ def compare(
     expected: Iterator[Expected],
     found: Iterator[Observation],
     precision: Precision,
-    budgets: Budgets,
+    tolerances: Tolerances,
     noise_fed: tuple[str, ...] = (),
     *,
     digested: bool = False,
@@ -76,22 +76,22 @@ def compare(
         expected: what the observations should be.
         found: the port's, in the same order.
         precision: that of the port.
-        budgets: by stage.
+        tolerances: by stage.
         noise_fed: names that get stages of their own.
-        digested: whether the values are digests (``digest.py``) on both sides.
-        stop_early: stop after the first observation with a broken budget.
+        digested: whether both have digests (``digest.py``) for values.
+        stop_early: stop after the first observation over its tolerance.
 
     Raises:
-        UserError: the sides give different stages, as one that has an optimiser with other moments.
+        UserError: the two have different stages, as one whose optimiser has other moments.
     """
     kept: dict[tuple[str, str], _Series] = {}
 
     def row(key: tuple[str, str]) -> Row:
-        return _row(key, kept[key], precision, budgets)
+        return _row(key, kept[key], precision, tolerances)
 
     for truth, own in itertools.zip_longest(expected, found):
         if truth is None or own is None or truth[:2] != own[:2]:
-            stages = [f"{side.stage!r}" if side else "nothing more" for side in (truth, own)]
+            stages = [f"{each.stage!r}" if each else "nothing more" for each in (truth, own)]
             raise UserError(f"expected {stages[0]}, the port gives {stages[1]}: give both the same")
         scales = scales_of(truth.stage, truth.values, noise_fed)
         touched = []
@@ -142,22 +142,26 @@ def _distance(
     return distance(expected, found, precision.dtype, scale=scale, rms_of=rms_of)
 
 
-def _row(key: tuple[str, str], series: _Series, precision: Precision, budgets: Budgets) -> Row:
+def _row(
+    key: tuple[str, str], series: _Series, precision: Precision, tolerances: Tolerances
+) -> Row:
     (stage, tensor), whole = key, together(series.distances)
     stray = k = None
     if series.strays and not never_rounds(stage):
         errors, stray = [d.rms for d in series.distances], math.hypot(*series.strays)
         stray /= math.sqrt(len(series.strays))
         if stage.startswith(_BEHIND_GRADIENTS) and np.max(errors) <= _GROSS:
-            # Medians: where a ReLU's input is within rounding of zero, one side may take another
-            # branch than the truth, which changes one batch's gradients by far more than rounding.
+            # Medians: where a ReLU's input is within rounding of zero, port or reference may take
+            # another branch than the truth, which changes one batch's gradients by far more than
+            # rounding.
             stray = float(np.median(series.strays))
             whole = whole._replace(rms=float(np.median(errors)))
         k = whole.rms / yardstick(stray)
         if stage == "losses":  # the worst of the run
             stray, whole = max(series.strays), whole._replace(rms=float(np.max(errors)))
-            k = whole.rms / max(stray, budgets.losses_floor)
-    budget, by_step = budgets.of(stage, k is not None), _by_step(series) if is_run(stage) else ()
+            k = whole.rms / max(stray, tolerances.losses_floor)
+    budget = tolerances.of(stage, k is not None)
+    by_step = _by_step(series) if is_run(stage) else ()
     numbers = (whole.max_abs, whole.relative, whole.ulps, whole.rms)
     return Row(stage, tensor, *numbers, budget, stray, k, by_step)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from vae_jax.parity.plans import is_exact
 from vae_jax.parity.precision import Precision, jax_settings, products_in_jax
 from vae_jax.training.run import environment
 from vae_jax.typing import Tensors
@@ -25,7 +24,7 @@ _NOISE_NOTE = (
 
 def notes_of(noise_fed: tuple[str, ...], precision: Precision) -> tuple[str, ...]:
     """What a reader must know."""
-    return (*([_NOISE_NOTE] if noise_fed else []), *([] if is_exact(precision) else [_K_NOTE]))
+    return (*([_NOISE_NOTE] if noise_fed else []), *([] if precision.is_exact else [_K_NOTE]))
 
 
 def facts(

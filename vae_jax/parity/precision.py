@@ -1,4 +1,4 @@
-"""The precisions that a comparison runs in, set on both sides.
+"""The precisions that a comparison runs in, set in both frameworks.
 
 ``tf32`` and ``bfloat16`` are what accelerators do to products: the factors of every matrix product
 and convolution, in the gradients too, are rounded to 10 or 7 bits of fraction and summed in
@@ -30,6 +30,11 @@ class Precision(NamedTuple):
     name: str
     dtype: np.dtype
     bits: int | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the reference's numbers in this precision are the truth."""
+        return self.name == "float64"
 
 
 PRECISIONS = {

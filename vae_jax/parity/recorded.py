@@ -10,15 +10,15 @@ import numpy as np
 from vae_jax.data.pixels import scale_pixels
 from vae_jax.distributions import central_latent
 from vae_jax.models import create_model, get_spec
-from vae_jax.parity.budgets import Budgets
+from vae_jax.parity.backends.flax import heads
 from vae_jax.parity.compare import Expected, compare
-from vae_jax.parity.observe import Observation
-from vae_jax.parity.port import heads
 from vae_jax.parity.precision import PRECISIONS
 from vae_jax.parity.report import Report
+from vae_jax.parity.stages import Observation
+from vae_jax.parity.tolerances import Tolerances
 from vae_jax.typing import Tensors, Variables
 
-OUTPUTS_BUDGET = 1e-5
+OUTPUTS_TOLERANCE = 1e-5
 
 
 def check_recorded(name: str, variables: Variables, recorded: Tensors, **hyper: Any) -> Report:
@@ -46,7 +46,7 @@ def check_recorded(name: str, variables: Variables, recorded: Tensors, **hyper: 
         iter([Expected("outputs", 0, expected, None)]),
         iter([Observation("outputs", 0, found)]),
         PRECISIONS["float32"],
-        Budgets({"outputs": OUTPUTS_BUDGET}, {}),
+        Tolerances({"outputs": OUTPUTS_TOLERANCE}, {}),
     )
     return Report(
         f"{name}: the port against its reference's recorded outputs, float32", tuple(rows)

@@ -17,7 +17,6 @@ from vae_jax.convert.mapping import source_shapes
 from vae_jax.errors import CheckpointError
 from vae_jax.models import create_model, get_spec
 from vae_jax.parity.compare import Expected
-from vae_jax.parity.plans import is_exact
 from vae_jax.parity.precision import precision_of
 
 FORMAT = "vae_jax parity bundle, 1"
@@ -58,7 +57,7 @@ def read_recording(
         shown = [totals[_layout_of(observation)] for observation in about["observations"]]
         _require(values.size == sum(size for size, _ in shown))
         _require(sum(count for _, count in shown) <= _MAX_TENSORS)
-        _require(is_exact(precision_of(precision)) == (strays is None))
+        _require(precision_of(precision).is_exact == (strays is None))
         _require(strays is None or strays.shape == (sum(count for _, count in shown),))
         _require(strays is None or strays.dtype == np.float32)
     except (KeyError, ValueError, TypeError, IndexError, OverflowError, RecursionError) as error:

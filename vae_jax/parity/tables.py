@@ -12,8 +12,9 @@ import jax
 import numpy as np
 
 from vae_jax.files import write_atomically
-from vae_jax.parity.budgets import NOISE_FED
+from vae_jax.markdown import table as markdown_table
 from vae_jax.parity.report import Report, Row, median_k, worst
+from vae_jax.parity.tolerances import NOISE_FED
 
 # column of the summary -> how the names of its stages begin
 _COLUMNS = {
@@ -68,10 +69,12 @@ def markdown(reports: Sequence[Report]) -> str:
     """A page: the summary, then each report with its settings."""
     parts = ["# Parity report\n"]
     if len(reports) > 1:
-        parts.append(_piped(_summary_cells(reports)) + "\n")
+        head, *rows = _summary_cells(reports)
+        parts.append(markdown_table(head, rows) + "\n")
     for report in reports:
         parts.append(f"## {report.title}\n\n**{verdict(report)}**\n")
-        parts.append(_piped(_cells(report)) + "\n")
+        head, *rows = _cells(report)
+        parts.append(markdown_table(head, rows) + "\n")
         parts += [f"- {note}" for note in report.notes]
         facts = report.facts | report.facts.get("environment", {})
         facts.pop("environment", None)
@@ -93,7 +96,7 @@ def write_reports(folder: Path, reports: Sequence[Report]) -> list[str]:
     write_atomically(folder / "report.md", markdown(reports))
     try:
         from vae_jax.figures.drawing import save_figure
-        from vae_jax.figures.parity import parity_figure
+        from vae_jax.parity.plot import parity_figure
 
         save_figure(parity_figure(reports), folder / "report.png")
     except ImportError:  # a bare accelerator host
@@ -185,12 +188,6 @@ def _aligned(lines: list[list[str]]) -> list[str]:
         ).rstrip()
         for line in lines
     ]
-
-
-def _piped(lines: list[list[str]]) -> str:
-    head, *rest = lines
-    rows = [head, ["---"] * len(head), *rest]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _plain(value: object) -> str:

@@ -10,14 +10,13 @@ import numpy as np
 import optax
 
 from vae_jax.errors import UserError
-from vae_jax.parity.budgets import Budgets, budgets_of
+from vae_jax.parity.backends.flax import FlaxBackend
 from vae_jax.parity.compare import compare, live
 from vae_jax.parity.facts import notes_of, settings_of
-from vae_jax.parity.flax_side import FlaxSide
-from vae_jax.parity.observe import FURTHER, observe
-from vae_jax.parity.plans import Plan, batches_of, inputs_held, is_exact, statistics_of
-from vae_jax.parity.precision import PRECISIONS, precision_of
+from vae_jax.parity.precision import PRECISIONS, Precision, precision_of
 from vae_jax.parity.report import Report
+from vae_jax.parity.stages import FURTHER, Plan, batches_of, inputs_held, observe, statistics_of
+from vae_jax.parity.tolerances import Tolerances, tolerances_of
 from vae_jax.spec import Rule
 from vae_jax.typing import Tensors, Variables
 
@@ -40,7 +39,7 @@ def compare_models(
     heads: tuple[str, ...] = (),
     noise_fed: tuple[str, ...] = (),
     ignored: tuple[str, ...] = (),
-    budgets: Budgets | None = None,
+    tolerances: Tolerances | None = None,
     title: str | None = None,
 ) -> Report:
     """Compares a Flax port with its PyTorch original through all stages: structure, read-back,
@@ -53,7 +52,7 @@ def compare_models(
         rules: how each of the reference's tensors becomes a leaf of the port's variables;
             ``vae_jax.models.pytorch_rules`` has those of linear layers, convolutions and batch
             norms.
-        batches: inputs, at least two different ones of at least two examples; both sides get the
+        batches: inputs, at least two different ones of at least two examples; both models get the
             same arrays. The first is for the layers, the first few for gradients and single
             steps; the run of steps takes all but the first.
         reference_forward: ``(module, *batch) -> outputs`` by name; default: ``{"output":
@@ -66,13 +65,13 @@ def compare_models(
             outputs.
         reference_optimizer: from parameters to a ``torch.optim.Optimizer``.
         optimizer: the same in Optax. Without these the comparison ends at the gradients.
-        precision: a name of ``PRECISIONS``, of both sides.
+        precision: a name of ``PRECISIONS``, of both models.
         heads: layers after which outputs other than ``image`` are computed; default: the last.
         noise_fed: tensors whose gradient is zero in exact arithmetic (a bias in front of a batch
-            norm) and the running means that absorb them: they have budgets of their own.
+            norm) and the running means that absorb them: they have tolerances of their own.
         ignored: tensors of the reference that the port does not have, such as
             ``bn.num_batches_tracked``.
-        budgets: default: those of the package's models.
+        tolerances: default: those of the package's models.
         title: of the report.
 
     Returns:
@@ -85,7 +84,7 @@ def compare_models(
     """
     import copy
 
-    from vae_jax.parity.torch_side import TorchSide
+    from vae_jax.parity.backends.pytorch import TorchBackend
 
     for name, pair in {
         "loss": (reference_loss, loss),
@@ -101,8 +100,8 @@ def compare_models(
         raise UserError("expected at least two batches of at least two examples each")
     chosen = precision_of(precision)
 
-    def side(which):
-        return TorchSide(
+    def backend(which: Precision) -> TorchBackend:
+        return TorchBackend(
             copy.deepcopy(reference),
             reference_forward or (lambda module, *batch: {"output": module(*batch)}),
             reference_loss or (lambda module, *batch: {}),
@@ -110,9 +109,9 @@ def compare_models(
             which,
         )
 
-    original = side(chosen)
+    original = backend(chosen)
     start = _accounted(original.state_dict(), rules, ignored)
-    truth = original if is_exact(chosen) else side(PRECISIONS["float64"])
+    truth = original if chosen.is_exact else backend(PRECISIONS["float64"])
     original.ignored = truth.ignored = set(ignored)
 
     def terms(variables: Variables, *batch: Any) -> tuple[Terms, Any]:
@@ -121,7 +120,7 @@ def compare_models(
             raise UserError("a term is called 'loss', which is the sum's name: give terms alone")
         return {"loss": sum(found.values()), **found}, batch_stats
 
-    port = FlaxSide(
+    port = FlaxBackend(
         rules,
         forward or (lambda variables, *batch: {"output": model.apply(variables, *batch)}),
         terms,
@@ -142,7 +141,7 @@ def compare_models(
         live(truth, None if truth is original else original, plan, noise_fed),
         observe(port, plan),
         chosen,
-        budgets or budgets_of(),
+        tolerances or tolerances_of(),
         noise_fed,
     )
     names = f"{type(model).__name__} against PyTorch's {type(reference).__name__}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from vae_jax.benchmark.runs import Run
 from vae_jax.benchmark.tasks import Task
-from vae_jax.parity.paddle_models import CLASSES, Decoder, Encoder, paddle
+from vae_jax.parity.originals.paddle import CLASSES, Decoder, Encoder, paddle
 
 
 def build(task: Task, name: str) -> Run:

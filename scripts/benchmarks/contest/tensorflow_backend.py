@@ -8,8 +8,8 @@ import numpy as np
 
 from vae_jax.benchmark.runs import Run
 from vae_jax.benchmark.tasks import Task
-from vae_jax.parity.tensorflow import TensorFlowReference
-from vae_jax.parity.tensorflow_models import GRAPHS, Layers, tf
+from vae_jax.parity.backends.tensorflow import TensorFlowReference
+from vae_jax.parity.originals.tensorflow import GRAPHS, Layers, tf
 
 
 def build(task: Task, name: str) -> Run:

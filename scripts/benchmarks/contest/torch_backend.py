@@ -17,7 +17,7 @@ import numpy as np
 from contest.torch_twins import ADAPTERS
 from vae_jax.benchmark.runs import Run
 from vae_jax.benchmark.tasks import Task
-from vae_jax.parity.pytorch_models import nn, torch
+from vae_jax.parity.originals.pytorch import nn, torch
 
 
 def build(task: Task, name: str) -> Run:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from vae_jax.parity.pytorch_models import RUNNERS, F, nn, torch
+from vae_jax.parity.originals.pytorch import RUNNERS, F, nn, torch
 
 _SIDE = 7  # of the smallest feature map
 

@@ -1,4 +1,4 @@
-"""The Paddle originals as sides of a comparison.
+"""The Paddle backend: the Paddle originals, driven with NumPy arrays.
 
 The noise is an argument. Everything comes back as NumPy arrays under Paddle's own tensor names,
 with the part that the tutorial saves apart in front.
@@ -15,7 +15,7 @@ import numpy as np
 
 from vae_jax.errors import CheckpointError
 from vae_jax.parity.layers import INPUT
-from vae_jax.parity.paddle_models import CLASSES, Decoder, Encoder, paddle, versions
+from vae_jax.parity.originals.paddle import CLASSES, Decoder, Encoder, paddle, versions
 from vae_jax.parity.precision import precision_of
 from vae_jax.recipe import Recipe
 from vae_jax.typing import Tensors

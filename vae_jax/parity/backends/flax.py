@@ -1,7 +1,6 @@
-"""A Flax port driven with NumPy arrays, under its reference's tensor names and layouts.
+"""The Flax backend: a port driven with NumPy arrays, under its reference's names and layouts.
 
-The mirror image of a reference (``torch_side.py``), method by method, so that a comparison treats
-both alike.
+It mirrors the references' backends method by method, so that a comparison treats both alike.
 """
 
 from __future__ import annotations
@@ -15,9 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vae_jax.convert.mapping import export_leaves, flat_leaves
+from vae_jax.convert.mapping import export_leaves, flat_leaves, import_weights, rules_of
+from vae_jax.distributions import Posterior
+from vae_jax.models import create_model, get_spec
+from vae_jax.objectives import make_loss
+from vae_jax.optim import optimizer_of
 from vae_jax.parity.layers import INPUT, captured, layers_of
-from vae_jax.parity.precision import Precision, compile_in, jax_settings
+from vae_jax.parity.precision import Precision, compile_in, jax_settings, precision_of
 from vae_jax.spec import Rule
 from vae_jax.typing import Tensors, Variables
 
@@ -25,7 +28,7 @@ Forward = Callable[..., dict[str, Any]]
 Loss = Callable[..., tuple[dict[str, Any], Any]]
 
 
-class FlaxSide:
+class FlaxBackend:
     """A port with its optimiser.
 
     Args:
@@ -117,11 +120,12 @@ class FlaxSide:
             if self.optimizer is None:
                 self.optimizer = self.make_optimizer(recipe)
                 self._update = jax.jit(self.optimizer.update)
+                self._apply = jax.jit(optax.apply_updates)
             if self.opt_state is None:
-                self.opt_state = self.optimizer.init(params)
+                self.opt_state = jax.jit(self.optimizer.init)(params)
             terms, gradients, batch_stats = self._backward(probe)
             updates, self.opt_state = self._update(gradients, self.opt_state, params)
-            self.variables = {"params": optax.apply_updates(params, updates)}
+            self.variables = {"params": self._apply(params, updates)}
             if batch_stats:
                 self.variables["batch_stats"] = batch_stats
         return terms
@@ -172,3 +176,56 @@ class FlaxSide:
             return array.astype(self.precision.dtype) if floating else array
 
         return jax.tree.map(cast, tree)
+
+
+class Port(FlaxBackend):
+    """A port of the package with its optimiser, through the public interface.
+
+    It starts from a reference's weights.
+
+    Args:
+        name: one of ``vae_jax.MODELS``.
+        precision: a name of ``PRECISIONS``, or a NumPy dtype.
+        tensors: the reference's weights.
+        **hyper: the model's hyperparameters where they differ from the reference's.
+
+    Raises:
+        CheckpointError: the weights are not this model's.
+    """
+
+    def __init__(self, name: str, precision: Any, tensors: Tensors, **hyper: Any):
+        self.name, self.hyper = name, hyper
+        model: Any = create_model(name, **hyper)
+        loss = make_loss(name, **hyper)
+
+        def forward(variables, image, noise, label=None):
+            labels = () if label is None else (label,)
+            decoded, posterior = model.apply(variables, image, *labels, noise=noise)
+            return {**heads(posterior), "image": decoded}
+
+        def terms(variables, image, noise, label=None):
+            batch = {"image": image} | ({} if label is None else {"label": label})
+            params, batch_stats = variables["params"], variables.get("batch_stats", {})
+            _, found = loss(params, batch_stats, batch, noise)
+            return found
+
+        super().__init__(
+            rules_of(name, **hyper),
+            forward,
+            terms,
+            optimizer_of,
+            precision_of(precision),
+            channels_first=get_spec(name).reference.framework != "TensorFlow",
+        )
+        self.reset(tensors)
+
+    def _import(self, tensors: Tensors) -> Variables:
+        return import_weights(self.name, tensors, **self.hyper)
+
+
+def heads(encoded: Any) -> dict[str, Any]:
+    """What an encoder returned, each head under its own name: heads of equal shape that are
+    compared together can be swapped unseen."""
+    if isinstance(encoded, Posterior):
+        return {"mean": encoded.mean, "std": encoded.std}
+    return {"latent": encoded}

@@ -1,6 +1,6 @@
-"""The known faults of ports, to be put in one at a time: each must be found where it is.
+"""The known mistakes of porters as mutations: each must be caught where it is made.
 
-`scripts/break_on_purpose.py` does so for every model, and prints where the harness saw each.
+`scripts/break_on_purpose.py` makes every one in every model that it applies to, one at a time.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from vae_jax.spec import Rule
 Patch = contextlib.AbstractContextManager[Any]
 
 HYPER: dict[str, dict[str, Any]] = {"conv_vae": {"batch_norm": True}}
-"""How the models are made, so that as many faults as can apply to each."""
+"""Hyperparameters with which as many mutations apply to each model as can."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Fault:
-    """A fault.
+class Mutation:
+    """A mistake that a comparison must catch.
 
     Attributes:
         name: what a porter did.
-        inject: from a model's name to a context in which its port has the fault.
+        apply: from a model's name to a context in which its port is mutated.
         where: model -> (how the stage of the first divergence begins, the place that it names);
-            a model that the fault cannot happen to is not there.
+            a model that the mutation does not apply to is missing.
     """
 
     name: str
-    inject: Callable[[str], Patch]
+    apply: Callable[[str], Patch]
     where: Mapping[str, tuple[str, str]]
 
 
@@ -140,7 +140,7 @@ def _other_epsilon(recipe: Any) -> optax.GradientTransformation:
 
 
 def _optimizer(make: Any) -> Callable[[str], Patch]:
-    return lambda model: mock.patch("vae_jax.parity.port.optimizer_of", make)
+    return lambda model: mock.patch("vae_jax.parity.backends.flax.optimizer_of", make)
 
 
 def _other_slope(model: str) -> Patch:
@@ -173,8 +173,8 @@ def _at(stage: str, **places: str) -> dict[str, tuple[str, str]]:
     return {model: (stage, place) for model, place in places.items()}
 
 
-FAULTS = (
-    Fault(
+MUTATIONS = (
+    Mutation(
         "transposed kernel not flipped",
         _not_flipped,
         _at(
@@ -186,12 +186,12 @@ FAULTS = (
             digits_cvae="decoder.conv2",
         ),
     ),
-    Fault(
+    Mutation(
         "output padding on the other side",
         _output_padding_before,
         _at("activations", face_vae="decoder.decoder_conv.0", conv_vae="decoder.3"),
     ),
-    Fault(
+    Mutation(
         "padding on the other side",
         _padded_otherwise,
         _at(
@@ -201,7 +201,7 @@ FAULTS = (
             stddev_vae="recognition/d_h1",
         ),
     ),
-    Fault(
+    Mutation(
         "flattened in another order",
         _flattened_otherwise,
         _at(
@@ -213,7 +213,7 @@ FAULTS = (
             digits_cvae="between encoder.conv2 and encoder.conv_mean",
         ),
     ),
-    Fault(
+    Mutation(
         "slope of the leaky ReLU",
         _other_slope,
         _at(
@@ -223,24 +223,24 @@ FAULTS = (
             digits_cvae="between encoder.conv1 and encoder.conv2",
         ),
     ),
-    Fault(
+    Mutation(
         "heads swapped",
         _heads_swapped,
         {m: s for m, s in _in_all("posterior heads", "mean").items() if m != "digits_ae"},
     ),
-    Fault(
+    Mutation(
         "eval mode for train mode",
         _batch_norm(_Frozen),
         _at("activations, train mode", face_vae="encoder.batch2", conv_vae="encoder.1"),
     ),
-    Fault("mean for sum, or sum for mean", _other_reduction, _in_all("loss terms", "loss")),
-    Fault("AdamW for L2", _optimizer(_adamw), _at("optimiser", face_vae="update 1")),
-    Fault(
+    Mutation("mean for sum, or sum for mean", _other_reduction, _in_all("loss terms", "loss")),
+    Mutation("AdamW for L2", _optimizer(_adamw), _at("optimiser", face_vae="update 1")),
+    Mutation(
         "epsilon beside the other root",
         _optimizer(_other_epsilon),
         _in_all("optimiser", "update 1"),
     ),
-    Fault(
+    Mutation(
         "biased running variance",
         _biased_variance,
         _at(
@@ -249,7 +249,7 @@ FAULTS = (
             conv_vae="encoder.1.running_var",
         ),
     ),
-    Fault(
+    Mutation(
         "momentum the other way round",
         _batch_norm(functools.partial(BatchNorm, momentum=0.9)),
         _at(

@@ -1,4 +1,4 @@
-"""The TensorFlow twin against the same formulas written in NumPy, and against itself."""
+"""The TensorFlow backend against the same formulas written in NumPy, and against itself."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 from vae_jax.errors import CheckpointError
 from vae_jax.recipe import Recipe
 
-twin = pytest.importorskip("vae_jax.parity.tensorflow", exc_type=ImportError)
+pytestmark = pytest.mark.tensorflow
 
 RECIPE = Recipe(data="digits", epochs=1, batch_size=2, learning_rate=1e-3)
 SHAPES = {
@@ -32,7 +32,9 @@ NEVER_ADDED = ("generation/g_h1/b", "generation/g_h2/b")
 
 
 def reference(dtype=np.float64, tensors=None, **options):
-    return twin.TensorFlowReference("stddev_vae", dtype, tensors, **options)
+    from vae_jax.parity.backends.tensorflow import TensorFlowReference
+
+    return TensorFlowReference("stddev_vae", dtype, tensors, **options)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +112,8 @@ def test_the_variables_have_the_originals_names_shapes_order_and_initial_distrib
 def test_same_padding_puts_one_row_before_and_two_after_an_even_image():
     weights = {name: np.zeros(shape) for name, shape in SHAPES.items()}
     weights["recognition/d_h1/w"][0, 0] = 1  # the corner of the window alone
-    tf = twin.tf
+    from vae_jax.parity.originals.tensorflow import tf
+
     model = reference(tensors=weights)
     with model.graph.as_default():
         found = tf.nn.conv2d(model.image, weights["recognition/d_h1/w"][..., :1], 2, "SAME")
@@ -240,6 +243,8 @@ def test_instances_are_independent_and_seeds_repeat():
 
 
 def test_a_checkpoint_of_the_original_restores_the_variables_alone(tmp_path):
+    from vae_jax.parity.originals.tensorflow import tf
+
     image, noise = batch(latent_size=2)
     saved = reference(np.float32, latent_size=2, seed=1)
     saved.step(RECIPE, image, noise)
@@ -251,7 +256,7 @@ def test_a_checkpoint_of_the_original_restores_the_variables_alone(tmp_path):
         "train-9.data-00000-of-00001",
         "train-9.meta",
     }
-    found = dict(twin.tf.train.list_variables(prefix))
+    found = dict(tf.train.list_variables(prefix))
     moving = [name for name in SHAPES if name not in NEVER_ADDED]
     slots = {f"{name}/{slot}" for name in moving for slot in ("Adam", "Adam_1")}
     assert found.keys() == {*SHAPES, *slots, "beta1_power", "beta2_power"}
@@ -296,7 +301,7 @@ def test_a_trace_has_every_layer_in_the_order_of_the_calls(model):
     np.testing.assert_allclose(outputs["image"], logistic, rtol=0, atol=1e-12)
 
 
-def test_a_reset_twin_is_as_good_as_new():
+def test_a_reset_reference_is_as_good_as_new():
     model, (image, noise) = reference(latent_size=2), batch(latent_size=2)
     start = model.state_dict()
     first = model.step(RECIPE, image, noise)
@@ -327,11 +332,13 @@ def test_the_optimiser_by_itself_is_tensorflows_adam(model):
 
 
 def test_nothing_is_said_on_the_terminal(tmp_path):
+    from vae_jax.parity.originals.tensorflow import tf
+
     code = (
         "import numpy as np\n"
         "from vae_jax.convert.tensorflow.checkpoint import read_tensorflow\n"
         "from vae_jax.convert.tensorflow.write import write_tensorflow\n"
-        "from vae_jax.parity.tensorflow import TensorFlowReference, versions\n"
+        "from vae_jax.parity.backends.tensorflow import TensorFlowReference, versions\n"
         "from vae_jax.recipe import Recipe\n"
         "model = TensorFlowReference('stddev_vae', np.float32)\n"
         "recipe = Recipe(data='digits', epochs=1, batch_size=1, learning_rate=1e-3)\n"
@@ -342,5 +349,5 @@ def test_nothing_is_said_on_the_terminal(tmp_path):
     )
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout == f"TensorFlow {twin.tf.__version__}\n"
+    assert done.stdout == f"TensorFlow {tf.__version__}\n"
     assert done.stderr == ""

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from vae_jax.figures.parity import parity_figure
+from vae_jax.parity.plot import parity_figure
 from vae_jax.parity.report import Report, Row
 
 CURVE = tuple((n, 1e-14 * n, None) for n in (1, 2, 5))

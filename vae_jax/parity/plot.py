@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vae_jax.figures.drawing import new_figure
+from vae_jax.parity.layers import INPUT
+from vae_jax.parity.report import Report
+from vae_jax.parity.tolerances import NOISE_FED
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -21,12 +24,11 @@ _CLASSES = {  # how the stages of a curve begin -> its label
     "statistics after steps": "running statistics",
 }
 _BY_LAYER = ("activations", "posterior heads", "outputs")
-_INPUT = " (input)"  # of a layer, as vae_jax.parity.layers names it
 _FLOOR = 1e-18  # where an error of zero is drawn
 
 
-def parity_figure(reports: Sequence[Any]) -> matplotlib.figure.Figure:
-    """Draws a line of two panels for each ``vae_jax.parity.report.Report``.
+def parity_figure(reports: Sequence[Report]) -> matplotlib.figure.Figure:
+    """Draw a line of two panels for each report.
 
     Left, the error of each layer's output, in the order of the computation; below float64 the
     reference's own beside it. Right, the worst error of each class of tensors by training step.
@@ -40,10 +42,8 @@ def parity_figure(reports: Sequence[Any]) -> matplotlib.figure.Figure:
     return figure
 
 
-def _draw_layers(axes: Any, report: Any) -> None:
-    rows = [
-        row for row in report.rows if row.stage in _BY_LAYER and not row.tensor.endswith(_INPUT)
-    ]
+def _draw_layers(axes: Any, report: Report) -> None:
+    rows = [row for row in report.rows if row.stage in _BY_LAYER and not row.tensor.endswith(INPUT)]
     places = np.arange(len(rows))
     if any(row.k is not None for row in rows):
         strays = np.array([row.stray or 0.0 for row in rows])
@@ -62,13 +62,13 @@ def _draw_layers(axes: Any, report: Any) -> None:
     _finish(axes)
 
 
-def _draw_steps(axes: Any, report: Any) -> None:
+def _draw_steps(axes: Any, report: Report) -> None:
     for color, (begin, label) in enumerate(_CLASSES.items()):
         for fed in (False, True):
             worst: dict[int, list[float]] = {}
             budget = math.inf
             for row in report.rows:
-                if row.stage.startswith(begin) and row.stage.endswith("noise-fed") == fed:
+                if row.stage.startswith(begin) and row.stage.endswith(NOISE_FED) == fed:
                     budget = min(budget, row.budget)
                     for step, *errors in row.by_step:
                         pair = [0.0 if e is None else e for e in errors]

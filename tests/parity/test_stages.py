@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vae_jax.parity.layers import INPUT
-from vae_jax.parity.observe import UPDATES, Plan, observe, watched_steps
+from vae_jax.parity.stages import UPDATES, Plan, observe, watched_steps
 
 
 class Side:
@@ -20,7 +20,7 @@ class Side:
         self.calls.append("state_dict")
         return {"w": np.zeros((2, 3)), "mean": np.zeros(2)}
 
-    def trace(self, *probe, train):
+    def trace(self, *probe, train=False):
         self.calls.append(f"trace {probe[0]} {train}")
         names = ("body", "head", "tail")
         layers = {n + end: np.zeros(1) for n in names for end in (INPUT, "")}

@@ -1,4 +1,4 @@
-"""A PyTorch module driven with NumPy arrays, under PyTorch's own tensor names."""
+"""The PyTorch backend: a module driven with NumPy arrays, under PyTorch's own tensor names."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from vae_jax.errors import MissingExtraError
 from vae_jax.parity.layers import INPUT
-from vae_jax.parity.precision import Precision
+from vae_jax.parity.originals.pytorch import RUNNERS, torch
+from vae_jax.parity.precision import Precision, precision_of
 from vae_jax.typing import Tensors
 
-try:
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-except ImportError as error:
-    raise MissingExtraError("PyTorch", "torch", "a live comparison with PyTorch") from error
+# isort: split
+# After the original, whose import says which extra to install where PyTorch is missing.
+from torch.utils._python_dispatch import TorchDispatchMode
 
 _DTYPES = {np.dtype(np.float64): torch.float64, np.dtype(np.float32): torch.float32}
 
 
-class TorchSide:
+class TorchBackend:
     """A reference with its optimiser, on the CPU.
 
     Args:
@@ -155,6 +153,38 @@ class TorchSide:
         return torch.tensor(array, dtype=self.dtype if array.dtype.kind == "f" else None)
 
 
+class TorchReference(TorchBackend):
+    """A reference model with its optimiser, driven with NumPy arrays.
+
+    Args:
+        name: a model whose original is PyTorch's.
+        precision: a name of ``PRECISIONS``, or a NumPy dtype.
+        tensors: weights to load; default: PyTorch's own initialisation from ``seed``.
+        seed: of that initialisation.
+        **hyper: the module's sizes where they differ from the tutorial's.
+    """
+
+    def __init__(
+        self, name: str, precision: Any, tensors: Tensors | None = None, seed: int = 0, **hyper: Any
+    ):
+        runner = RUNNERS[name]
+        torch.manual_seed(seed)
+        super().__init__(
+            runner.module(**hyper),
+            lambda model, image, noise, label=None: runner.forward(model, image, noise),
+            lambda model, image, noise, label=None: runner.loss(model, image, noise),
+            _adam,
+            precision_of(precision),
+        )
+        if tensors is not None:
+            self.reset(tensors)
+
+
+def versions() -> str:
+    """The framework and its version, for a report's title."""
+    return f"PyTorch {torch.__version__}"
+
+
 class _RoundedFactors(TorchDispatchMode):
     """Rounds the factors of every product, forward and backward, to some bits of fraction."""
 
@@ -192,3 +222,14 @@ _FACTORS = {  # operation -> which of its arguments are factors
 def _gradient(parameter: torch.nn.Parameter) -> torch.Tensor:
     """Zeros for a parameter that took no part."""
     return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+
+
+def _adam(recipe: Any, parameters: Any) -> torch.optim.Optimizer:
+    """The tutorial's optimiser."""
+    return torch.optim.Adam(
+        parameters,
+        lr=recipe.learning_rate,
+        betas=(recipe.beta1, recipe.beta2),
+        eps=recipe.epsilon,
+        weight_decay=recipe.weight_decay,
+    )

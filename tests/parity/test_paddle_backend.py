@@ -1,26 +1,34 @@
-"""The Paddle twin against PyTorch and NumPy, which share no code with it."""
+"""The Paddle backend against PyTorch and NumPy, which share no code with it."""
 
-import functools
 import pickle
 import subprocess
 import sys
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
-import torch
-from torch.nn import functional as F
 
 from vae_jax.errors import CheckpointError
 from vae_jax.recipe import Recipe
 
-twin = pytest.importorskip("vae_jax.parity.paddle", exc_type=ImportError)
-PaddleReference, paddle = twin.PaddleReference, twin.paddle
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+pytestmark = [pytest.mark.paddle, pytest.mark.torch]
 
 NAMES = ("digits_vae", "digits_cvae")
 BATCH, LATENT, CHANNELS = 3, 2, 8
 RECIPE = Recipe(data="digits", epochs=1, batch_size=BATCH, learning_rate=1e-4, beta1=0.5)
-small = functools.partial(PaddleReference, latent_size=LATENT, channels=CHANNELS)
+
+
+def reference(*arguments, **options):
+    """Paddle takes seconds to import: it is when the first of these tests runs."""
+    from vae_jax.parity.backends.paddle import PaddleReference
+
+    return PaddleReference(*arguments, **options)
+
+
+def small(*arguments, **options):
+    sizes = {"latent_size": LATENT, "channels": CHANNELS}
+    return reference(*arguments, **sizes | options)
 
 
 def probe(name, step=0) -> tuple:
@@ -131,6 +139,8 @@ def test_adams_epsilon_stands_beside_the_bias_corrected_root_and_its_scalars_are
 
 @pytest.mark.parametrize("name", NAMES)
 def test_two_optimisers_equal_one_bit_for_bit(name):
+    from vae_jax.parity.originals.paddle import paddle
+
     two, one = small(name, np.float64), small(name, np.float64)
     everything = [p for layer in one.parts.values() for p in layer.parameters()]
     one.optimizers = [paddle.optimizer.Adam(learning_rate=1e-4, beta1=0.5, parameters=everything)]
@@ -182,7 +192,7 @@ def test_weights_of_another_size_are_refused(tmp_path):
 
 
 def test_weights_start_as_paddle_documents():
-    tensors = PaddleReference("digits_cvae", np.float64, channels=64).state_dict()
+    tensors = reference("digits_cvae", np.float64, channels=64).state_dict()
     for name, weight in tensors.items():
         if name.endswith("bias"):
             assert not weight.any(), name
@@ -204,7 +214,9 @@ def test_both_precisions_start_from_the_same_weights_and_seeds_differ():
     assert not np.array_equal(single["encoder.conv1.weight"], other["encoder.conv1.weight"])
 
 
-def test_a_twin_leaves_the_others_and_paddles_own_state_alone():
+def test_a_reference_leaves_the_others_and_paddles_own_state_alone():
+    from vae_jax.parity.originals.paddle import paddle
+
     first = small("digits_vae", np.float64)
     paddle.seed(7)
     expected = paddle.randn([4]).numpy()
@@ -243,7 +255,7 @@ def test_a_trace_has_every_layer_in_the_order_of_the_calls(name):
     assert_same(model.trace(*probe(name), train=True)[0], layers)
 
 
-def test_a_reset_twin_is_as_good_as_new():
+def test_a_reset_reference_is_as_good_as_new():
     model = small("digits_vae", np.float64)
     start = model.state_dict()
     first = model.step(RECIPE, *probe("digits_vae"))
@@ -273,7 +285,7 @@ AFTER_TENSORFLOW = """
 import logging, os, sys, tensorflow
 import vae_jax.recipe, vae_jax.typing
 flags, environment = sys.getdlopenflags(), dict(os.environ)
-from vae_jax.parity.paddle import PaddleReference, versions
+from vae_jax.parity.backends.paddle import PaddleReference, versions
 assert os.environ == environment, set(os.environ) - set(environment)
 assert sys.getdlopenflags() == flags
 assert logging.getLogger().level == logging.WARNING
@@ -284,7 +296,7 @@ print(float(tensorflow.reduce_sum(tensorflow.ones((2, 2)))), versions().split(".
 """
 
 
-@pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed")
+@pytest.mark.tensorflow
 def test_paddle_loads_after_tensorflow_and_leaves_the_process_as_it_was():
     run = subprocess.run([sys.executable, "-c", AFTER_TENSORFLOW], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -1,4 +1,4 @@
-"""The TensorFlow 1 original of ``stddev_vae`` as a side of a comparison, in a graph and a session.
+"""The TensorFlow backend: the original of ``stddev_vae``, in a TensorFlow 1 graph and session.
 
 Everything comes back as NumPy arrays under TensorFlow's own variable names.
 """
@@ -13,8 +13,8 @@ import numpy as np
 
 from vae_jax.convert.tensorflow.library import cpu_session
 from vae_jax.errors import CheckpointError
+from vae_jax.parity.originals.tensorflow import GRAPHS, Layers, tf, versions
 from vae_jax.parity.precision import precision_of
-from vae_jax.parity.tensorflow_models import GRAPHS, Layers, tf, versions
 from vae_jax.recipe import Recipe
 from vae_jax.typing import Tensors
 
