@@ -11,7 +11,8 @@ import pytest
 
 from vae_jax.errors import DataError, UserError
 from vae_jax.evaluation import _binarized, active_units, evaluate
-from vae_jax.models import create_model, init_variables
+from vae_jax.models import create_model, get_spec, init_variables
+from vae_jax.pretrained import Pretrained
 
 
 def test_a_latent_is_active_where_its_mean_varies_over_the_data():
@@ -44,7 +45,12 @@ def digits(count=7, seed=0):
 def measure(name, count=7, *, variables=None, images=None, **settings):
     stored, labels = digits(count)
     stored = stored if images is None else images
-    return evaluate(name, SMALL[name], variables or weights(name), stored, labels, **settings)
+    return evaluate(pretrained(name, variables), stored, labels, **settings)
+
+
+def pretrained(name, variables=None):
+    recipe = get_spec(name).recipe
+    return Pretrained(name, SMALL[name], variables or weights(name), recipe)
 
 
 def test_a_likelihood_gives_an_elbo_and_bounds_above_it():
@@ -94,9 +100,9 @@ def test_a_conditional_model_is_measured_with_its_labels():
     assert list(found.terms) == ["reconstruction", "kl_divergence"]
     assert found.terms["kl_divergence"].standard_error > 0  # one picture, seven labels
     with pytest.raises(DataError, match="labels 0 to 9"):
-        evaluate(
-            "digits_cvae", SMALL["digits_cvae"], weights("digits_cvae"), images, np.full(7, 10)
-        )
+        evaluate(pretrained("digits_cvae"), images, np.full(7, 10))
+    with pytest.raises(DataError, match="there are others, or none"):
+        evaluate(pretrained("digits_cvae"), images)
 
 
 @pytest.mark.parametrize("name", ["digits_ae", "digits_cvae"])

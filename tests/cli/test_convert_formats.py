@@ -12,8 +12,7 @@ from vae_jax.parity.probes import probes_of
 from vae_jax.recipe import Recipe
 from vae_jax.training.checkpoint import load_variables
 
-paddle = pytest.importorskip("vae_jax.parity.backends.paddle", exc_type=ImportError)
-tensorflow = pytest.importorskip("vae_jax.parity.backends.tensorflow", exc_type=ImportError)
+pytestmark = [pytest.mark.paddle, pytest.mark.tensorflow]
 
 CHANNELS = {"channels": 2}
 CONV = {"image_shape": (5, 4, 1), "widths": (2, 3), "latent_size": 2, "batch_norm": True}
@@ -25,7 +24,7 @@ def pairs(tmp_path_factory):
     """The encoder's and the decoder's file of each of the Paddle originals, and the originals."""
     folder, made = tmp_path_factory.mktemp("Paddle"), {}
     for seed, name in enumerate(("digits_vae", "digits_cvae")):
-        original = paddle.PaddleReference(name, np.float32, seed=seed, **CHANNELS)
+        original = create_reference(name, np.float32, seed=seed, **CHANNELS)
         made[name] = (*original.save(folder, "A"), original)
     return made
 
@@ -34,7 +33,7 @@ def pairs(tmp_path_factory):
 def training(tmp_path_factory):
     """The prefix that TensorFlow's Saver wrote after one step, and the original."""
     folder = tmp_path_factory.mktemp("TensorFlow")
-    original = tensorflow.TensorFlowReference("stddev_vae", np.float32, latent_size=2, seed=1)
+    original = create_reference("stddev_vae", np.float32, latent_size=2, seed=1)
     probe = next(probes_of("stddev_vae", 2, 0, 1, latent_size=2))
     original.step(Recipe(data="digits", epochs=1, batch_size=2, learning_rate=1e-3), *probe)
     original.save(folder / "train", global_step=9)
@@ -78,7 +77,7 @@ def test_paddle_loads_the_pair_that_is_written(succeed, pairs, tmp_path, name):
     target, beside = (tmp_path / f"B_{part}_x.pdparams" for part in ("encoder", "decoder"))
     printed = json.loads(succeed("convert", encoder, "--to", target, "--json").out)
     assert printed["files"] == [str(target), str(beside)]
-    again = paddle.PaddleReference(name, np.float32, seed=9, **CHANNELS)
+    again = create_reference(name, np.float32, seed=9, **CHANNELS)
     again.load(target, beside)
     assert_same_outputs(again, original, name, **CHANNELS)
 
@@ -172,7 +171,7 @@ def test_tensorflow_restores_the_checkpoint_that_is_written(succeed, cli, traini
     prefix, original = training
     index = tmp_path / "ours.index"
     succeed("convert", prefix, "--to", index)
-    again = tensorflow.TensorFlowReference("stddev_vae", np.float32, latent_size=2, seed=5)
+    again = create_reference("stddev_vae", np.float32, latent_size=2, seed=5)
     again.restore(tmp_path / "ours")
     assert_same(again.state_dict(), original.state_dict())
     assert_same_outputs(again, original, "stddev_vae", latent_size=2)

@@ -12,6 +12,7 @@ from vae_jax.parity.probes import probes_of
 from vae_jax.training.checkpoint import load_run_state
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
 
 SMALL = {"latent_size": 3, "hidden_size": 8}
 HYPER = [f"--hyper={key}={value}" for key, value in SMALL.items()]
@@ -193,6 +194,7 @@ def test_what_has_no_adam_or_no_place_for_it_is_refused(
     succeed("convert", file, "--to", target, "--optimizer", "--force")
 
 
+@pytest.mark.paddle
 def test_paddles_optimisers_beside_the_weights_are_found_and_written(start, succeed, cli, tmp_path):
     twin = pytest.importorskip("vae_jax.parity.backends.paddle", exc_type=ImportError)
     paddle, recipe = twin.paddle, get_spec("digits_vae").recipe
@@ -240,6 +242,7 @@ def test_paddles_optimisers_beside_the_weights_are_found_and_written(start, succ
     assert "A_decoder_False.pdopt: is not there, and A_encoder_False.pdopt is" in error
 
 
+@pytest.mark.tensorflow
 def test_tensorflows_slots_are_found_and_written(start, succeed, tmp_path):
     twin = pytest.importorskip("vae_jax.parity.backends.tensorflow", exc_type=ImportError)
     original = twin.TensorFlowReference("stddev_vae", np.float32, latent_size=2)
