@@ -5,7 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import vae_jax
@@ -29,8 +28,11 @@ def tensors(trained):
     return vae_jax.export_weights("digits_ae", load_run_variables(trained / "checkpoints"), **SMALL)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pt"])
 def test_a_run_becomes_a_file_that_holds_its_tensors(succeed, trained, tensors, tmp_path, suffix):
+    import torch
+
     target = tmp_path / f"meine Größe{suffix}"
     out = succeed("convert", trained, "--to", target).out
     assert "8 tensors" in out
@@ -68,7 +70,10 @@ def test_the_original_converts_to_what_reading_it_gives(succeed, digits_file, tm
     }
 
 
+@pytest.mark.torch
 def test_a_file_with_several_sets_of_weights_needs_a_key(succeed, cli, digits_file, tmp_path):
+    import torch
+
     file = tmp_path / "mehrere.pth"
     weights = {n: torch.tensor(a) for n, a in vae_jax.read_checkpoint(digits_file).items()}
     other = {name: tensor + 1 for name, tensor in weights.items()}
