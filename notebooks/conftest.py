@@ -1,8 +1,6 @@
 """The notebooks as tests (nbmake): tiny, on the CPU, and what one compiles the next need not."""
 
-import os
 import tempfile
-from unittest import mock
 
 import pytest
 
@@ -28,5 +26,7 @@ def pytest_runtest_call(item):
         "JAX_COMPILATION_CACHE_DIR": item.config.stash[_CACHE],
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05",
     }
-    with mock.patch.dict(os.environ, environment):
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
         return (yield)

@@ -219,9 +219,9 @@ def test_denoising_takes_bytes_beside_floats():
     np.testing.assert_array_equal(drawn[4:], clean)
 
 
-def test_denoising_rows_of_other_counts_are_refused():
+def test_denoising_rows_of_other_counts_are_refused(unchecked):
     for counts in ((2, 3, 3), (3, 2, 3), (3, 3, 2), (0, 0, 0)):
-        with pytest.raises((ValueError, TypeError), match=r"must be as many|denoising_rows"):
+        with pytest.raises(ValueError, match="must be as many"):
             denoising_rows(*(noise(count) for count in counts))
 
 
