@@ -138,9 +138,7 @@ def evaluate(
     if labels is None:
         labels = np.full(total, -1)
     if classes and not ((labels >= 0) & (labels < classes)).all():
-        raise DataError(
-            f"{name} takes labels 0 to {classes - 1} with the images; there are none, or others"
-        )
+        raise DataError(f"{name} takes labels 0 to {classes - 1}; there are others, or none")
     variables = jax.tree.map(jnp.asarray, pretrained.variables)
     dtype = jnp.result_type(*jax.tree.leaves(variables["params"]))
     purposes = jax.random.split(jax.random.key(seed), 3)

@@ -114,7 +114,7 @@ def test_a_label_that_is_no_class_is_refused(cli, folders, pictures, tmp_path, l
 def test_pictures_for_a_model_with_labels_need_theirs(succeed, cli, folders, pictures, tmp_path):
     reconstruct = ("reconstruct", folders["digits_cvae"], *pictures, "--out", tmp_path / "x.png")
     error = cli(*reconstruct).error
-    assert "digits_cvae takes a label with each image; give --label 0 to 9" in error
+    assert "digits_cvae takes a label with each image; give label (--label) 0 to 9" in error
     error = cli(*reconstruct, "--label=1", "--label=2", "--label=3").error
     assert "3 labels for 2 pictures; expected one for all or one each" in error
     assert not (tmp_path / "x.png").exists()

@@ -294,8 +294,6 @@ from vae_jax import read_checkpoint
 from vae_jax.parity.bundle import bundle_file, check_bundle
 from vae_jax.parity.tables import table
 
-from .mutation_check import place_of_divergence
-from .mutations import MUTATIONS
 report = check_bundle(read_checkpoint(bundle_file("digits_ae")))
 print(table(report))
 print(report.passed)

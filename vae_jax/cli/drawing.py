@@ -77,7 +77,7 @@ def sample_figure(
     spec = loaded.spec
     if not spec.num_classes:
         if labels:
-            raise UserError(f"{loaded.name} takes no label; leave out --label")
+            raise UserError(f"{loaded.name} takes no label; leave out label (--label)")
         if spec.epoch_figure != "sample table":
             return figures.sample_grid(sample_unit(loaded, count or NUM_SAMPLES, seed))
         pictures = sample_unit(loaded, count or TABLE_ROWS * TABLE_COLUMNS, seed)

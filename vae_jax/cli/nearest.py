@@ -54,7 +54,7 @@ def nearest(
     from vae_jax.errors import UserError
 
     if label and not loaded.spec.num_classes:
-        raise UserError(f"{loaded.name} takes no label; leave out --label")
+        raise UserError(f"{loaded.name} takes no label; leave out label (--label)")
     classes = label or range(loaded.spec.num_classes)
     labels = np.resize(classes, count) if loaded.spec.num_classes else None
     samples = sample_unit(loaded, count, seed, labels)
