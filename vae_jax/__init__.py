@@ -2,6 +2,46 @@
 
 The names below are the public interface. They are loaded when first used, so that a program that
 needs little of the package starts fast.
+
+Load a checkpoint, here PyTorch's own file of the autoencoder of digits, and use it:
+
+    >>> from importlib.resources import files
+    >>> import jax, numpy as np, vae_jax
+    >>> path = files("vae_jax") / "assets" / "AEdigits.pt"
+    >>> pretrained = vae_jax.load(path)
+    >>> images = np.zeros((2, 28, 28, 1), np.uint8)
+    >>> latents = pretrained.encode(images)
+    >>> pretrained.decode(latents).shape, pretrained.reconstruct(images).shape
+    ((2, 28, 28, 1), (2, 28, 28, 1))
+    >>> vae_jax.evaluate(pretrained, images).num_images
+    2
+
+The same by its parts, and back to a file:
+
+    >>> tensors = vae_jax.read_checkpoint(path)
+    >>> list(tensors)[:2]
+    ['common.weight', 'common.bias']
+    >>> variables = vae_jax.import_weights("digits_ae", tensors)
+    >>> model = vae_jax.create_model("digits_ae")
+    >>> z = model.apply(variables, np.zeros((2, 28, 28, 1), np.float32), method="encode")
+    >>> model.apply(variables, z, method="decode").shape
+    (2, 28, 28, 1)
+    >>> exported = vae_jax.export_weights("digits_ae", variables)
+    >>> all(exported[name].tobytes() == tensors[name].tobytes() for name in tensors)
+    True
+
+A step of your own training loop; ``vae_jax.train`` is the package's:
+
+    >>> import optax
+    >>> loss = vae_jax.make_loss("digits_ae")
+    >>> optimizer = vae_jax.make_optimizer("digits_ae")
+    >>> batch = {"image": np.zeros((2, 28, 28, 1), np.float32)}
+    >>> gradient = jax.grad(loss, has_aux=True)
+    >>> grads, (metrics, _) = gradient(variables["params"], {}, batch, None)
+    >>> updates, _ = optimizer.update(grads, optimizer.init(variables["params"]))
+    >>> params = optax.apply_updates(variables["params"], updates)
+    >>> sorted(metrics)
+    ['loss', 'reconstruction']
 """
 
 from typing import TYPE_CHECKING

@@ -54,6 +54,7 @@ def explored(name, folder):
         process.communicate()
 
 
+@pytest.mark.browser
 @needs_a_browser
 def test_every_control_of_the_page_does_what_it_says(tmp_path, record_property):
     notes = tmp_path / "notes.png"
@@ -129,6 +130,7 @@ def test_every_control_of_the_page_does_what_it_says(tmp_path, record_property):
             connection.close()
 
 
+@pytest.mark.browser
 @needs_a_browser
 def test_more_latents_have_sliders_and_a_plain_autoencoder_no_samples(tmp_path):
     with explored("digits_ae", tmp_path) as url, chromium(tmp_path / "profile") as driver:
