@@ -119,12 +119,17 @@ def test_the_bytes_of_a_shape(shape, size):
     assert bytes_of(shape) == size
 
 
+def counted(lowered):
+    program = lowered.compile().as_text()
+    assert program is not None
+    return collectives(program)
+
+
 def test_a_compiled_psum_is_counted_exactly():
     def both(x):
         return jax.lax.psum({"a": x, "b": x.sum(), "c": x[:3]}, "i")
 
-    program = jax.pmap(both, "i").lower(jnp.ones((8, 5, 7))).compile().as_text()
-    found = collectives(program)
+    found = counted(jax.pmap(both, "i").lower(jnp.ones((8, 5, 7))))
     assert total_bytes(found, "all-reduce") == total_bytes(found) == 4 * (35 + 1 + 21)
     assert {one.group for one in found} == {8}
 
@@ -133,8 +138,7 @@ def test_the_sum_that_a_mesh_needs_is_counted_exactly():
     mesh = Mesh(np.array(jax.devices()).reshape(4, 2), ("data", "model"))
     rows = jax.device_put(np.ones((8, 6), np.float32), NamedSharding(mesh, PartitionSpec("data")))
     whole = NamedSharding(mesh, PartitionSpec())
-    program = jax.jit(lambda x: x.sum(0), out_shardings=whole).lower(rows).compile().as_text()
-    (one,) = collectives(program)
+    (one,) = counted(jax.jit(lambda x: x.sum(0), out_shardings=whole).lower(rows))
     assert (one.kind, one.operand, one.group) == ("all-reduce", 6 * 4, 4)
 
 
@@ -142,12 +146,12 @@ def test_a_loop_of_sums_counts_each_of_them():
     def thrice(x):
         return jax.lax.fori_loop(0, 3, lambda _, y: jax.lax.psum(y, "i") / 8, x)
 
-    program = jax.pmap(thrice, "i").lower(jnp.ones((8, 5))).compile().as_text()
-    assert total_bytes(collectives(program), "all-reduce") == 3 * 20
+    found = counted(jax.pmap(thrice, "i").lower(jnp.ones((8, 5))))
+    assert total_bytes(found, "all-reduce") == 3 * 20
 
 
 def test_one_device_sends_nothing():
-    assert collectives(jax.jit(jnp.sum).lower(jnp.ones(9)).compile().as_text()) == []
+    assert counted(jax.jit(jnp.sum).lower(jnp.ones(9))) == []
 
 
 @pytest.mark.parametrize("mode", [pytest.param("sharded", marks=pytest.mark.slow), "pmap"])

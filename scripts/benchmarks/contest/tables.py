@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -82,13 +83,12 @@ def write_report(folder: Path, report: Report) -> list[str]:
     (folder / "benchmark.md").write_text(markdown(report))
     files = ["benchmark.json", "benchmark.md"]
     if report.rows or report.curves:
-        try:
+        with contextlib.suppress(ImportError):  # a bare accelerator host has no matplotlib
             from contest.figure import benchmark_figure
             from vae_jax.figures.drawing import save_figure
-        except ImportError:  # a bare accelerator host
-            return files
-        save_figure(benchmark_figure(report.rows, report.curves), folder / "benchmark.png")
-        files.append("benchmark.png")
+
+            save_figure(benchmark_figure(report.rows, report.curves), folder / "benchmark.png")
+            files.append("benchmark.png")
     return files
 
 
