@@ -156,6 +156,7 @@ def test_a_trained_model_is_used_without_a_loss(work, model, hyper):
     assert build(make_task(model, work, **hyper))(2) is None
 
 
+@pytest.mark.slow
 def test_a_task_is_measured_with_its_time_its_floor_and_its_memory():
     task = make_task("digits_ae", "decode", **SMALL)
     row, memory = measure(task, CEILINGS, rounds=2)

@@ -70,6 +70,7 @@ def test_a_likelihood_gives_an_elbo_and_bounds_above_it():
     assert plain["elbo"] == {**dataclasses.asdict(found.elbo), "monte_carlo_error": None}
 
 
+@pytest.mark.slow
 def test_the_batches_change_no_figure():
     whole, parts = (
         measure("conv_vae", num_samples=5, batch_size=size, binarize="sample", seed=5)

@@ -63,6 +63,7 @@ def test_the_table_has_the_bounds_that_were_asked_for(succeed, likelihood_model,
     assert succeed(*arguments).out.splitlines() == lines  # the seed says it all
 
 
+@pytest.mark.slow
 def test_an_encoder_and_a_decoder_are_two_files(succeed, data, tmp_path):
     variables = random_weights("digits_cvae", channels=2)
     tensors = vae_jax.export_weights("digits_cvae", variables, channels=2)

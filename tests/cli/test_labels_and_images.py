@@ -72,6 +72,7 @@ def pictures(tmp_path):
     return paths
 
 
+@pytest.mark.slow
 def test_a_model_with_labels_is_sampled_in_a_row_of_each(succeed, folders, tables, tmp_path):
     target = tmp_path / "samples.png"
     sample = ("sample", folders["digits_cvae"], "--out", target)
@@ -155,6 +156,7 @@ def test_a_label_for_a_model_without_any_is_refused(cli, folders, pictures, tmp_
     assert not (tmp_path / "x.png").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("images", "size"), [("5", 1), ("5,25", 2)])
 def test_a_run_on_chosen_images_is_trained_on_those_alone(succeed, thirty, tmp_path, images, size):
     hyper = {"latent_size": 3, "hidden_size": 8}

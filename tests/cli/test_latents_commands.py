@@ -75,6 +75,7 @@ def pictures_in(folder):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "more"), [("digits_vae", "--json"), ("digits_cvae", "--seed=0")])
 def test_latents_draws_means_deviations_and_draws(
     succeed, folders, data, drawn, tmp_path, name, more

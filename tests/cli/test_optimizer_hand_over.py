@@ -102,6 +102,7 @@ def test_the_weights_alone_go_another_way(start, checkpoint, data):
     assert abs(loss_of(out) / original.train(data, 1) - 1) > 1e-4
 
 
+@pytest.mark.slow
 def test_an_option_wins_over_the_file_and_says_so(start, checkpoint):
     file, _ = checkpoint
     _, run, printed = start(file, "--learning-rate", "0.01", "--beta1", "0.8")
@@ -113,6 +114,7 @@ def test_an_option_wins_over_the_file_and_says_so(start, checkpoint):
     assert len(printed["remarks"]) == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_continued_an_original_is_itself_resumed(start, succeed, checkpoint):
     out, _, _ = start(checkpoint[0])
     succeed("train", "digits_ae", "--resume", "--out", out, "--epochs", "2")
@@ -120,6 +122,7 @@ def test_a_run_that_continued_an_original_is_itself_resumed(start, succeed, chec
     assert json.loads((out / "run.json").read_text())["init_optimizer_steps"] == 3
 
 
+@pytest.mark.slow
 def test_what_cannot_be_continued_is_one_line_and_no_run_begins(start, cli, data, tmp_path):
     original = Original(amsgrad=True)
     original.train(data, 7)

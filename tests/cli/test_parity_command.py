@@ -44,6 +44,7 @@ def test_a_broken_budget_exits_with_1_and_says_where_first(cli, monkeypatch, as_
         assert "BROKEN" in outcome.out
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_two_precisions_of_a_recording_make_one_report_in_three_files(succeed, tmp_path):
     folder, bundle = tmp_path / "new" / "report", tmp_path / "small.safetensors"
@@ -71,6 +72,7 @@ def test_an_original_in_another_framework_is_compared_too(succeed):
     assert "digits_vae: the port against Paddle " in out
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_the_weights_may_come_from_a_file(succeed, digits_file):
     out = succeed("parity", "digits_ae", "--steps=0", "--checkpoint", digits_file).out
@@ -78,6 +80,7 @@ def test_the_weights_may_come_from_a_file(succeed, digits_file):
     assert "BROKEN" not in out
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_a_recording_of_a_checkpoint_is_checked_with_it_alone(cli, succeed, digits_file, tmp_path):
     bundle = str(tmp_path / "bundle.safetensors")

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 import vae_jax
 from vae_jax.training.checkpoint import load_variables
@@ -62,6 +63,7 @@ def test_options_of_a_file_are_refused_for_a_folder(cli, succeed, tmp_path):
     assert "(--key) chooses inside" in keyed.err
 
 
+@pytest.mark.slow
 def test_a_run_takes_the_sizes_of_its_starting_weights_and_records_them(
     cli, succeed, tmp_path, trained
 ):
@@ -74,6 +76,7 @@ def test_a_run_takes_the_sizes_of_its_starting_weights_and_records_them(
     assert run["init"] == str(trained)
 
 
+@pytest.mark.slow
 def test_parity_checks_a_run_and_a_file_of_other_sizes(succeed, tmp_path, trained):
     options = ("--precision=float32", "--steps=1", "--json")
     for source in ((trained,), (small_file(tmp_path / "small.safetensors"), *HYPER)):

@@ -96,6 +96,7 @@ def test_a_resumed_run_needs_no_option_repeated_and_takes_more_epochs(
     assert bits(ours) == bits(theirs)
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_given_weights(succeed, trained, data, tmp_path):
     out = tmp_path / "run"
     succeed("convert", trained, "--to", tmp_path / "weights.safetensors")
@@ -129,6 +130,7 @@ def test_other_hyperparameters_are_not_resumed(cli, trained):
     assert "hyper was" in error
 
 
+@pytest.mark.slow
 def test_changed_images_are_not_resumed_on(cli, succeed, tmp_path):
     data = write_idx(tmp_path / "data")
     succeed(*short(f"idx:{data}", tmp_path / "run"))

@@ -68,6 +68,7 @@ def test_encodings_that_are_not_finite_are_counted():
             project(points)
 
 
+@pytest.mark.slow
 def test_tsne_keeps_clusters_apart_and_repeats_itself():
     points = np.concatenate([cloud(12, seed=2), cloud(12, seed=3) + 500])
     import threadpoolctl  # which comes with scikit-learn

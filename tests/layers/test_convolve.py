@@ -51,7 +51,16 @@ def assert_equal(found, expected, tolerance=1e-12):
         assert float(jnp.abs(one - other).max()) <= tolerance * scale
 
 
-@pytest.mark.parametrize("name", LAYERS)
+QUICK = (
+    "digits_vae conv1",
+    "stddev_vae d_h1",
+    "face_vae decoder_conv.0",
+    "gaps that no input reaches",
+)
+SOME = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in LAYERS]
+
+
+@pytest.mark.parametrize("name", SOME)
 def test_output_and_gradients_are_those_of_the_plain_form(name):
     with jax.enable_x64(True):
         layer, x, kernel = layer_of(name)
@@ -85,6 +94,7 @@ def test_of_two_equal_forms_the_one_with_the_narrower_windows_is_taken():
         assert expected in primitives_of(*layer_of(name, np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits_vae conv1", "digits_vae conv2"])
 def test_forward_mode_second_order_and_vmap_are_those_of_the_plain_form(name):
     with jax.enable_x64(True):
@@ -129,6 +139,7 @@ def test_windows_are_the_pixels_where_they_lie():
     np.testing.assert_array_equal(found[1, 1, 1, :, :, 0], [[32, 33], [37, 38]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(2, 7, 3), (40, 9, 4), (40, 4, 9), (3, 300, 2)])
 def test_a_product_and_its_gradients_are_the_plain_ones(shape):
     rows, inputs, outputs = shape

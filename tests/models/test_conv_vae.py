@@ -53,7 +53,7 @@ def test_images_of_any_size_are_encoded_and_decoded_to_their_size(image_shape, w
 @pytest.mark.torch
 @pytest.mark.parametrize(
     ("image_shape", "likelihood"),
-    [((1, 1, 1), BERNOULLI), ((6, 3, 2), LEARNED)],
+    [((1, 1, 1), BERNOULLI), pytest.param((6, 3, 2), LEARNED, marks=pytest.mark.slow)],
     ids=["bernoulli", "learned gaussian"],
 )
 def test_its_likelihoods_are_pytorchs_in_outputs_losses_and_gradients(image_shape, likelihood):

@@ -84,6 +84,7 @@ def test_the_idle_biases_are_kept_for_export():
     assert sorted(rule.source for rule in noted if rule.note) == IDLE
 
 
+@pytest.mark.slow
 def test_either_likelihood_is_of_the_same_images_and_the_head_is_a_deviation_of_either_sign():
     rng, variables = np.random.default_rng(2), {"params": params_of(tensors_of(scale=0.2))}
     z = rng.normal(size=(2, 2)).astype(np.float32)

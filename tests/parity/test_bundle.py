@@ -77,7 +77,7 @@ def test_every_model_has_a_bundle_of_less_than_100_kb():
     assert max(files.values()) < 100_000
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("precision", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", SMALL)
 def test_a_port_follows_its_recorded_original_through_20_steps(name, precision):
     report = check_bundle(shipped(name), model=name, precision=precision)
@@ -214,6 +214,7 @@ def test_a_bundle_is_of_one_model():
         check_bundle(shipped("digits_ae"), model="conv_vae")
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.parametrize("precision", ["float64", "bfloat16"])
 def test_a_bundle_of_a_checkpoint_checks_with_that_checkpoint(small, weights, precision):
@@ -245,6 +246,7 @@ def test_recording_again_gives_the_same(small, weights):
         assert array.dtype == again[name].dtype
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_a_bundle_made_now_is_the_packages():
     new, ours = record("digits_ae"), shipped("digits_ae")

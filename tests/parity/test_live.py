@@ -107,6 +107,7 @@ def test_float32_is_as_near_to_the_truth_as_the_original(name):
         assert row.budget <= 20 or "steps" in row.stage or row.stage == "losses"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
 @pytest.mark.parametrize("name", [pytest.param(name, marks=framework_mark(name)) for name in SMALL])
 def test_products_of_rounded_factors_agree_in_each_framework(name, precision):

@@ -98,6 +98,7 @@ def test_markdown_has_every_report_with_its_verdict_and_settings():
     assert "in brackets" not in markdown([double()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reports", [[double()], [double("conv1"), single()]])
 def test_three_files_are_written_into_a_folder_that_is_made(reports, tmp_path):
     write_reports(tmp_path / "new" / "folder", reports)

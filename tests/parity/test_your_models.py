@@ -48,7 +48,7 @@ def original():
     return torch.nn.Sequential(torch.nn.Linear(3, 2))
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("precision", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 def test_the_example_agrees_through_all_stages(script, precision):
     report = script.compare(precision=precision)
     assert report.passed, table(report)

@@ -202,7 +202,10 @@ DAMAGES = {
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # TensorStore's
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    ["one bit", *(pytest.param(how, marks=pytest.mark.slow) for how in ("truncated", "gone"))],
+)
 def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_says_so(
     trained, tmp_path, damage, capsys
 ):

@@ -121,6 +121,7 @@ def test_the_loss_encodes_the_input_and_measures_from_the_image():
     assert len({found, of({"image": clean}), of({"image": noisy})}) == 3
 
 
+@pytest.mark.slow
 def test_a_run_on_white_images_that_sees_black_alone_learns_to_decode_white(tmp_path):
     """At mask:1 no image reaches the encoder, so its first kernel has no gradient at all; were the
     target masked too, the decoder would learn black."""

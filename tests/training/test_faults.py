@@ -81,6 +81,7 @@ def test_a_resume_falls_back_to_the_checkpoint_before_a_damaged_one_and_says_so(
     assert int(load_run_state(run.checkpoints).step) == 9
 
 
+@pytest.mark.slow
 def test_a_run_whose_checkpoints_are_all_damaged_is_an_error_that_says_so(tmp_path):
     run = tiny.run_of(tmp_path / "run", epochs=2)
     loop.train(run, tiny.dataset_of())

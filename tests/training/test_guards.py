@@ -127,6 +127,7 @@ def test_skipped_steps_leave_all_but_the_count_as_it_was(tmp_path, monkeypatch, 
     assert "--skip-limit allows 2" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_skips_within_an_epoch_count_after_a_resume(tmp_path, monkeypatch):
     monkeypatch.setattr(whole_epochs, "_FIRST_CALL", 1)
     monkeypatch.setattr(whole_epochs, "LONGEST_CALL", 1)

@@ -88,6 +88,7 @@ def test_the_other_way_to_join_the_batches_differs_by_their_number(tmp_path):
     assert total.epochs[0]["loss"] == pytest.approx(3 * mean.epochs[0]["loss"], rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_dropped_remainder_is_not_trained_on(tmp_path):
     run = tiny.run_of(tmp_path / "run", epochs=1, drop_remainder=True)
     assert loop.train(run, tiny.dataset_of(22)).epochs[0]["step"] == 2
@@ -154,6 +155,7 @@ def test_the_callers_weights_survive_the_training(tmp_path):
         assert tiny.bits(given) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resident", [True, False])
 def test_nothing_is_compiled_again_for_a_last_batch_or_a_checkpoint(
     tmp_path, monkeypatch, resident

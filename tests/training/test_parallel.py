@@ -47,6 +47,7 @@ def test_a_mean_a_clipped_gradient_and_groups_are_over_all_devices(tmp_path, fie
         assert_near(trained(tmp_path / str(way), way, **fields), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [tiny.slow(MESH_WITH_PARAMETERS), PMAP], ids=str)
 def test_a_run_stopped_and_resumed_on_the_same_devices_ends_with_the_same_bits(tmp_path, way):
     expected = trained(tmp_path / "whole", way)

@@ -180,6 +180,7 @@ def test_an_epoch_and_the_next_trace_the_step_once_and_reuse_the_states_memory(m
     assert len(traces) == 1
 
 
+@pytest.mark.slow
 def test_the_pure_step_takes_numpy_batches_and_leaves_its_arguments_alone():
     step, state, *_ = real_step("digits_ae")
     batch = {name: np.asarray(array) for name, array in batches_of()[0].items()}

@@ -41,7 +41,11 @@ def arguments(data, out):
     return ["train", "digits_ae", *recipe, *hyper, "--out", str(out)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)],
+    ids=lambda s: s.name,
+)
 def test_a_signal_ends_a_run_saved_with_a_status_and_a_word_on_how_to_go_on(
     data, tmp_path, number, monkeypatch, capfd
 ):
@@ -88,6 +92,7 @@ def test_a_run_that_is_asked_to_stop_in_its_last_epoch_s_last_step_just_ends(tmp
     assert int(result.state.step) == 1
 
 
+@pytest.mark.slow
 def test_a_run_asked_to_stop_after_an_epoch_has_its_line_and_resumes(tmp_path):
     whole = loop.train(tiny.run_of(tmp_path / "whole"), tiny.dataset_of())
     run = tiny.run_of(tmp_path / "run")

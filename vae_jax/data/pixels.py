@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,6 +16,7 @@ _REST_255TH = np.float32(1 / 255 - float(_SHORT_255TH))
 _SLACK = 1e-6  # by which rounding may carry a pixel out of the range
 
 
+@partial(jax.jit, static_argnums=1)
 def scale_pixels(image: AnyArray, pixel_range: tuple[float, float]) -> Image:
     """Stored pixels 0 to 255 as float32 in a model's range; ``ToTensor``'s bits for (0, 1)."""
     low, high = pixel_range

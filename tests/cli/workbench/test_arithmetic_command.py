@@ -26,6 +26,7 @@ def test_arithmetic_draws_the_groups_of_the_expression_and_the_result(
         assert picture.size == (800, 200)  # the tutorial's
 
 
+@pytest.mark.slow
 def test_each_expression_is_a_row_with_its_title(succeed, folders, data, drawn, tmp_path):
     command = ("arithmetic", folders["digits_vae"], "--data", data, *GROUPS, "--json")
     rows = ("one/2 + two/2", "--title", "half", "2*one - two", "--title", "more")
@@ -71,6 +72,7 @@ def test_a_plain_autoencoder_adds_its_latents(succeed, trained, drawn, tmp_path)
     np.testing.assert_array_equal(first, drawn["arithmetic_rows"][0][0][0])
 
 
+@pytest.mark.slow
 def test_a_model_with_labels_decodes_with_the_one_given(
     succeed, cli, folders, data, drawn, tmp_path
 ):

@@ -49,6 +49,7 @@ def test_an_interpolation_that_cannot_be_is_refused(cli, folders, data, argument
     assert told in cli(*command, *arguments).error
 
 
+@pytest.mark.slow
 def test_a_direction_is_added_in_strengths(
     succeed, cli, folders, data, drawn, attributes, tmp_path
 ):
