@@ -5,7 +5,6 @@ The numbers are positive, so that no sum cancels and a relative error means what
 
 import jax
 import numpy as np
-import torch
 
 TOLERANCES = {np.float64: 1e-13, np.float32: 1e-5}
 
@@ -33,6 +32,8 @@ def assert_close(actual: dict, expected: dict, dtype):
 
 def run_torch(function, x, weight, bias, rng):
     """Output, gradients towards input, weight and bias, and the cotangent they belong to."""
+    import torch
+
     leaves = [torch.tensor(a, requires_grad=True) for a in (x, weight, bias)]
     output = function(*leaves)
     cotangent = positive(rng, *output.shape, dtype=x.dtype)

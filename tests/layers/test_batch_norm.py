@@ -5,10 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from against_torch import TOLERANCES, nchw, relative_error
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from vae_jax.layers import BatchNorm, across
 
@@ -21,6 +18,8 @@ def start(channels, dtype, rng):
 
 
 def torch_twin(params, stats):
+    import torch
+
     twin = torch.nn.BatchNorm2d(len(params["scale"])).to(torch.tensor(params["scale"]).dtype)
     twin.load_state_dict(
         {
@@ -52,13 +51,16 @@ def train_once(params, stats, x, cotangent, mask=None, layer=None):
     return jax.tree.map(np.asarray, run(params, stats, x, cotangent, mask))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_training_steps_and_then_evaluation_are_pytorchs(dtype):
+    import torch
+
     rng, tolerance = np.random.default_rng(0), TOLERANCES[dtype]
     params, stats = start(3, dtype, rng)
     twin = torch_twin(params, stats)
     with jax.enable_x64(True):
-        for step, batch in enumerate((4, 2, 5, 4), start=1):
+        for step, batch in enumerate((4, 2, 4), start=1):
             x = (rng.normal(size=(batch, 4, 3, 3)) * [1, 5, 0.1] + [0, 2, -3]).astype(dtype)
             cotangent = rng.normal(size=x.shape).astype(dtype)
             output, stats, of_params, of_x = train_once(params, stats, x, cotangent)
@@ -91,15 +93,13 @@ def test_evaluation_sees_each_example_alone():
     rng = np.random.default_rng(0)
     params, stats = start(2, np.float32, rng)
     x = rng.normal(size=(3, 4, 5, 2)).astype(np.float32)
-    layer, variables = BatchNorm(), {"params": params, "batch_stats": stats}
-    together = layer.apply(variables, x)
-    np.testing.assert_array_equal(together[1:2], layer.apply(variables, x[1:2]))
+    layer, variables = jax.jit(BatchNorm().apply), {"params": params, "batch_stats": stats}
+    np.testing.assert_array_equal(layer(variables, x)[1:2], layer(variables, x[1:2]))
 
 
-@settings(max_examples=4, deadline=None)
-@given(real=st.integers(1, 3), padding=st.integers(0, 3), seed=st.integers(0))
-def test_padded_examples_change_nothing(real, padding, seed):
-    rng = np.random.default_rng(seed)
+@pytest.mark.parametrize(("real", "padding"), [(1, 3), (3, 2)])
+def test_padded_examples_change_nothing(real, padding):
+    rng = np.random.default_rng(0)
     params, stats = start(3, np.float64, rng)
     x, cotangent = rng.normal(size=(2, real + padding, 2, 4, 3))
     x[real:] = x[real:] * 100 + 7
@@ -147,9 +147,8 @@ def test_float32_statistics_of_a_big_input_keep_their_digits(masked):
 
 
 def test_initialising_in_train_mode_leaves_the_statistics_at_their_start():
-    variables = BatchNorm().init(
-        jax.random.key(0), np.full((2, 3, 3, 2), 5, np.float32), train=True
-    )
+    init = jax.jit(lambda key, x: BatchNorm().init(key, x, train=True))
+    variables = init(jax.random.key(0), np.full((2, 3, 3, 2), 5, np.float32))
     np.testing.assert_array_equal(variables["batch_stats"]["mean"], [0, 0])
     np.testing.assert_array_equal(variables["batch_stats"]["var"], [1, 1])
     assert variables["batch_stats"]["num_batches_tracked"] == 0
@@ -160,10 +159,11 @@ def test_initialising_in_train_mode_leaves_the_statistics_at_their_start():
 def test_a_float64_input_is_not_narrowed_by_float32_parameters():
     params, stats = start(2, np.float32, np.random.default_rng(0))
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
-        x = np.random.default_rng(0).normal(size=(2, 3, 3, 2))
-        variables = {"params": params, "batch_stats": stats}
-        assert BatchNorm().apply(variables, x).dtype == np.float64
-        output, new = BatchNorm().apply(variables, x, train=True, mutable=["batch_stats"])
+        given = {"params": params, "batch_stats": stats}, np.ones((2, 3, 3, 2))
+        assert jax.eval_shape(BatchNorm().apply, *given).dtype == np.float64
+        output, new = jax.eval_shape(
+            lambda v, x: BatchNorm().apply(v, x, train=True, mutable=["batch_stats"]), *given
+        )
         assert output.dtype == np.float64
         assert new["batch_stats"]["var"].dtype == np.float32  # a statistic keeps its own
 
@@ -176,7 +176,10 @@ def running_statistics(layer, stats, x):
     return new["batch_stats"]
 
 
+@pytest.mark.torch
 def test_the_comparison_sees_flaxs_biased_variance_and_momentum_the_other_way_round():
+    import torch
+
     rng = np.random.default_rng(0)
     params, stats = start(3, np.float64, rng)
     params = {"scale": np.ones(3), "bias": np.zeros(3)}
@@ -202,21 +205,24 @@ def test_the_comparison_sees_flaxs_biased_variance_and_momentum_the_other_way_ro
 @pytest.mark.parametrize("padded", [False, True])
 def test_groups_are_normalised_apart_and_their_statistics_averaged(padded):
     """Each part of the batch as if it were alone; one that is padding counts nowhere."""
-    x = jax.random.normal(jax.random.key(0), (6, 4, 5, 3)) * 2 + 1
-    mask = jnp.array([1.0, 1, 1, 1, 0, 0]) if padded else None
-    layer, variables = BatchNorm(), BatchNorm().init(jax.random.key(0), x)
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(6, 4, 5, 3)) * 2 + 1).astype(np.float32)
+    mask = np.array([1, 1, 1, 1, 0, 0], np.float32) if padded else None
+    params, stats = start(3, np.float32, rng)
+    variables = {"params": params, "batch_stats": stats}
 
+    @jax.jit
     def normalised(x, mask=None):
-        return layer.apply(variables, x, train=True, mask=mask, mutable=["batch_stats"])
+        return BatchNorm().apply(variables, x, train=True, mask=mask, mutable=["batch_stats"])
 
     with across.batch_norm_groups(3):
         y, updates = normalised(x, mask)
     parts = [normalised(x[i : i + 2]) for i in ((0, 2) if padded else (0, 2, 4))]
-    expected = jnp.concatenate([part for part, _ in parts])
+    expected = np.concatenate([part for part, _ in parts])
     np.testing.assert_allclose(y[: len(expected)], expected, rtol=1e-5, atol=1e-6)
     assert np.isfinite(y).all()
     for name in ("mean", "var"):
         each = [stats["batch_stats"][name] for _, stats in parts]
         np.testing.assert_allclose(
-            updates["batch_stats"][name], sum(each) / len(each), rtol=1e-5, atol=1e-6
+            updates["batch_stats"][name], np.mean(each, axis=0), rtol=1e-5, atol=1e-6
         )

@@ -28,29 +28,26 @@ def assert_same(function, plain, *arguments):
     """Values, gradients, tangents and batches are the plain form's, in float64."""
     with jax.enable_x64(True):
         arguments = [jnp.asarray(a) for a in arguments]
-        value, expected = jax.jit(function)(*arguments), plain(*arguments)
-        assert value.shape == expected.shape
-        assert value.dtype == expected.dtype
-        close = functools.partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-12)
-        close(value, expected)
-        close(function(*arguments), expected)
-        weights = jnp.asarray(normal(*expected.shape))
-        numbers = tuple(range(len(arguments)))
-        gradients = [
-            jax.jit(jax.grad(lambda *a, f=f: (weights * f(*a) ** 2).sum(), numbers))(*arguments)
-            for f in (function, plain)
-        ]
-        tangents = [
-            jax.jvp(f, arguments, [jnp.cos(a) for a in arguments]) for f in (function, plain)
-        ]
-        batches = [jnp.stack([a, 2 * a, a - 1]) for a in arguments]
-        mapped = [jax.jit(jax.vmap(f))(*batches) for f in (function, plain)]
-        for found in (gradients, tangents, mapped):
-            jax.tree.map(close, *map(list_of, found))
+        weights = jnp.asarray(normal(*jax.eval_shape(plain, *arguments).shape))
 
+        def everything(f):
+            def loss(*arguments):
+                return (weights * f(*arguments) ** 2).sum()
 
-def list_of(tree):
-    return list(jax.tree.leaves(tree))
+            def run(*arguments):
+                tangents = tuple(jnp.cos(a) for a in arguments)
+                batches = [jnp.stack([a, 2 * a, a - 1]) for a in arguments]
+                gradients = jax.grad(loss, tuple(range(len(arguments))))(*arguments)
+                return jax.jvp(f, arguments, tangents), gradients, jax.vmap(f)(*batches)
+
+            return jax.jit(run)(*arguments)
+
+        for found, expected in zip(
+            *(jax.tree.leaves(everything(f)) for f in (function, plain)), strict=True
+        ):
+            assert found.shape == expected.shape
+            assert found.dtype == expected.dtype
+            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +114,7 @@ def test_the_squared_error_of_a_few_images_is_nearer_to_the_truth_than_a_single_
     assert ours < plain / 2
 
 
-@pytest.mark.parametrize("batch", [1, 8, 64])
+@pytest.mark.parametrize("batch", [1, 64])
 def test_a_sum_of_any_size_is_within_a_few_roundings_of_the_truth(batch):
     for count in (3, 4):
         x = normal(batch, 28, 28, 1) ** 2
