@@ -18,7 +18,10 @@ WIDE = Tolerances({"": 1.0}, {"": 3.0})
 
 def rows_of(expected, made, precision=DOUBLE, tolerances=WIDE, noise_fed=(), **more):
     """Both are (stage, step, tensors[, strays]), one an observation."""
-    truth = (Expected(*e) if len(e) == 4 else Expected(*e, None) for e in expected)
+    truth = (
+        Expected(stage, step, values, strays[0] if strays else None)
+        for stage, step, values, *strays in expected
+    )
     found = (Observation(*o) for o in made)
     return compare(truth, found, precision, tolerances, noise_fed, **more)
 

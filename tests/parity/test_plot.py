@@ -44,7 +44,7 @@ SINGLE = Report(
 def drawn(*reports):
     figure = parity_figure(reports)
     figure.savefig(io.BytesIO(), format="png")
-    return np.reshape(figure.axes, (len(reports), 2))
+    return np.array(figure.axes).reshape(len(reports), 2)
 
 
 def test_float64_shows_the_error_by_layer_and_the_worst_of_each_class_by_step():

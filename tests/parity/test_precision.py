@@ -1,5 +1,7 @@
 """Products of rounded factors: the same rounding in JAX and the three frameworks."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -26,6 +28,12 @@ def rounded(x, bits):
     """To the nearest, ties to even, by arithmetic in float64."""
     fraction, exponent = np.frexp(np.asarray(x, np.float64))
     return np.ldexp(np.rint(fraction * 2.0 ** (bits + 1)), exponent - bits - 1)
+
+
+def bits_of(name):
+    bits = PRECISIONS[name].bits
+    assert bits is not None
+    return bits
 
 
 def numbers():
@@ -61,13 +69,13 @@ def test_the_roundings_are_bfloat16s_and_tf32s():
     x = numbers()
     np.testing.assert_array_equal(rounded(x, 7), x.astype(ml_dtypes.bfloat16).astype(np.float64))
     for name in ROUNDED:
-        precision = PRECISIONS[name]
+        precision, bits = PRECISIONS[name], bits_of(name)
         assert precision.dtype == np.float32
-        truth = rounded(x, precision.bits)
+        truth = rounded(x, bits)
         in_jax = compile_in(precision, lambda a: a[:, None] @ jnp.ones((1, 1), a.dtype))(x)[:, 0]
         np.testing.assert_array_equal(in_jax, truth)
         error = np.abs(truth - x)[x != 0] / np.abs(x[x != 0])
-        assert 0.9 < error.max() * 2 ** (precision.bits + 1) <= 1
+        assert 0.9 < error.max() * 2 ** (bits + 1) <= 1
 
 
 @pytest.mark.torch
@@ -75,7 +83,7 @@ def test_the_roundings_are_bfloat16s_and_tf32s():
 def test_pytorch_rounds_the_same(name):
     from vae_jax.parity.backends.pytorch import _RoundedFactors, torch
 
-    x, bits = numbers(), PRECISIONS[name].bits
+    x, bits = numbers(), bits_of(name)
     in_torch = _RoundedFactors(bits)._round(torch.tensor(x)).numpy()
     np.testing.assert_array_equal(in_torch, rounded(x, bits))
 
@@ -85,7 +93,7 @@ def test_pytorch_rounds_the_same(name):
 def test_tensorflow_rounds_the_same(name):
     from vae_jax.parity.originals.tensorflow import _rounded, tf
 
-    x, bits = numbers(), PRECISIONS[name].bits
+    x, bits = numbers(), bits_of(name)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         in_tensorflow = session.run(_rounded(tf.constant(x), bits))
     np.testing.assert_array_equal(in_tensorflow, rounded(x, bits))
@@ -96,7 +104,7 @@ def test_tensorflow_rounds_the_same(name):
 def test_paddle_rounds_the_same(name):
     from vae_jax.parity.originals.paddle import _rounded, paddle
 
-    x, bits = numbers(), PRECISIONS[name].bits
+    x, bits = numbers(), bits_of(name)
     truth = rounded(x, bits)
     in_paddle = _rounded(paddle.to_tensor(x), bits).numpy()
     tie = np.abs(np.abs(x - truth) - np.abs(x - in_paddle)) == 0  # either neighbour is nearest
@@ -124,7 +132,7 @@ def test_in_jax_the_factors_of_a_convolution_and_of_its_gradients_are_rounded(na
 def test_in_pytorch_too(name):
     from vae_jax.parity.backends.pytorch import _RoundedFactors, torch
 
-    bits = PRECISIONS[name].bits
+    bits = bits_of(name)
     x = torch.tensor(X.transpose(0, 3, 1, 2), requires_grad=True)
     w = torch.tensor(W.transpose(3, 2, 0, 1), requires_grad=True)
     with _RoundedFactors(bits):
@@ -141,7 +149,7 @@ def test_in_pytorch_too(name):
 def test_in_tensorflow_too(name):
     from vae_jax.parity.originals.tensorflow import Layers, tf
 
-    bits = PRECISIONS[name].bits
+    bits = bits_of(name)
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         x, w = tf.constant(X), tf.constant(W)
         y = Layers(bits)._product(lambda x, w: tf.nn.conv2d(x, w, 1, "VALID"), x, w)
@@ -155,7 +163,7 @@ def test_in_tensorflow_too(name):
 def test_in_paddle_too(name):
     from vae_jax.parity.originals.paddle import Conv2D, paddle
 
-    bits = PRECISIONS[name].bits
+    bits = bits_of(name)
     layer = Conv2D(3, 4, 3)
     layer.weight.set_value(W.transpose(3, 2, 0, 1))
     layer.bias.set_value(np.zeros(4, np.float32))
@@ -244,7 +252,8 @@ def test_arguments_results_and_constants_may_be_any_trees():
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_settings_are_put_back(name):
     def settings():
-        return jax.config.jax_enable_x64, jax.config.jax_default_matmul_precision
+        config: Any = jax.config
+        return config.jax_enable_x64, config.jax_default_matmul_precision
 
     before, precision = settings(), PRECISIONS[name]
     with jax_settings(precision):

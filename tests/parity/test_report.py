@@ -131,5 +131,7 @@ def test_each_number_and_each_seed_gives_another_probe_of_the_models_own_kind():
         assert probe.image.min() < -0.3
         for other in probes[:i]:
             assert np.abs(probe.image - other.image).mean() > 0.05
-            assert np.abs(np.subtract(probe.noise, other.noise)).mean() > 0.1
+            assert probe.noise is not None
+            assert other.noise is not None
+            assert np.abs(probe.noise - other.noise).mean() > 0.1
     assert probe_of("digits_ae", 2, 0, 0).noise is None

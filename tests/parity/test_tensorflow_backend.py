@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ SHAPES = {
 NEVER_ADDED = ("generation/g_h1/b", "generation/g_h2/b")
 
 
-def reference(dtype=np.float64, tensors=None, **options):
+def reference(dtype: Any = np.float64, tensors=None, **options):
     from vae_jax.parity.backends.tensorflow import TensorFlowReference
 
     return TensorFlowReference("stddev_vae", dtype, tensors, **options)
@@ -190,7 +191,7 @@ def test_three_steps_follow_tensorflows_adam():
     trained = reference(latent_size=4, seed=2)
     recipe = RECIPE.replace(learning_rate=3e-3, beta1=0.7, beta2=0.95, epsilon=1e-3)
     weights = trained.state_dict()
-    first, second = (dict.fromkeys(weights, 0.0) for _ in range(2))
+    first, second = ({k: np.zeros_like(v) for k, v in weights.items()} for _ in range(2))
     for step in range(1, 4):
         image, noise = batch(step, latent_size=4)
         oracle = reference(latent_size=4, tensors=weights)

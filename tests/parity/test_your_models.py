@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -43,6 +44,11 @@ class Port(nn.Module):
         return nn.Dense(2, name="dense")(x)
 
 
+def squares(port, variables, x):
+    """A loss."""
+    return jnp.square(port.apply(variables, x)).sum()
+
+
 def original():
     torch.manual_seed(0)
     return torch.nn.Sequential(torch.nn.Linear(3, 2))
@@ -80,7 +86,7 @@ def test_without_losses_it_ends_at_the_outputs_and_without_optimisers_at_the_gra
     report = compare_models(
         original(), Port(), RULES, BATCHES,
         reference_loss=lambda module, x: {"square": (module(x) ** 2).sum()},
-        loss=lambda variables, x: ({"square": (Port().apply(variables, x) ** 2).sum()}, {}),
+        loss=lambda variables, x: ({"square": squares(Port(), variables, x)}, {}),
     )  # fmt: skip
     assert report.passed, table(report)
     assert list(report.stages())[-2:] == ["loss terms", "gradients"]
@@ -92,7 +98,7 @@ def test_the_original_is_left_as_it_is():
     compare_models(
         module, Port(), RULES, BATCHES,
         reference_loss=lambda module, x: {"square": (module(x) ** 2).sum()},
-        loss=lambda variables, x: ({"square": (Port().apply(variables, x) ** 2).sum()}, {}),
+        loss=lambda variables, x: ({"square": squares(Port(), variables, x)}, {}),
         reference_optimizer=lambda p: torch.optim.SGD(p, lr=0.1),
         optimizer=optax.sgd(0.1),
         title="mine",
@@ -128,7 +134,8 @@ def test_rules_and_tensors_must_match(rules, message):
 
 @pytest.mark.parametrize(("name", "own"), [("loss", dict), ("optimizer", optax.sgd(0.1))])
 def test_functions_come_in_pairs(name, own):
-    for given in ({name: own}, {f"reference_{name}": dict}):
+    one_of_each: tuple[dict[str, Any], ...] = ({name: own}, {f"reference_{name}": dict})
+    for given in one_of_each:
         message = f"reference_{name} and {name} belong together; expected both or neither"
         with pytest.raises(UserError, match=message):
             compare_models(original(), Port(), RULES, BATCHES, **given)
@@ -174,7 +181,7 @@ def test_integer_inputs_stay_integers(precision):
     report = compare_models(
         Labelled(), LabelledPort(), rules, labels,
         reference_loss=lambda module, label: {"square": (module(label) ** 2).sum()},
-        loss=lambda v, label: ({"square": (LabelledPort().apply(v, label) ** 2).sum()}, {}),
+        loss=lambda variables, label: ({"square": squares(LabelledPort(), variables, label)}, {}),
         reference_optimizer=lambda p: torch.optim.SGD(p, lr=0.1),
         optimizer=optax.sgd(0.1),
         precision=precision,
@@ -210,7 +217,7 @@ def compare_partial(**more):
     port = PartialPort()
     given = {
         "reference_loss": lambda module, x: {"square": (module(x) ** 2).sum()},
-        "loss": lambda v, x: ({"square": (port.apply(v, x) ** 2).sum()}, {}),
+        "loss": lambda variables, x: ({"square": squares(port, variables, x)}, {}),
         "reference_optimizer": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.1),
         "optimizer": optax.chain(optax.add_decayed_weights(0.1), optax.adam(0.01)),
         "ignored": ("unused.weight", "unused.bias"),
@@ -236,7 +243,7 @@ def test_what_cannot_be_compared_is_told_in_one_line():
     with pytest.raises(UserError, match="a term is called 'loss', which is the sum's name"):
         compare_partial(
             reference_loss=lambda module, x: {"loss": (module(x) ** 2).sum()},
-            loss=lambda v, x: ({"loss": (PartialPort().apply(v, x) ** 2).sum()}, {}),
+            loss=lambda variables, x: ({"loss": squares(PartialPort(), variables, x)}, {}),
         )
     with pytest.raises(UserError, match="'exp_avg after one step', the port gives"):
         compare_partial(
