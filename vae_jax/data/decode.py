@@ -3,7 +3,7 @@
 Pillow gives up the GIL while it decodes and resizes, but not while it opens a file and copies
 pixels: 0.25 ms of the 1.4 ms that a JPEG of 320x320 takes to become 256x256. On 2 cores threads
 decoded 974 a second and processes, once started, 1,061, but their start took 3 s (medians of
-`scripts/benchmarks/input.py`). With sleeps in the place of all that gives up the GIL, 1, 2, 4, 8 and
+`scripts/benchmarks/input.py`). With sleeps in place of all that gives up the GIL, 1, 2, 4, 8 and
 16 threads reached 610, 1,180, 1,990, 2,590 and 2,490: beyond four cores threads fall behind the
 cores, beyond eight they gain nothing.
 """
