@@ -1,6 +1,5 @@
 """Strict JAX for every test: no silent promotion, eight virtual devices, warnings are errors."""
 
-import gc
 import importlib.util
 import os
 
@@ -11,8 +10,6 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 import pytest
 from jaxtyping import install_import_hook
-
-gc.set_threshold(200_000, 50, 1000)  # JAX keeps many objects: looking through them takes 5 %
 
 collect_ignore = ["conftest.py"]  # by doctest: there is another module of this name
 
