@@ -1,5 +1,7 @@
 """Layers under both names, and their activations in one layout."""
 
+import weakref
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -134,3 +136,14 @@ def test_a_port_and_its_original_trace_the_same_layers_in_the_same_layout(train)
     for name, value in (expected | outputs).items():
         assert (found | own)[name].shape == value.shape, name
         np.testing.assert_allclose((found | own)[name], value, rtol=0, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.torch
+def test_a_port_that_is_let_go_frees_its_arrays_at_once():
+    hyper = {"hidden_size": 4, "latent_size": 2}
+    original = create_reference("digits_ae", np.float64, **hyper)
+    port = Port("digits_ae", np.float64, original.state_dict(), **hyper)
+    port.trace(*probe_of("digits_ae", 2, 0, 0, **hyper))
+    kept = weakref.ref(port)
+    del port
+    assert kept() is None

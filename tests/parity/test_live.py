@@ -12,7 +12,7 @@ from vae_jax.parity.tolerances import tolerances_of
 
 from .originals import assert_complete, framework_mark, stages_of
 
-# At the tutorials' sizes; face_vae is in test_mutations.py, whose check of it runs it once.
+# At the tutorials' sizes.
 FULL_SIZE = [
     pytest.param(
         name, marks=[framework_mark(name), *([] if name == "digits_ae" else [pytest.mark.slow])]
@@ -97,6 +97,14 @@ def test_float64_follows_the_original_through_training(name):
     assert report.passed, table(report)
     assert_complete(name, report)
     assert all(row.k is None for row in report.rows)
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+def test_float64_follows_the_large_original_through_a_step():
+    report = check_model("face_vae", steps=1, batch_size=2)  # of 63 million weights
+    assert report.passed, table(report)
+    assert_complete("face_vae", report)
 
 
 @pytest.mark.parametrize("name", FULL_SIZE)

@@ -69,22 +69,12 @@ def test_a_mutation_is_caught_where_it_is(checks, name, mutation):
 
 @pytest.mark.torch
 def test_weight_decay_beside_adam_is_caught_where_the_recipe_decays(monkeypatch):
-    # Only the recipe of face_vae does, whose 63 million weights the next test takes.
+    # Only the recipe of face_vae does, whose 63 million weights the optimiser's stage does not see.
     spec = MODELS["digits_ae"]
     recipe = spec.recipe.replace(weight_decay=MODELS["face_vae"].recipe.weight_decay)
     monkeypatch.setitem(MODELS, "digits_ae", dataclasses.replace(spec, recipe=recipe))
     check = MutationCheck("digits_ae", **SIZES["digits_ae"])
     assert check.first_divergence() is None
-    assert check.first_divergence(ADAMW) == ADAMW.where["face_vae"]
-
-
-@pytest.mark.torch
-@pytest.mark.slow
-def test_the_large_port_follows_its_original_through_a_step_and_its_mutation_is_caught():
-    check = MutationCheck("face_vae")
-    report = check.report()
-    assert report.passed, table(report)
-    assert_complete("face_vae", report)
     assert check.first_divergence(ADAMW) == ADAMW.where["face_vae"]
 
 

@@ -57,18 +57,20 @@ class FlaxBackend:
         self.optimizer: optax.GradientTransformation | None = None
         self.opt_state: Any = None
 
-        self._calls: list[tuple[str, ...]] = []  # layers in the order of their calls
+        # Compiled functions that held `self` would keep its arrays until garbage is collected.
+        paths, calls = tuple(self.layers), []
+        self._calls: list[tuple[str, ...]] = calls  # layers in the order of their calls
 
         def outputs(variables, probe):
-            with captured(self.layers) as layers:
+            with captured(paths) as layers:
                 found = forward(variables, *probe)
-            self._calls = list(layers)  # while it is traced: a dict comes back from it sorted
+            calls[:] = layers  # while it is traced: a dict comes back from it sorted
             return layers, found
 
         def training_layers(variables, probe):
-            with captured(self.layers) as layers:
+            with captured(paths) as layers:
                 loss(variables, *probe)
-            self._calls = list(layers)
+            calls[:] = layers
             return layers
 
         def total(params, variables, probe):
