@@ -135,6 +135,7 @@ def test_steps_bring_the_loss_of_their_batch_down():
     assert last < first
 
 
+@pytest.mark.slow
 def test_an_epoch_takes_every_step_and_brings_the_loss_down():
     training = Training(make_task("digits_ae", "epoch", num_images=5, **SMALL))
     first = training.run(1)

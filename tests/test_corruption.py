@@ -38,6 +38,7 @@ def within_five_errors(found, probability, count):
     return abs(found - probability) < 5 * math.sqrt(probability * (1 - probability) / count)
 
 
+@pytest.mark.slow
 def test_gaussian_noise_has_mean_zero_and_the_given_deviation():
     noise = spoil("gaussian:0.3", grey(0.9)).astype(np.float64) - 0.9
     assert abs(noise.mean()) < 5 * 0.3 / math.sqrt(noise.size)
@@ -109,6 +110,7 @@ def test_a_key_gives_its_noise_whatever_the_batch(text):
     assert (spoil(text, x, seed=1) != whole).any()
 
 
+@pytest.mark.slow
 def test_compiling_and_sharding_change_nothing():
     corruption, keys, x = parse_corruption("gaussian:0.3"), keys_for(), grey()
     compiled = jax.jit(corrupt, static_argnums=0)

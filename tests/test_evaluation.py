@@ -94,6 +94,7 @@ def test_a_plain_autoencoder_has_a_squared_error_and_no_more():
     assert found.recipe_terms["reconstruction"] == pytest.approx(33 * mean / 2)
 
 
+@pytest.mark.slow
 def test_a_conditional_model_is_measured_with_its_labels():
     images = np.repeat(digits(1)[0], 7, axis=0)
     found = measure("digits_cvae", images=images)
@@ -114,6 +115,7 @@ def test_psnr_of_a_grey_answer_to_black_is_six_decibels_in_either_pixel_range(na
     assert found.psnr.standard_error == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_pixels_become_white_above_one_half_or_with_their_probability():
     keys = jax.random.split(jax.random.key(0), 40)
     stored = np.tile(np.array([0, 51, 127, 128, 255], np.uint8), (40, 28, 4, 1)).reshape(

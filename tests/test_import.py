@@ -24,6 +24,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_public_interface_works_where_nothing_else_is_installed():
     code = f"""
 import sys

@@ -149,6 +149,7 @@ def test_the_mean_is_the_sum_over_the_number_of_real_examples():
             np.testing.assert_allclose(averaged[name], summed[name] / 3, rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_the_weight_rises_linearly_with_the_steps_taken_and_the_terms_stay_unweighted():
     _, (constant, _) = compiled()(*start())[0]
     for step in (0, 1, WARMUP // 2, WARMUP, WARMUP + 1, 10**6):
@@ -162,6 +163,7 @@ def test_the_weight_rises_linearly_with_the_steps_taken_and_the_terms_stay_unwei
     assert metrics["kl_divergence"] > 0.1  # else no weight of it would be seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "constant"), [(0, {"beta": 0.0}), (WARMUP, {})])
 def test_at_either_end_of_the_warm_up_the_gradient_is_that_of_a_constant_beta(step, constant):
     rising = compiled(**RISING)(*start(), step=jnp.int32(step))

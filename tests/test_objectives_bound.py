@@ -78,6 +78,7 @@ def test_with_the_exact_posterior_every_draw_gives_the_likelihood(signed):
     assert np.asarray(seven.monte_carlo_error).max() < 1e-3  # rounding
 
 
+@pytest.mark.slow
 def test_in_float64_the_bound_is_exact_to_float64():
     with jax.enable_x64(True):
         x = pictures(6, np.float64)
@@ -86,6 +87,7 @@ def test_in_float64_the_bound_is_exact_to_float64():
         np.testing.assert_allclose(found.value, log_likelihood(x), rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_with_a_wrong_posterior_the_bound_rises_to_the_likelihood_from_below():
     model, x = WRONG, pictures(2000)
     gaps = []
@@ -101,6 +103,7 @@ def test_with_a_wrong_posterior_the_bound_rises_to_the_likelihood_from_below():
     assert abs(gaps[3]) < 0.02
 
 
+@pytest.mark.slow
 def test_the_monte_carlo_error_is_how_far_other_draws_move_the_bound():
     x = np.repeat(pictures(1), 2000, axis=0)
     found = bound(WRONG, x, num_samples=200, chunk=1)
@@ -133,6 +136,7 @@ def test_an_example_has_the_same_bound_in_any_batch():
     assert not np.isclose(other, together).any()
 
 
+@pytest.mark.slow
 def test_a_label_reaches_encoder_and_decoder_of_every_draw():
     chosen = [1, 0, 1, 1, 0]
     x, label = pictures(5), np.eye(2, dtype=np.float32)[chosen]

@@ -93,6 +93,7 @@ def test_large_images_are_worked_off_in_smaller_chunks(monkeypatch):
     assert shapes == [3, 3, 3]
 
 
+@pytest.mark.slow
 def test_one_label_is_for_all_and_several_are_one_for_each(cvae, images):
     each = cvae.reconstruct(images, [3] * 5)
     assert_same(cvae.reconstruct(images, 3), each)

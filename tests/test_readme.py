@@ -4,6 +4,7 @@ import pathlib
 import re
 
 import numpy as np
+import pytest
 
 import vae_jax
 from vae_jax.cli.models import markdown_table
@@ -18,6 +19,7 @@ def test_the_readmes_table_is_the_table_of_models():
     assert found[1] == markdown_table(vae_jax.MODELS)
 
 
+@pytest.mark.slow
 def test_the_readmes_import_runs(tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     blocks = [block for block in blocks if "paddle.load" not in block]

@@ -90,6 +90,7 @@ def test_the_floor_takes_the_cache_that_holds_the_work():
     assert Cost(1, 200.0, 500.0, 1e9).floor(ceilings) == 2 + 50  # the largest that is known
 
 
+@pytest.mark.slow
 def test_ceilings_are_measured():
     found = measure_ceilings(side=64, sizes=(1 << 16, 1 << 18))
     assert found.flops > 1e6

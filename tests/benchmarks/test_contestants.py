@@ -36,6 +36,7 @@ def assert_trains(task, name):
 
 
 # An epoch of one batch: its losses can be compared.
+@pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.parametrize("name", TORCH)
 @pytest.mark.parametrize("work", ["step", "epoch"])

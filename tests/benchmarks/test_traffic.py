@@ -154,6 +154,7 @@ def test_one_device_sends_nothing():
     assert counted(jax.jit(jnp.sum).lower(jnp.ones(9))) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [pytest.param("sharded", marks=pytest.mark.slow), "pmap"])
 def test_a_step_sends_its_gradients_and_metrics_and_nothing_else(mode):
     """In the layers of accelerators; those of CPUs gather the windows of images on a mesh."""

@@ -42,6 +42,7 @@ def test_a_table_has_a_line_for_each_work(succeed, monkeypatch):
     assert lines[0].index(" %") + 2 == titles.index("of floor") + len("of floor")
 
 
+@pytest.mark.slow
 def test_json_has_every_figure_and_what_it_depends_on(succeed):
     out = succeed("benchmark", "digits_ae", *SMALL, "--work=decode", "--json").out
     found = json.loads(out)

@@ -137,6 +137,7 @@ def test_a_demo_does_not_touch_a_folder_that_is_not_its_own(cli, tmp_path, conte
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_debug_shows_the_traceback_wherever_it_stands(place):
     arguments = ["reconstruct", "nowhere.pt"]

@@ -42,6 +42,7 @@ def test_a_run_is_measured_on_the_test_images_of_its_own_data(succeed, trained, 
     assert found["elbo"] is found["active_units"] is None
 
 
+@pytest.mark.slow
 def test_the_table_has_the_bounds_that_were_asked_for(succeed, likelihood_model, data):
     arguments = ("evaluate", likelihood_model, "--data", data, "--samples=2", "--samples=1")
     arguments += ("--binarize=sample", "--count=6", "--chunk=1", "--batch-size=6", "--seed=3")

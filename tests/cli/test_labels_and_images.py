@@ -92,6 +92,7 @@ def test_a_model_with_labels_is_sampled_in_a_row_of_each(succeed, folders, table
     np.testing.assert_allclose(two[0][:3], (np.asarray(expected) + 1) / 2, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_model_without_labels_is_sampled_as_the_tutorials_table(
     succeed, cli, folders, tables, tmp_path
 ):
@@ -127,6 +128,7 @@ def test_pictures_for_a_model_with_labels_need_theirs(succeed, cli, folders, pic
     assert one == same != other
 
 
+@pytest.mark.slow
 def test_a_data_source_has_labels_of_its_own(succeed, cli, folders, data, tmp_path):
     reconstruct = (
         "reconstruct",

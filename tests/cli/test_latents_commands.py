@@ -104,6 +104,7 @@ def test_latents_draws_means_deviations_and_draws(
     np.testing.assert_allclose(printed["mean"]["high"][1::-1], means.max(0), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_seed_moves_the_draws_and_not_the_posteriors(succeed, folders, data, drawn, tmp_path):
     for seed in (0, 1):
         arguments = ("--data", data, "--count=12", f"--seed={seed}", "--out", tmp_path)
@@ -134,6 +135,7 @@ def test_a_manifold_is_decoded_over_the_means_range(succeed, folders, data, draw
     np.testing.assert_allclose(found, (np.asarray(expected) + 1) / 2, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_conditional_manifold_is_a_picture_of_each_label(succeed, folders, data, drawn, tmp_path):
     model = ("manifold", folders["digits_cvae"], "--data", data, "--rows=2", "--columns=3")
     succeed(*model, "--label=3", "--label=7", "--out", tmp_path / "many.png")
@@ -170,6 +172,7 @@ def test_a_plain_autoencoder_has_no_posterior_to_draw(cli, trained, tmp_path):
     assert "expected two of 0 to" not in error
 
 
+@pytest.mark.slow
 def test_a_run_that_denoises_needs_no_flag_and_prints_both_psnrs(
     succeed, denoiser, drawn, tmp_path
 ):

@@ -80,6 +80,7 @@ def loss_of(out):
     return json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["loss"]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_pytorch_stopped(start, checkpoint, data):
     file, original = checkpoint
     out, run, printed = start(file)
@@ -93,6 +94,7 @@ def test_a_run_goes_on_where_pytorch_stopped(start, checkpoint, data):
     assert (int(state.step), int(state.opt_state.count)) == (3, 6)
 
 
+@pytest.mark.slow
 def test_the_weights_alone_go_another_way(start, checkpoint, data):
     file, original = checkpoint
     out, run, printed = start(file, "--fresh-optimizer")
@@ -141,6 +143,7 @@ def test_what_cannot_be_continued_is_one_line_and_no_run_begins(start, cli, data
     assert "--fresh-optimizer is about the file of --init" in error
 
 
+@pytest.mark.slow
 def test_pytorch_goes_on_where_a_run_stopped(start, succeed, checkpoint, data, tmp_path):
     out, _, _ = start(checkpoint[0])
     file = tmp_path / "back.pth"
@@ -158,6 +161,7 @@ def test_pytorch_goes_on_where_a_run_stopped(start, succeed, checkpoint, data, t
     assert loss_of(out) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_training_checkpoint_is_converted_with_its_adam(succeed, checkpoint, tmp_path):
     file, original = checkpoint
     printed = succeed("convert", file, "--to", tmp_path / "b.pt", "--optimizer", "--json").out

@@ -160,6 +160,7 @@ def test_a_second_run_into_the_same_folder_is_refused_and_changes_nothing(
     assert contents(trained) == before
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_longer_finite_ends_the_command(cli, data, tmp_path):
     outcome = cli(*short(data, tmp_path / "run", "--learning-rate=1e30"))
     assert outcome.status == 1
@@ -200,6 +201,7 @@ def test_face_vae_trains_on_pictures_and_is_sampled_from(succeed, tmp_path):
         shutil.rmtree(run, ignore_errors=True)  # 750 MB
 
 
+@pytest.mark.slow
 def test_devices_and_what_is_kept_are_options(succeed, data, tmp_path):
     kept = ["--checkpoint-every=1", "--keep=3", "--keep-best=1", "--checkpoint-minutes=5"]
     succeed(*short(data, tmp_path / "run"), "--parallel=pmap", "--devices=2", *kept)

@@ -171,6 +171,7 @@ def test_a_plain_autoencoder_has_no_prior_to_sample(cli, trained, digits_file, t
         assert not (tmp_path / "x.png").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_run_is_an_error_that_names_it(cli, trained, tmp_path):
     run = shutil.copytree(trained, tmp_path / "run")

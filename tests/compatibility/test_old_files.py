@@ -73,6 +73,7 @@ def test_a_runs_description_metrics_and_weights_are_read():
     )
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_for_one_more_epoch(tmp_path):
     shutil.copytree(HERE / "run", tmp_path / "run")
     run = open_run(tmp_path / "run")

@@ -181,6 +181,7 @@ def test_rules_name_each_source_once():
         assert len(sources) == len(set(sources))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [

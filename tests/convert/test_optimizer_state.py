@@ -45,6 +45,7 @@ def fresh(name, **fields):
     return jax.eval_shape(make_optimizer(name, **fields).init, shapes_of(name)["params"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -63,6 +64,7 @@ def test_training_goes_on_after_a_hand_over_as_if_it_had_never_switched(script, 
     assert max(found.values()) < 1e-10, found
 
 
+@pytest.mark.slow
 def test_a_hand_over_that_forgets_the_optimiser_would_be_seen(script, monkeypatch):
     def forget(trained, recipe, chosen):
         adam = read_adam(trained.name, trained.files, recipe, **trained.hyper)

@@ -87,6 +87,7 @@ def test_a_failed_saving_leaves_the_old_picture_and_nothing_else(tmp_path, monke
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
 
 
+@pytest.mark.slow
 def test_drawing_leaves_pyplot_alone():
     code = (
         "import sys, numpy as np\n"

@@ -39,6 +39,7 @@ def test_real_files_are_accepted_and_damaged_ones_read_or_refused_in_one_line(na
         assert outcome.fault is None, number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", params("torch optimiser", "paddle optimiser", "tensorflow optimiser")
 )

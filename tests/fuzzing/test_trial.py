@@ -116,6 +116,7 @@ def test_the_same_number_is_the_same_damage_within_the_size():
     assert all(len(damage(random.Random(n), b"1" * 5000, words)) <= MAX_SIZE for n in range(300))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "name"),
     [

@@ -119,6 +119,7 @@ def test_only_what_an_expression_reads_back_is_a_group_name():
         assert not is_group_name(name)
 
 
+@pytest.mark.slow
 def test_the_time_for_an_expression_grows_as_its_length():
     def seconds(terms):
         begin = time.process_time()

@@ -50,6 +50,7 @@ def test_images_of_any_size_are_encoded_and_decoded_to_their_size(image_shape, w
     assert variables["params"]["fc_mu"]["kernel"].shape == (widths[-1] * math.prod(sides), 3)
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.parametrize(
     ("image_shape", "likelihood"),

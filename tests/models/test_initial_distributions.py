@@ -49,7 +49,10 @@ def assert_uniform(values, bound):
     assert max(deviations(values, bound)) < 5
 
 
-@pytest.mark.parametrize("name", PYTORCH)
+@pytest.mark.parametrize(
+    "name",
+    [n if n == "digits_ae" else pytest.param(n, marks=pytest.mark.slow) for n in PYTORCH],
+)
 def test_every_parameter_starts_as_pytorchs_does(name, initial_variables):
     from vae_jax.parity.backends import create_reference
 
@@ -105,6 +108,7 @@ def test_the_distance_sees_another_spread_and_tails_cut_off():
     assert kolmogorov_distance(normal, within) > 2.5
 
 
+@pytest.mark.slow
 def test_no_two_tensors_start_with_the_same_numbers(initial_variables):
     leaves = flax.traverse_util.flatten_dict(initial_variables("conv_vae")["params"])
     # Two tensors from one key would be each other's multiples.

@@ -302,6 +302,7 @@ print(report.passed)
 """
 
 
+@pytest.mark.slow
 def test_a_check_needs_jax_alone():
     command = [sys.executable, "-c", JAX_ALONE]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -107,6 +107,7 @@ def test_float64_follows_the_large_original_through_a_step():
     assert_complete("face_vae", report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FULL_SIZE)
 def test_float32_is_as_near_to_the_truth_as_the_original(name):
     report = check_model(name, precision="float32", steps=2)

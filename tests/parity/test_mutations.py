@@ -29,9 +29,21 @@ SIZES = {  # other sides and channels than the tutorials'
     "digits_vae": {"channels": 4},
     "digits_cvae": {"channels": 4},
 }
-SMALL = [pytest.param(name, marks=framework_mark(name)) for name in SIZES]
+
+
+def marks_of(name):
+    """The original's framework; and slow, for all but the smallest."""
+    return [framework_mark(name), *([] if name == "digits_ae" else [pytest.mark.slow])]
+
+
+SMALL = [pytest.param(name, marks=marks_of(name)) for name in SIZES]
 PAIRS = [
-    pytest.param(name, mutation, id=f"{name}-{mutation.name}", marks=framework_mark(name))
+    pytest.param(
+        name,
+        mutation,
+        id=f"{name}-{mutation.name}",
+        marks=marks_of(name),
+    )
     for name in SIZES
     for mutation in MUTATIONS
     if name in mutation.where
@@ -67,6 +79,7 @@ def test_a_mutation_is_caught_where_it_is(checks, name, mutation):
     assert checks(name).is_caught(mutation, found), found
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_weight_decay_beside_adam_is_caught_where_the_recipe_decays(monkeypatch):
     # Only the recipe of face_vae does, whose 63 million weights the optimiser's stage does not see.
@@ -119,6 +132,7 @@ def test_a_divergence_elsewhere_does_not_count(checks):
     assert not check.is_caught(mutation, None)
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_optaxs_own_bias_correction_in_float32_is_caught(monkeypatch):
     # 1 - beta2**t cancels in float32: an update 7e-6 from the truth, where PyTorch's is 3e-8.

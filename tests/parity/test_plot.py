@@ -4,6 +4,7 @@ import io
 import math
 
 import numpy as np
+import pytest
 
 from vae_jax.parity.plot import parity_figure
 from vae_jax.parity.report import Report, Row
@@ -87,6 +88,7 @@ def test_a_report_without_a_run_of_steps_leaves_that_panel_out():
     assert not right.axison
 
 
+@pytest.mark.slow
 def test_each_report_has_a_line_of_its_own():
     axes = drawn(DOUBLE, SINGLE, DOUBLE)
     titles = [left.get_title(loc="left") for left, _ in axes]

@@ -71,6 +71,7 @@ def test_the_example_agrees_through_all_stages(script, precision):
     assert report.facts["model"] == "Port"
 
 
+@pytest.mark.slow
 def test_flaxs_own_batch_norm_is_told_by_its_running_variance(script):
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
         report = script.compare(flax_batch_norm=True)
@@ -228,6 +229,7 @@ def compare_partial(**more):
         return compare_models(Partial(), port, rules, batches, **given)
 
 
+@pytest.mark.slow
 def test_what_is_ignored_counts_nowhere():
     report = compare_partial()
     assert report.passed, table(report)

@@ -201,6 +201,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # TensorStore's
 @pytest.mark.parametrize(
     "damage",

@@ -58,6 +58,7 @@ def test_damaged_segments_are_left_out(damaged):
     assert read_segments({"environment": damaged}) == []
 
 
+@pytest.mark.slow
 def test_a_run_resumed_under_other_versions_says_so_in_a_line_and_writes_it_down(tmp_path, capsys):
     """The description is as it was written before there were segments."""
     run = tiny.run_of(tmp_path / "run", epochs=1)

@@ -61,6 +61,7 @@ def assert_same(result, expected):
     assert tiny.without_seconds(result.epochs) == tiny.without_seconds(expected.epochs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "every"), [("one bit", 2), tiny.slow("truncated", None), tiny.slow("gone", None)]
 )
@@ -163,6 +164,7 @@ def test_a_disk_that_fills_up_in_the_background_is_told_of_too(tmp_path):
     assert "File too large" in line
 
 
+@pytest.mark.slow
 def test_a_second_process_in_a_folder_is_refused_and_told_by_whom(tmp_path):
     run = tiny.run_of(tmp_path / "run", epochs=1)
     loop.train(run, tiny.dataset_of())
@@ -188,6 +190,7 @@ def _first(text, before, after):
     return text.replace(before, after, 1)
 
 
+@pytest.mark.slow
 def test_a_damaged_description_is_noticed_as_damaged_arrays_are(tmp_path, uninterrupted, capsys):
     """Of a checkpoint within an epoch: with the sums so far."""
     run, calls = tiny.run_of(tmp_path / "run"), iter([None, "SIGTERM", "SIGTERM"])

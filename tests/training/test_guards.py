@@ -141,6 +141,7 @@ def test_skips_within_an_epoch_count_after_a_resume(tmp_path, monkeypatch):
         loop.train(run, dataset(), resume=True, **options)
 
 
+@pytest.mark.slow
 def test_an_epochs_mean_is_that_of_the_steps_that_were_taken(tmp_path, monkeypatch):
     """And an epoch of which none was taken stops the run."""
     exploding(monkeypatch)

@@ -117,6 +117,7 @@ def test_the_callback_sees_the_weights_before_training_and_after_each_epoch(tmp_
     assert seen[2][1] == tiny.bits(result.state.variables)
 
 
+@pytest.mark.slow
 def test_a_seed_decides_every_bit_and_another_seed_others(tmp_path):
     model, dataset = "tiny_vae", tiny.dataset_of()
     first, again, other = (
@@ -129,6 +130,7 @@ def test_a_seed_decides_every_bit_and_another_seed_others(tmp_path):
     assert all(ours[path] != theirs[path] for path in ours)
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_order_and_the_noise_where_the_weights_are_given(tmp_path):
     model = "tiny_vae"
     dataset, variables = tiny.dataset_of(), initial(tiny.run_of(tmp_path, model))
@@ -185,6 +187,7 @@ def test_images_beyond_what_a_device_is_trusted_with_are_streamed(monkeypatch):
     assert not epoch_module.stays_on_device(create_model("digits_ae"), tiny.dataset_of().train)
 
 
+@pytest.mark.slow
 def test_both_ways_take_the_same_steps(tmp_path, monkeypatch):
     ends = []
     for resident in (True, False):

@@ -16,9 +16,7 @@ def on_one_device(tmp_path_factory):
     return trained(tmp_path_factory.mktemp("one") / "run")
 
 
-@pytest.mark.parametrize(
-    "way", [way if way in (MESH, PMAP) else tiny.slow(way) for way in WAYS], ids=str
-)
+@pytest.mark.parametrize("way", [way if way == MESH else tiny.slow(way) for way in WAYS], ids=str)
 def test_every_way_ends_where_one_device_does(tmp_path, way, on_one_device):
     found = trained(tmp_path / "run", way)
     assert_near(found, on_one_device)
@@ -63,6 +61,7 @@ def test_a_run_stopped_and_resumed_on_the_same_devices_ends_with_the_same_bits(t
     assert tiny.bits(found.state) == tiny.bits(expected.state)
 
 
+@pytest.mark.slow
 # Each way saves once and restores once.
 @pytest.mark.parametrize(
     ("before", "after"),

@@ -208,6 +208,7 @@ def test_the_padding_of_a_batch_counts_nowhere():
     assert tiny.bits(results[0]) == tiny.bits(results[1])
 
 
+@pytest.mark.slow
 def test_a_state_made_from_variables_holds_copies_of_them():
     step, state, *_ = real_step("digits_ae")
     variables, before = initial("digits_ae"), tiny.bits(initial("digits_ae"))

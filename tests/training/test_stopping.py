@@ -41,6 +41,7 @@ def arguments(data, out):
     return ["train", "digits_ae", *recipe, *hyper, "--out", str(out)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number",
     [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)],

@@ -38,6 +38,7 @@ def test_each_expression_is_a_row_with_its_title(succeed, folders, data, drawn, 
     assert [len(row) for row in pictures] == [3, 3]
 
 
+@pytest.mark.slow
 def test_a_groups_draws_depend_on_the_seed_and_on_its_images_alone(
     succeed, folders, data, drawn, tmp_path
 ):
@@ -52,6 +53,7 @@ def test_a_groups_draws_depend_on_the_seed_and_on_its_images_alone(
     assert (first != encoded("--group", "a=0,3", "a", "--use-mean")).any()
 
 
+@pytest.mark.slow
 def test_unbalanced_weights_are_decoded_when_asked_for(cli, succeed, folders, data, tmp_path):
     command = ("arithmetic", folders["digits_vae"], "--data", data, *GROUPS, "one + two")
     target = tmp_path / "a.png"
@@ -91,6 +93,7 @@ def test_a_model_with_labels_decodes_with_the_one_given(
     assert "digits_vae takes no label; leave out label (--label)" in error
 
 
+@pytest.mark.slow
 def test_groups_can_be_files_and_folders(succeed, folders, data, drawn, tmp_path):
     images = open_dataset(data, SHAPE).train.images
     (tmp_path / "more, of them").mkdir()
@@ -110,6 +113,7 @@ def test_groups_can_be_files_and_folders(succeed, folders, data, drawn, tmp_path
     close(rows[1][0], pictures_of([means(data, [1, 2]).mean(0)])[0])
 
 
+@pytest.mark.slow
 def test_groups_can_be_attributes_and_are_capped(
     succeed, folders, data, drawn, attributes, tmp_path
 ):

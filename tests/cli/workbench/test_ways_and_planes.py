@@ -82,7 +82,7 @@ def test_a_plain_autoencoder_has_planes_and_projections(succeed, trained, tmp_pa
     assert [path.name for path in (tmp_path / "latents").iterdir()] == ["latent.png"]
 
 
-@pytest.mark.parametrize("project", ["pca", "tsne"])
+@pytest.mark.parametrize("project", ["pca", pytest.param("tsne", marks=pytest.mark.slow)])
 def test_a_projection_draws_all_dimensions_in_two(
     succeed, cli, folders, data, drawn, attributes, tmp_path, project
 ):
