@@ -16,7 +16,7 @@ from jaxtyping import install_import_hook
 
 # Tests of how near numbers come run what XLA makes of the package as it ships. For all others XLA
 # leaves most of its optimisations out, which takes a quarter off the time to compile.
-OPTIMISED = ("layers", "models", "parity")
+OPTIMISED = ("layers", "models", "parity", "training/test_parallel.py")
 TESTS = Path(__file__).parent
 
 collect_ignore = ["conftest.py"]  # by doctest: there is another module of this name

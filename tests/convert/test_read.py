@@ -33,7 +33,7 @@ def good(kind):
         return pytest.importorskip("safetensors.torch").save(packed)
     if kind == "torchscript":
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit itself
+            warnings.simplefilter("ignore")  # torch.jit itself is deprecated
             torch.jit.save(torch.jit.script(torch.nn.Linear(2, 3)), buffer)
     else:
         torch.save(state, buffer, _use_new_zipfile_serialization=kind == "zip")
@@ -137,5 +137,5 @@ def test_a_folder_a_missing_file_and_a_device_are_refused(tmp_path):
         read_checkpoint(tmp_path / "none\n.pth")
     with pytest.raises(CheckpointError, match="no regular file"):
         read_checkpoint("/dev/zero")
-    with pytest.raises(CheckpointError, match="null byte"):
+    with pytest.raises(CheckpointError, match=r"null (byte|character)"):
         read_checkpoint("a\0b")

@@ -74,7 +74,7 @@ def torchscript() -> list[Case]:
     module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
     module[0].load_state_dict(_state_dict(WEIGHTS))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit itself
+        warnings.simplefilter("ignore")  # torch.jit itself is deprecated
         torch.jit.save(torch.jit.script(module), buffer := io.BytesIO())
     return [{"a.pt": buffer.getvalue()}]
 

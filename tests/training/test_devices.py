@@ -23,12 +23,7 @@ from .ways import ON_SEVERAL
 @pytest.mark.parametrize("way", [ON_SEVERAL[0], *map(tiny.slow, ON_SEVERAL[1:])], ids=str)
 def test_the_gradient_is_that_of_the_whole_batch(way):
     """Plain gradient descent shows a factor that Adam would hide; in float64 little is rounding."""
-    model, plain_loss = create_model("tiny_vae"), make_loss("tiny_vae")
-
-    def loss(params, batch_stats, batch, noise, **settings):
-        image, noise = (value.astype(np.float64) for value in (batch["image"], noise))
-        return plain_loss(params, batch_stats, {**batch, "image": image}, noise, **settings)
-
+    model, loss = create_model("tiny_vae"), tiny.in_float64(make_loss("tiny_vae"))
     (batch,) = iterate_batches(
         tiny.images_of(6), batch_size=6, seed=0, epoch=0, width=Parallel(*way).width(6)
     )

@@ -78,7 +78,7 @@ def test_noise_is_scaled_as_the_recipe_says_and_0_leaves_none():
 
 def test_padding_a_batch_does_not_change_the_noise_of_its_examples():
     key = jax.random.key(5)
-    assert toy_step(4)(2, key).tobytes() == toy_step(9)(2, key)[:4].tobytes()
+    np.testing.assert_array_max_ulp(toy_step(4)(2, key), toy_step(9)(2, key)[:4], maxulp=4)
 
 
 @functools.cache
@@ -129,19 +129,31 @@ def composed(loss, optimizer, latent_size):
 
 
 @BOTH
-def test_a_step_is_the_composition_of_loss_and_optimizer_to_the_bit(model):
-    step, state, loss, optimizer = real_step(model)
-    plain = composed(loss, optimizer, LATENTS[model])
-    step, plain, key = jax.jit(step), jax.jit(plain), jax.random.key(9)
-    found = expected = state
-    for batch in batches_of():
-        found, metrics = step(found, batch, key)
-        expected, plain_metrics = plain(expected, batch, key)
-        assert metrics.pop("finite")
-        assert metrics.pop("going")
-        assert tiny.bits(metrics) == tiny.bits(plain_metrics)
-    assert tiny.bits(found) == tiny.bits(expected)
-    assert int(found.step) == 3
+def test_a_step_is_the_composition_of_loss_and_optimizer(model):
+    """In float64: in float32 XLA may join either program's loops in its own way, and round so."""
+    hyper = tiny.HYPER if model == "digits_ae" else {}
+    with jax.enable_x64(True):
+        loss, optimizer = tiny.in_float64(make_loss(model, **hyper)), make_optimizer(model)
+        step = jax.jit(make_train_step(loss, optimizer, latent_size=LATENTS[model]))
+        plain = jax.jit(composed(loss, optimizer, LATENTS[model]))
+        variables = jax.tree.map(lambda leaf: leaf.astype(np.float64), initial(model))
+        key = jax.random.key(9)
+        found = expected = create_state(create_model(model, **hyper), optimizer, key, variables)
+        for batch in batches_of():
+            found, metrics = step(found, batch, key)
+            expected, plain_metrics = plain(expected, batch, key)
+            assert metrics.pop("finite")
+            assert metrics.pop("going")
+            assert_near(metrics, plain_metrics)
+        assert_near(found, expected)
+        assert int(found.step) == 3
+
+
+def assert_near(found, expected):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        assert one.dtype in (np.float64, np.int32)
+        assert np.abs(one - other).max() <= 1e-12 * np.abs(other).max()
 
 
 @pytest.mark.slow

@@ -102,6 +102,17 @@ def run_of(path, model="digits_ae", **fields):
     return Run(path, model, dict(hyper), MODELS[model].recipe.replace(**fields))
 
 
+def in_float64(loss):
+    """Return the loss with images and noise widened, for a step whose parameters are float64."""
+
+    def widened(params, batch_stats, batch, noise, **settings):
+        batch = {**batch, "image": batch["image"].astype(np.float64)}
+        noise = None if noise is None else noise.astype(np.float64)
+        return loss(params, batch_stats, batch, noise, **settings)
+
+    return widened
+
+
 def bits(tree):
     """Every leaf of a tree by path, as dtype, shape and bytes."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
