@@ -172,11 +172,11 @@ def train(
     from vae_jax.optim import make_optimizer
     from vae_jax.training.parallel import Parallel
     from vae_jax.training.state import create_state
-    from vae_jax.training.step import inputs_of, make_train_step
+    from vae_jax.training.step import Inputs, make_train_step
 
     spec, module = get_spec(model), create_model(model)
-    recipe, optimizer, loss = spec.recipe, make_optimizer(model), make_loss(model)
-    parallel = Parallel(mode, devices, axis)
+    recipe, optimizer, parallel = spec.recipe, make_optimizer(model), Parallel(mode, devices, axis)
+    loss = make_loss(model, axis_name=parallel.axis_name)
     init_key, key = jax.random.split(jax.random.key(0))
     float_type = jax.dtypes.canonicalize_dtype(float)
     state = create_state(module, optimizer, init_key)
@@ -193,8 +193,8 @@ def train(
         make_train_step(
             reversed_loss if reverse else loss,
             optimizer,
+            Inputs.of(spec, module.latent_size, recipe, parallel.axis_name),
             on_nonfinite="stop",
-            **inputs_of(model, module, recipe),
         )
     )
     data = open_dataset(recipe.data, module.image_shape).train

@@ -24,7 +24,7 @@ from vae_jax.models import variable_shapes
 from vae_jax.models.base import Autoencoder
 from vae_jax.objectives import _beta, loss_terms
 from vae_jax.training.state import TrainState
-from vae_jax.training.step import make_train_step
+from vae_jax.training.step import Inputs, make_train_step
 
 GARBAGE = 0.123  # what fills the images of padded rows
 BETA, WARMUP = 2.5, 8
@@ -225,7 +225,7 @@ def test_the_training_step_counts_for_the_loss_and_is_traced_once():
         return loss(*arguments, step=step)
 
     optimizer = optax.sgd(0.0)
-    step = jax.jit(make_train_step(counted, optimizer, latent_size=2))
+    step = jax.jit(make_train_step(counted, optimizer, Inputs(latent_size=2)))
     params, stats, _, _ = start(np.float32)
     batch = {"image": np.random.default_rng(3).integers(0, 256, (4, 4, 6, 1), np.uint8)}
     weights = []

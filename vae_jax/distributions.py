@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from vae_jax.layers import across
-from vae_jax.layers.forms import computed_first
+from vae_jax.layers.collectives import shard
+from vae_jax.layers.kernels import materialize
 from vae_jax.layers.sums import sum_axes
 from vae_jax.typing import AnyArray, Image, Key, Latent, Noise, PerExample
 
@@ -123,10 +123,14 @@ def prior_log_prob(z: Latent) -> PerExample:
     return -(z**2 / 2 + _HALF_LOG_2PI).sum(axis=-1)
 
 
-def example_noise(key: Key, batch_size: int, latent_size: int) -> Noise:
-    """Standard normal noise, [batch_size, latent_size], from one key an example; under ``pmap``
-    the part of it that belongs to this device."""
-    keys = across.mine(jax.random.split(key, batch_size))
+def example_noise(
+    key: Key, batch_size: int, latent_size: int, axis_name: str | None = None
+) -> Noise:
+    """Return standard normal noise [batch_size, latent_size], from one key per example.
+
+    With ``axis_name``, under ``pmap``, only this device's rows of it are returned.
+    """
+    keys = shard(jax.random.split(key, batch_size), axis_name)
     return jax.vmap(lambda k: jax.random.normal(k, (latent_size,)))(keys)
 
 
@@ -162,7 +166,7 @@ class Bernoulli(NamedTuple):
         """Log probability of images in [0, 1], nats, [B]."""
         h = self.logits
         nats = jnp.maximum(h, 0) - h * x + jnp.log1p(jnp.exp(-jnp.abs(h)))
-        return -_pixel_sum(computed_first(nats))
+        return -_pixel_sum(materialize(nats))
 
     def reconstruction_loss(self, x: Image) -> PerExample:
         """The cross entropy, nats, [B]."""
@@ -183,7 +187,7 @@ class OffsetBernoulli(NamedTuple):
         """Log probability of images in [0, 1], nats, [B]."""
         g = self.mean
         nats = x * jnp.log(1e-8 + g) + (1 - x) * jnp.log(1e-8 + 1 - g)
-        return _pixel_sum(computed_first(nats))
+        return _pixel_sum(materialize(nats))
 
     def reconstruction_loss(self, x: Image) -> PerExample:
         """The cross entropy, nats, [B]."""

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import Likelihood, Posterior, prior_log_prob
 from vae_jax.errors import UserError
-from vae_jax.layers import across
+from vae_jax.layers.collectives import axis_size, psum
 from vae_jax.models import create_model, get_spec
 from vae_jax.recipe import Recipe
 from vae_jax.spec import ModelSpec
@@ -36,12 +37,16 @@ def loss_terms(x: Image, decoded: Likelihood, encoded: Any) -> dict[str, PerExam
     return terms
 
 
-def make_loss(name: str, *, recipe: Recipe | None = None, **hyper: Any) -> Loss:
+def make_loss(
+    name: str, *, recipe: Recipe | None = None, axis_name: str | None = None, **hyper: Any
+) -> Loss:
     """The training loss of a model, pure and differentiable, in train mode.
 
     Args:
         name: one of ``vae_jax.MODELS``.
-        recipe: gives ``beta``, ``beta_warmup`` and ``reduction``; default: the reference's.
+        recipe: gives ``beta``, ``beta_warmup``, ``reduction`` and ``batch_norm_groups``; default:
+            the reference's.
+        axis_name: the axis of devices under ``pmap``, over which the loss is to be summed.
         **hyper: the model's hyperparameters where they differ from the reference's.
 
     Returns:
@@ -57,27 +62,32 @@ def make_loss(name: str, *, recipe: Recipe | None = None, **hyper: Any) -> Loss:
     Raises:
         UserError: an unknown model or hyperparameter.
     """
-    spec = get_spec(name)
-    model = create_model(name, **hyper)
-    recipe = recipe or spec.recipe
+    recipe = recipe or get_spec(name).recipe
+    return loss_of(create_model(name, **hyper), get_spec(name), recipe, axis_name)
+
+
+def loss_of(
+    model: nn.Module, spec: ModelSpec, recipe: Recipe, axis_name: str | None = None
+) -> Loss:
+    """Return the loss of ``make_loss`` for a module."""
+    model = model.clone(axis_name=axis_name, batch_norm_groups=recipe.batch_norm_groups)
 
     def loss(params: Any, batch_stats: Any, batch: Batch, noise: Noise | None, *, step: Any = None):
         image, mask = batch["image"], batch.get("mask")
-        with across.batch_norm_groups(recipe.batch_norm_groups):
-            (decoded, encoded), updates = model.apply(
-                {"params": params, "batch_stats": batch_stats},
-                batch.get("input", image),
-                *_label(spec, batch),
-                method="forward",
-                noise=noise,
-                train=True,
-                mask=mask,
-                mutable=["batch_stats"],
-            )
+        (decoded, encoded), updates = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            batch.get("input", image),
+            *_label(spec, batch),
+            method="forward",
+            noise=noise,
+            train=True,
+            mask=mask,
+            mutable=["batch_stats"],
+        )
         if updates.get("batch_stats") and not batch_stats:
             raise ValueError(f"{spec.name} has running statistics; expected its batch_stats")
         metrics = {
-            name: _join(term, mask, recipe.reduction)
+            name: _join(term, mask, recipe.reduction, axis_name)
             for name, term in loss_terms(image, decoded, encoded).items()
         }
         total = metrics["reconstruction"]
@@ -108,14 +118,14 @@ def _beta(recipe: Recipe, step: Any, dtype: Any):
     return recipe.beta * jnp.minimum(jnp.asarray(step, dtype) / recipe.beta_warmup, 1.0)
 
 
-def _join(term: PerExample, mask: Any, reduction: str):
-    """What a term's examples on this device add to the loss."""
+def _join(term: PerExample, mask: Any, reduction: str, axis_name: str | None) -> jax.Array:
+    """Return what a term's examples on this device add to the loss."""
     if mask is None:
-        total, count = term.sum(), term.shape[0] * across.num_devices()
+        total, count = term.sum(), term.shape[0] * axis_size(axis_name)
     else:
         mask = mask.astype(term.dtype)
         total, count = jnp.where(mask > 0, term, jnp.zeros_like(term)).sum(), mask.sum()
-        count = across.total(count)
+        count = psum(count, axis_name)
     return total if reduction == "sum" else total / count
 
 

@@ -6,6 +6,7 @@ Nothing here imports JAX, so that the command line can list a recipe's fields at
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -146,8 +147,7 @@ class ModelSpec:
 
     def hyperparameters(self) -> dict[str, Any]:
         """The model's hyperparameters with their defaults."""
-        return {
-            field.name: field.default
-            for field in dataclasses.fields(self.module)
-            if field.name not in ("parent", "name")
-        }
+        # The fields of the base say how the layers are computed, and Flax adds two of its own.
+        own = inspect.get_annotations(self.module).keys() - {"parent", "name"}
+        fields = dataclasses.fields(self.module)
+        return {field.name: field.default for field in fields if field.name in own}

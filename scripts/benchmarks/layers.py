@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from contest.neighbours import settle
 
 from vae_jax.benchmark.timing import interleave
-from vae_jax.layers import Conv, ConvTranspose, plain_layers
+from vae_jax.layers import Conv, ConvTranspose
 from vae_jax.memory import keep_freed_memory
 from vae_jax.models import MODELS, create_model
 
@@ -60,7 +60,7 @@ def jax_contestants(module: Any, shape: tuple[int, ...]) -> dict[str, Callable[[
 
     def run(function):
         compiled = jax.jit(function)
-        jax.block_until_ready(compiled(params, x, y))  # traced here, inside plain_layers or not
+        jax.block_until_ready(compiled(params, x, y))
 
         def repeat(count):
             for _ in range(count):
@@ -112,8 +112,7 @@ def main() -> None:
           f"{'both, plain':>13}{'ours':>7}{'PyTorch':>9}")  # fmt: skip
     for name in args.models:
         for place, module, shape in layers_of(name):
-            with plain_layers():
-                plain = jax_contestants(module, shape)
+            plain = jax_contestants(module.clone(kernels="xla"), shape)
             sides = {"plain": plain, "ours": jax_contestants(module, shape)}
             sides["PyTorch"] = torch_contestants(module, shape)
             line = f"{name + ' ' + place:<38}{'x'.join(map(str, shape)):<20}"

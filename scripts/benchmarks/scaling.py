@@ -12,7 +12,6 @@ beside 4 for each gradient, batch norm's sums and the metrics.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 from typing import Any
 
@@ -54,25 +53,27 @@ def head(title: str, *names: str) -> None:
     row(*["---"] * len(names))
 
 
-def prepare(model: str, mode: Any, devices: int, batch_size: int, model_axis: int = 1) -> Any:
+def prepare(
+    model: str, mode: Any, devices: int, batch_size: int, model_axis: int = 1, kernels: Any = None
+) -> Any:
     """The compiled step's jit object, and its arguments on the devices."""
     import jax
     import numpy as np
 
     from vae_jax.models import create_model, get_spec
-    from vae_jax.objectives import make_loss
+    from vae_jax.objectives import loss_of
     from vae_jax.optim import make_optimizer
     from vae_jax.training.parallel import Parallel
     from vae_jax.training.state import create_state
-    from vae_jax.training.step import inputs_of, make_train_step
+    from vae_jax.training.step import Inputs, make_train_step
 
     spec, module, optimizer = get_spec(model), create_model(model), make_optimizer(model)
     parallel = Parallel(mode, devices, model_axis)
     train_step = make_train_step(
-        make_loss(model),
+        loss_of(module.clone(kernels=kernels), spec, spec.recipe, parallel.axis_name),
         optimizer,
+        Inputs.of(spec, module.latent_size, spec.recipe, parallel.axis_name),
         on_nonfinite="stop",
-        **inputs_of(model, module, spec.recipe),
     )
     random = np.random.default_rng(0)
     shape = (batch_size, *module.image_shape)
@@ -168,13 +169,12 @@ def print_counted(model: str, mode: str, devices: int, model_axis: int, layers: 
     """A line of the table."""
     from traffic import collectives, expected_bytes, total_bytes
 
-    from vae_jax.layers import plain_layers
     from vae_jax.models import get_spec
 
     size = get_spec(model).recipe.batch_size
-    with plain_layers() if layers == "plain" else contextlib.nullcontext():
-        step, state, given = prepare(model, mode, devices, size, model_axis)
-        found = collectives(step.lower(state, *given).compile().as_text())
+    kernels = "xla" if layers == "plain" else None
+    step, state, given = prepare(model, mode, devices, size, model_axis, kernels)
+    found = collectives(step.lower(state, *given).compile().as_text())
     summed, wanted = total_bytes(found, "all-reduce"), expected_bytes(model, model_axis)
     others = [
         f"{kind} {total_bytes(found, kind):,}"

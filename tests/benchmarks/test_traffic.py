@@ -12,13 +12,12 @@ from drawn_weights import drawn_variables
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from traffic import Collective, bytes_of, collectives, expected_bytes, total_bytes
 
-from vae_jax.layers import plain_layers
-from vae_jax.models import create_model
-from vae_jax.objectives import make_loss
+from vae_jax.models import create_model, get_spec
+from vae_jax.objectives import loss_of
 from vae_jax.optim import make_optimizer
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import create_state
-from vae_jax.training.step import make_train_step
+from vae_jax.training.step import Inputs, make_train_step
 
 NAME = "digits_ae"
 
@@ -162,11 +161,11 @@ def test_a_step_sends_its_gradients_and_metrics_and_nothing_else(mode):
     state = create_state(model, optimizer, jax.random.key(0), drawn_variables(model))
     state = parallel.put_state(state)
     batch = parallel.put_batch({"image": np.zeros((8, *model.image_shape), np.uint8)})
-    with plain_layers():
-        train_step: Any = parallel.compile_step(
-            make_train_step(make_loss(NAME), optimizer, latent_size=None)
-        )
-        program = train_step.lower(state, batch, jax.random.key(1), np.True_).compile().as_text()
+    spec, axis_name = get_spec(NAME), parallel.axis_name
+    loss = loss_of(model.clone(kernels="xla"), spec, spec.recipe, axis_name)
+    inputs = Inputs(latent_size=None, axis_name=axis_name)
+    train_step: Any = parallel.compile_step(make_train_step(loss, optimizer, inputs))
+    program = train_step.lower(state, batch, jax.random.key(1), np.True_).compile().as_text()
     found = collectives(program)
     assert total_bytes(found) == total_bytes(found, "all-reduce")
     assert 0 <= expected_bytes(NAME) - total_bytes(found) <= 8  # metrics that are the same number

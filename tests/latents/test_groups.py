@@ -43,6 +43,7 @@ def make(tmp_path):
     [
         ("7", 7, (1, 1)),
         ("0, 3 ,-1", 34, (3, 3)),
+        ("0,\x1f3\x1c,-1", 34, (3, 3)),  # white space to str.strip, though not to int
         ("attr:even=yes", 49, (50, 50)),
     ],
 )

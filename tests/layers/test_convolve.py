@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from vae_jax.layers.conv import conv2d, conv2d_transpose
-from vae_jax.layers.forms import for_cpu, plain_layers
 from vae_jax.layers.im2col import Windows, col2im, im2col
 from vae_jax.layers.product import product
+from vae_jax.models import create_model
 
 # function, kernel size, stride, padding (and output padding), channels in and out
 LAYERS = {
@@ -29,13 +29,21 @@ LAYERS = {
 }
 
 
-def layer_of(name, dtype=np.float64):
+def layer_of(name, dtype=np.float64, kernels="cpu"):
     """The layer of (x, kernel), and an x and a kernel for it; height and width differ."""
     function, k, numbers, inputs, outputs = LAYERS[name]
     rng = np.random.default_rng(0)
     ends = (inputs, outputs) if function is conv2d else (outputs, inputs)
     x, kernel = rng.normal(size=(3, 8, 7, inputs)), rng.normal(size=(k, k, *ends))
-    return lambda x, kernel: function(x, kernel, *numbers), x.astype(dtype), kernel.astype(dtype)
+    return (
+        functools.partial(_run, function, numbers, kernels),
+        x.astype(dtype),
+        kernel.astype(dtype),
+    )
+
+
+def _run(function, numbers, kernels, x, kernel):
+    return function(x, kernel, *numbers, kernels=kernels)
 
 
 def primitives_of(function, *arguments):
@@ -62,27 +70,38 @@ SOME = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) fo
 @pytest.mark.parametrize("name", SOME)
 def test_output_and_gradients_are_those_of_the_plain_form(name):
     with jax.enable_x64(True):
-        layer, x, kernel = layer_of(name)
+        found = []
+        for kernels in ("cpu", "xla"):
+            layer, x, kernel = layer_of(name, kernels=kernels)
 
-        def run(x, kernel):
-            y, pullback = jax.vjp(layer, x, kernel)
-            return y, pullback(jnp.cos(y))
+            def run(x, kernel, layer=layer):
+                y, pullback = jax.vjp(layer, x, kernel)
+                return y, pullback(jnp.cos(y))
 
-        fast = jax.jit(run)(x, kernel)
-        with plain_layers():
-            assert_equal(fast, jax.jit(lambda *a: run(*a))(x, kernel))
+            found.append(jax.jit(run)(x, kernel))
+        assert_equal(*found)
 
 
-def test_the_plain_form_is_one_flag_away_and_the_other_one_is_taken():
-    layer, x, kernel = layer_of("digits_vae conv2", np.float32)
-    assert for_cpu()
-    assert "col2im" in primitives_of(layer, x, kernel)
-    with plain_layers():
-        assert not for_cpu()
-        text = primitives_of(lambda *a: layer(*a), x, kernel)
-    assert "conv_general_dilated" in text
-    assert "col2im" not in text
-    assert for_cpu()
+def test_the_backend_decides_which_kernels_are_taken_unless_they_are_given():
+    for kernels, taken, other in (
+        (None, "col2im", "conv_general_dilated"),
+        ("cpu", "col2im", "conv_general_dilated"),
+        ("xla", "conv_general_dilated", "col2im"),
+    ):
+        text = primitives_of(*layer_of("digits_vae conv2", np.float32, kernels))
+        assert taken in text
+        assert other not in text
+
+
+def test_a_models_layers_take_the_kernels_that_the_model_is_given():
+    image, noise = np.zeros((2, 28, 28, 1), np.float32), np.zeros((2, 2), np.float32)
+    model = create_model("digits_vae", channels=2)
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), image, noise=noise))
+    for kernels, taken in ((None, "im2col"), ("xla", "conv_general_dilated")):
+        cloned = model.clone(kernels=kernels)
+        text = primitives_of(lambda v, m=cloned: m.apply(v, image, noise=noise), variables)
+        assert taken in text
+        assert ("im2col" in text) == (kernels is None)
 
 
 def test_of_two_equal_forms_the_one_with_the_narrower_windows_is_taken():
@@ -97,25 +116,26 @@ def test_of_two_equal_forms_the_one_with_the_narrower_windows_is_taken():
 @pytest.mark.parametrize("name", ["digits_vae conv1", "digits_vae conv2"])
 def test_forward_mode_second_order_and_vmap_are_those_of_the_plain_form(name):
     with jax.enable_x64(True):
-        layer, x, kernel = layer_of(name)
+        found = []
+        for kernels in ("cpu", "xla"):
+            layer, x, kernel = layer_of(name, kernels=kernels)
+            found.append(jax.jit(functools.partial(derivatives, layer))(x, kernel))
+        assert_equal(*found)
 
-        def loss(x, kernel):
-            return jnp.sin(layer(x, kernel)).sum()
 
-        def run(x, kernel):
-            gradient = functools.partial(jax.grad(loss, argnums=(0, 1)), x, kernel)
-            tangent = jax.jvp(lambda x, k: layer(x, k), (x, kernel), (x, kernel))
-            product_of_hessian = jax.jvp(jax.grad(loss), (x, kernel), (x, kernel))
-            kernels = jnp.stack([kernel, 2 * kernel])
-            ensemble = jax.vmap(jax.grad(loss, argnums=1), (None, 0))(x, kernels)
-            images = jax.vmap(lambda x: layer(x[None], kernel), in_axes=3, out_axes=1)(
-                jnp.moveaxis(x, 0, 3)
-            )
-            return gradient(), tangent, product_of_hessian, ensemble, images
+def derivatives(layer, x, kernel):
+    def loss(x, kernel):
+        return jnp.sin(layer(x, kernel)).sum()
 
-        fast = jax.jit(run)(x, kernel)
-        with plain_layers():
-            assert_equal(fast, jax.jit(lambda *a: run(*a))(x, kernel))
+    gradient = jax.grad(loss, argnums=(0, 1))(x, kernel)
+    tangent = jax.jvp(layer, (x, kernel), (x, kernel))
+    product_of_hessian = jax.jvp(jax.grad(loss), (x, kernel), (x, kernel))
+    kernels = jnp.stack([kernel, 2 * kernel])
+    ensemble = jax.vmap(jax.grad(loss, argnums=1), (None, 0))(x, kernels)
+    images = jax.vmap(lambda x: layer(x[None], kernel), in_axes=3, out_axes=1)(
+        jnp.moveaxis(x, 0, 3)
+    )
+    return gradient, tangent, product_of_hessian, ensemble, images
 
 
 def test_each_map_between_images_and_windows_is_the_others_transpose():

@@ -18,7 +18,7 @@ from vae_jax.recipe import parse_corruption
 from vae_jax.training import loop, whole_epochs
 from vae_jax.training.checkpoint import load_run_variables
 from vae_jax.training.state import TrainState
-from vae_jax.training.step import make_train_step
+from vae_jax.training.step import Inputs, make_train_step
 
 from . import tiny
 
@@ -39,15 +39,14 @@ def what_the_loss_sees(text, pixel_range=RANGE, latent_size=None):
         return params["w"] * batch["image"].sum(), (seen, batch_stats)
 
     corruption = None if text == "none" else parse_corruption(text)
-    step = make_train_step(
-        loss, NO_OPTIMIZER, latent_size=latent_size, pixel_range=pixel_range, corruption=corruption
-    )
+    inputs = Inputs(latent_size, pixel_range, corruption=corruption)
+    step = make_train_step(loss, NO_OPTIMIZER, inputs)
 
     def run(number=0, seed=0, count=4):
         count_of_steps = jnp.asarray(number, jnp.int32)
         state = TrainState(count_of_steps, {"w": jnp.ones(())}, {}, optax.EmptyState())
         _, seen = step(state, {"image": IMAGES[:count]}, jax.random.key(seed))
-        told = ("finite", "going")
+        told = ("finite", "going", "gradient_norm")
         return {name: np.asarray(value) for name, value in seen.items() if name not in told}
 
     return run
@@ -140,11 +139,11 @@ def test_the_corruption_of_a_recipe_is_that_of_its_step(tmp_path, monkeypatch):
     """The loop hands the recipe's corruption on, in the model's pixel range."""
     seen = []
 
-    def watched(*arguments, **options):
-        seen.append((options["corruption"], options["pixel_range"]))
+    def watched(loss, optimizer, split, recipe, inputs, **options):
+        seen.append((inputs.corruption, inputs.pixel_range))
         raise StopIteration
 
-    monkeypatch.setattr(whole_epochs, "make_inputs", watched)
+    monkeypatch.setattr(whole_epochs, "EpochSteps", watched)
     for index, text in enumerate(("mask:0.25", "none")):
         with pytest.raises(StopIteration):
             loop.train(tiny.run_of(tmp_path / str(index), corrupt=text), tiny.dataset_of())

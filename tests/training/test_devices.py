@@ -14,7 +14,7 @@ from vae_jax.models import create_model, init_variables
 from vae_jax.objectives import make_loss
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import create_state
-from vae_jax.training.step import make_train_step
+from vae_jax.training.step import Inputs, make_train_step
 
 from . import tiny
 from .ways import ON_SEVERAL
@@ -23,7 +23,7 @@ from .ways import ON_SEVERAL
 @pytest.mark.parametrize("way", [ON_SEVERAL[0], *map(tiny.slow, ON_SEVERAL[1:])], ids=str)
 def test_the_gradient_is_that_of_the_whole_batch(way):
     """Plain gradient descent shows a factor that Adam would hide; in float64 little is rounding."""
-    model, loss = create_model("tiny_vae"), tiny.in_float64(make_loss("tiny_vae"))
+    model = create_model("tiny_vae")
     (batch,) = iterate_batches(
         tiny.images_of(6), batch_size=6, seed=0, epoch=0, width=Parallel(*way).width(6)
     )
@@ -35,7 +35,10 @@ def test_the_gradient_is_that_of_the_whole_batch(way):
         for parallel in (Parallel(), Parallel(*way)):
             state = create_state(model, optax.sgd(1.0), jax.random.key(0), variables)
             before = jax.tree.map(np.asarray, state.params)
-            step = make_train_step(loss, optax.sgd(1.0), latent_size=2)
+            axis_name = parallel.axis_name
+            loss = tiny.in_float64(make_loss("tiny_vae", axis_name=axis_name))
+            inputs = Inputs(latent_size=2, axis_name=axis_name)
+            step = make_train_step(loss, optax.sgd(1.0), inputs)
             state, metrics = parallel.compile_step(step)(
                 parallel.put_state(state), parallel.put_batch(batch), jax.random.key(1), np.True_
             )
@@ -96,7 +99,7 @@ def test_a_mesh_sums_gradients_and_gathers_nothing():
     model, optimizer = create_model("conv_vae", **hyper), optax.sgd(1.0)
     parallel = Parallel("sharded", 4)
     state = parallel.put_state(create_state(model, optimizer, jax.random.key(0)))
-    step = make_train_step(make_loss("conv_vae", **hyper), optimizer, latent_size=2)
+    step = make_train_step(make_loss("conv_vae", **hyper), optimizer, Inputs(latent_size=2))
     batch = parallel.put_batch({"image": np.zeros((8, 12, 12, 1), np.uint8)})
     compiled: Any = parallel.compile_step(step)
     program = compiled.lower(state, batch, jax.random.key(1), np.True_)

@@ -53,6 +53,7 @@ def plain_loop(run, dataset, variables):
             )
             updates, opt_state = jax.jit(optimizer.update)(grads, opt_state, params)
             params, step = optax.apply_updates(params, updates), step + 1
+            metrics |= {"gradient_norm": optax.tree.norm(grads)}
             figures.append({name: float(value) for name, value in metrics.items()})
         epochs.append({name: [f[name] for f in figures] for name in figures[0]})
     return epochs, {"params": params} | ({"batch_stats": batch_stats} if batch_stats else {})
@@ -68,7 +69,10 @@ def test_the_epochs_figure_and_the_weights_are_those_of_a_plain_loop(tmp_path, m
     assert [r["step"] for r in result.epochs] == [3, 6]
     join = {"digits_ae": np.mean, "tiny_vae": np.sum}[model]  # listings 7.3 and 7.6
     for record, figures in zip(result.epochs, batches, strict=True):
-        assert record.keys() - {"epoch", "step", "seconds", "compile_seconds"} == set(NAMES[model])
+        others = {"epoch", "step", "seconds", "compile_seconds", "gradient_norm"}
+        assert record.keys() - others == set(NAMES[model])
+        mean = np.mean(figures["gradient_norm"])
+        np.testing.assert_allclose(record["gradient_norm"], mean, rtol=1e-5)
         for name in NAMES[model]:
             assert len(figures[name]) == 3  # the last one of 6 images counts as much
             np.testing.assert_allclose(record[name], join(figures[name]), rtol=1e-5)

@@ -16,7 +16,7 @@ from vae_jax.objectives import make_loss
 from vae_jax.optim import make_optimizer
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import TrainState, create_state, init_variables
-from vae_jax.training.step import make_train_step
+from vae_jax.training.step import Inputs, make_train_step
 
 from . import tiny
 
@@ -37,7 +37,7 @@ def test_pixels_are_scaled_to_the_same_bits_inside_the_compiled_step():
 
     expected = torch.arange(256, dtype=torch.uint8).float().div(255).numpy()
     images = ALL_PIXELS.reshape(4, 8, 8, 1)
-    step = Parallel().compile_step(make_train_step(loss, NO_OPTIMIZER, latent_size=None))
+    step = Parallel().compile_step(make_train_step(loss, NO_OPTIMIZER, Inputs(latent_size=None)))
     _, seen = step(toy_state(), {"image": images}, jax.random.key(0))
     assert np.asarray(seen["image"]).ravel().tobytes() == expected.tobytes()
 
@@ -52,7 +52,7 @@ def toy_step(batch_size=4, latent_size=3, **settings):
     def loss(params, batch_stats, batch, noise, *, step):
         return params["w"] * noise.sum(), ({"noise": noise}, batch_stats)
 
-    step = jax.jit(make_train_step(loss, NO_OPTIMIZER, latent_size=latent_size, **settings))
+    step = jax.jit(make_train_step(loss, NO_OPTIMIZER, Inputs(latent_size, **settings)))
     batch = {"image": np.zeros((batch_size, 2, 2, 1), np.uint8)}
     return lambda number, key: np.asarray(step(toy_state(number), batch, key)[1]["noise"])
 
@@ -91,7 +91,7 @@ def initial(model):
 def real_step(model="tiny_vae"):
     hyper = tiny.HYPER if model == "digits_ae" else {}
     loss, optimizer = make_loss(model, recipe=None, **hyper), make_optimizer(model)
-    step = make_train_step(loss, optimizer, latent_size=LATENTS[model])
+    step = make_train_step(loss, optimizer, Inputs(LATENTS[model]))
     network = create_model(model, **hyper)
     return (
         step,
@@ -134,7 +134,7 @@ def test_a_step_is_the_composition_of_loss_and_optimizer(model):
     hyper = tiny.HYPER if model == "digits_ae" else {}
     with jax.enable_x64(True):
         loss, optimizer = tiny.in_float64(make_loss(model, **hyper)), make_optimizer(model)
-        step = jax.jit(make_train_step(loss, optimizer, latent_size=LATENTS[model]))
+        step = jax.jit(make_train_step(loss, optimizer, Inputs(LATENTS[model])))
         plain = jax.jit(composed(loss, optimizer, LATENTS[model]))
         variables = jax.tree.map(lambda leaf: leaf.astype(np.float64), initial(model))
         key = jax.random.key(9)
@@ -144,6 +144,7 @@ def test_a_step_is_the_composition_of_loss_and_optimizer(model):
             expected, plain_metrics = plain(expected, batch, key)
             assert metrics.pop("finite")
             assert metrics.pop("going")
+            assert metrics.pop("gradient_norm") > 0
             assert_near(metrics, plain_metrics)
         assert_near(found, expected)
         assert int(found.step) == 3
@@ -163,7 +164,9 @@ def test_the_compiled_step_computes_what_the_composition_does_without_jit():
     expected, metrics = composed(loss, optimizer, None)(state, batch, key)
     found, found_metrics = Parallel().compile_step(step)(state, batch, key)
     assert (
-        found_metrics.keys() - {"finite", "going"} == metrics.keys() == {"loss", "reconstruction"}
+        found_metrics.keys() - {"finite", "going", "gradient_norm"}
+        == metrics.keys()
+        == {"loss", "reconstruction"}
     )
     for name, value in metrics.items():
         np.testing.assert_allclose(found_metrics[name], value, rtol=1e-5)
@@ -198,7 +201,7 @@ def test_the_pure_step_takes_numpy_batches_and_leaves_its_arguments_alone():
         return params["w"] * batch["image"].sum(), ({}, batch_stats)
 
     optimizer = optax.sgd(0.5)
-    step = make_train_step(loss, optimizer, latent_size=None)
+    step = make_train_step(loss, optimizer, Inputs(None))
     params = {"w": jnp.ones(())}
     state = TrainState(jnp.asarray(0, jnp.int32), params, {}, optimizer.init(params))
     batch = {"image": np.full((4, 2, 2, 1), 255, np.uint8)}

@@ -12,12 +12,12 @@ from vae_jax.benchmark.roofline import Ceilings, measure_ceilings
 from vae_jax.benchmark.tasks import Task
 from vae_jax.distributions import central_latent
 from vae_jax.models import init_variables
-from vae_jax.objectives import make_loss
+from vae_jax.objectives import loss_of
 from vae_jax.optim import optimizer_of
 from vae_jax.training.epoch import LONGEST_CALL, EpochSteps, stays_on_device
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import create_state
-from vae_jax.training.step import inputs_of, make_train_step
+from vae_jax.training.step import Inputs, make_train_step
 
 Run = Callable[[int], float | None]
 """Does the work so many times, one after another, and waits for the end; returns the last loss,
@@ -60,15 +60,23 @@ class Training:
         init_key, self.key = jax.random.split(jax.random.key(recipe.seed))
         self.task, self.epoch = task, 0
         self.state = create_state(task.module, optimizer, init_key)
-        loss = make_loss(task.model, recipe=recipe, **task.hyper)
-        settings = inputs_of(task.model, task.module, recipe)
+        loss = loss_of(task.module, task.spec, recipe)
+        inputs = Inputs.of(task.spec, task.module.latent_size, recipe)
         takes_label = task.spec.num_classes > 0
         if task.work == "epoch":
             resident = stays_on_device(task.module, task.data)
-            settings |= {"takes_label": takes_label, "key": self.key, "resident": resident}
-            self.steps = EpochSteps(loss, optimizer, task.data, recipe, **settings)
+            self.steps = EpochSteps(
+                loss,
+                optimizer,
+                task.data,
+                recipe,
+                inputs,
+                takes_label=takes_label,
+                key=self.key,
+                resident=resident,
+            )
             return
-        step = make_train_step(loss, optimizer, on_nonfinite="stop", **settings)
+        step = make_train_step(loss, optimizer, inputs, on_nonfinite="stop")
         self.train_step = Parallel().compile_step(step)
         self.batch: dict[str, Any] = {"image": task.data.images}
         if takes_label:

@@ -12,6 +12,7 @@ import numpy as np
 from vae_jax.benchmark.roofline import Cost, cost_of
 from vae_jax.data import Split, num_batches
 from vae_jax.errors import UserError
+from vae_jax.layers.kernels import Kernels
 from vae_jax.models import create_model, get_spec
 from vae_jax.models.hyper import canonical
 from vae_jax.recipe import Recipe
@@ -40,6 +41,7 @@ class Task:
         hyper: hyperparameters that differ from the reference's.
         precision: one of ``PRECISIONS``.
         device: ``cpu`` or ``gpu``, for every framework.
+        kernels: of this package's layers; None: the backend's.
     """
 
     model: str
@@ -49,6 +51,7 @@ class Task:
     hyper: dict[str, Any] = dataclasses.field(default_factory=dict)
     precision: str = "float32"
     device: str = "cpu"
+    kernels: Kernels | None = None
 
     @property
     def spec(self) -> ModelSpec:
@@ -58,7 +61,7 @@ class Task:
     @functools.cached_property
     def module(self) -> Any:
         """The Flax module."""
-        return create_model(self.model, **self.hyper)
+        return create_model(self.model, **self.hyper).clone(kernels=self.kernels)
 
     @property
     def recipe(self) -> Recipe:

@@ -30,7 +30,8 @@ def latent_points(encoded: Posterior | Latent, key: Key | None = None) -> Latent
     z = central_latent(encoded)
     if key is None or not isinstance(encoded, Posterior):
         return z
-    return encoded.reparameterize(example_noise(key, *z.shape).astype(z.dtype))
+    count, width = z.shape
+    return encoded.reparameterize(example_noise(key, count, width).astype(z.dtype))
 
 
 def group_encoding(encoded: Posterior | Latent, key: Key | None = None) -> Float[AnyArray, " L"]:

@@ -177,7 +177,7 @@ class Groups:
         if _NUMBERS.fullmatch(text):
             dataset = self._dataset()
             try:
-                numbers = [image_number(dataset, int(number)) for number in text.split(",")]
+                numbers = [image_number(dataset, int(number.strip())) for number in text.split(",")]
             except UserError as error:
                 raise UserError(f"group {group}: {error}") from error
             return _chosen(dataset, np.array(numbers), len(numbers))

@@ -3,6 +3,5 @@
 from vae_jax.layers.batch_norm import BatchNorm
 from vae_jax.layers.conv import Conv, ConvTranspose
 from vae_jax.layers.dense import Dense
-from vae_jax.layers.forms import plain_layers
 
-__all__ = ["BatchNorm", "Conv", "ConvTranspose", "Dense", "plain_layers"]
+__all__ = ["BatchNorm", "Conv", "ConvTranspose", "Dense"]

@@ -1,9 +1,5 @@
 """Batch normalisation with PyTorch's rule for the running statistics.
 
-The statistics are of the whole batch, however many devices share it, unless the recipe asks for
-groups (``batch_norm_groups``): then each part of the batch has its own, as it has where each device
-normalises alone, and the running ones are the means of theirs.
-
 Source: ``torch.nn.BatchNorm2d``. It differs from Flax's in three ways that a train-mode port must
 reproduce: the running variance is the *unbiased* one while the batch is normalised with the biased
 one, ``momentum`` is the weight of the new value, and the variance takes two passes.
@@ -16,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
-from vae_jax.layers import across
+from vae_jax.layers.collectives import axis_size, psum
+from vae_jax.layers.kernels import inherited
 from vae_jax.layers.sums import along_channels, sum_axes
 from vae_jax.typing import AnyArray, Mask
 
@@ -26,14 +23,26 @@ class BatchNorm(nn.Module):
 
     Variables: parameters ``scale`` and ``bias`` [C]; statistics ``mean`` and ``var`` [C] and
     ``num_batches_tracked`` [].
+
+    Attributes:
+        momentum: weight of a batch's statistics in the running ones.
+        epsilon: added to the variance.
+        axis_name: the axis of devices under ``pmap``; None where the program sees the whole batch.
+        batch_norm_groups: how many parts of the batch, over all devices, have statistics of their
+            own, as where each device normalises alone; the running statistics are the means of
+            theirs. None is 1: the statistics are those of the whole batch.
+
+    ``axis_name`` and ``batch_norm_groups`` default to the enclosing module's.
     """
 
     momentum: float = 0.1
     epsilon: float = 1e-5
+    axis_name: str | None = None
+    batch_norm_groups: int | None = None
 
     @nn.compact
     def __call__(self, x: AnyArray, *, train: bool = False, mask: Mask | None = None) -> jax.Array:
-        """Maps [B, H, W, C] to the same shape.
+        """Map [B, H, W, C] to the same shape.
 
         Args:
             x: the input.
@@ -49,7 +58,12 @@ class BatchNorm(nn.Module):
 
         if not train:
             return _normalise(x, running_mean.value, running_var.value, scale, bias, self.epsilon)
-        y, mean, var = _in_train_mode(x, mask, scale, bias, self.epsilon)
+        axis_name = inherited(self, "axis_name")
+        groups = inherited(self, "batch_norm_groups", 1)
+        if groups == 1:
+            y, mean, var = _normalise_batch(x, mask, scale, bias, self.epsilon, axis_name)
+        else:
+            y, mean, var = _normalise_groups(x, mask, scale, bias, self.epsilon, axis_name, groups)
         if not self.is_initializing():
             for running, new in ((running_mean, mean), (running_var, var)):
                 new = new.astype(running.value.dtype)
@@ -58,25 +72,26 @@ class BatchNorm(nn.Module):
         return y
 
 
-def _in_train_mode(x, mask, scale, bias, epsilon):
-    """``x`` normalised, and its mean and unbiased variance; of groups, the means of theirs."""
+def _normalise_batch(x, mask, scale, bias, epsilon, axis_name):
+    """Return ``x`` normalised, and its mean and unbiased variance."""
+    mean, var, size = _moments(x, mask, axis_name)
+    unbiased = var * (size / jnp.maximum(size - 1, 1))
+    return _normalise(x, mean, var, scale, bias, epsilon), mean, unbiased
 
-    def normalise(x, mask):
-        mean, var, size = _moments(x, mask)
-        unbiased = var * (size / jnp.maximum(size - 1, 1))
-        return _normalise(x, mean, var, scale, bias, epsilon), (mean, unbiased)
 
-    if not across.batch_norm_is_grouped():
-        y, (mean, var) = normalise(x, mask)
-        return y, mean, var
-    groups = across.groups_here()
+def _normalise_groups(x, mask, scale, bias, epsilon, axis_name, groups):
+    """Return ``x`` with each group normalised alone, and the means of the groups' moments."""
     mask = jnp.ones(x.shape[:1], x.dtype) if mask is None else mask
-    parts, mask = (value.reshape(groups, -1, *value.shape[1:]) for value in (x, mask))
+    # Each device has whole groups (``Parallel.width``), so their moments need no other device.
+    here = groups // axis_size(axis_name)
+    parts, mask = (value.reshape(here, -1, *value.shape[1:]) for value in (x, mask))
     filled = mask.any(1).astype(x.dtype)
-    # Of a padded batch a group may be padding alone, which must not be divided by its variance, 0.
-    y, moments = jax.vmap(normalise)(parts, jnp.where(filled[:, None] > 0, mask, 1))
-    number = across.total(filled.sum())
-    mean, var = (across.total((m * filled[:, None]).sum(0)) / number for m in moments)
+    # A group of a padded batch may be all padding, which must not be divided by its variance of 0.
+    y, *moments = jax.vmap(
+        lambda part, used: _normalise_batch(part, used, scale, bias, epsilon, None)
+    )(parts, jnp.where(filled[:, None] > 0, mask, 1))
+    number = psum(filled.sum(), axis_name)
+    mean, var = (psum((m * filled[:, None]).sum(0), axis_name) / number for m in moments)
     return y.reshape(x.shape), mean, var
 
 
@@ -87,15 +102,15 @@ def _normalise(x, mean, var, scale, bias, epsilon):
     return (x - mean) * factor + bias
 
 
-def _moments(x, mask):
-    """Mean and biased variance of each channel in two passes, and the number of values."""
-    total = (lambda sums: sums) if across.batch_norm_is_grouped() else across.total
+def _moments(x, mask, axis_name):
+    """Return mean and biased variance of each channel, in two passes, and the number of values."""
     area = x.shape[1] * x.shape[2]
     if mask is None:
-        weight, size = 1.0, jnp.asarray(x.shape[0] * area * across.num_devices(), x.dtype)
+        weight, size = 1.0, jnp.asarray(x.shape[0] * area * axis_size(axis_name), x.dtype)
     else:
         weight = mask.astype(x.dtype).reshape(-1, 1, 1, 1)
-        size = total(weight.sum() * area)
-    mean = total(sum_axes(weight * x, 0, 3)) / size
-    var = total(sum_axes(weight * (x - along_channels(mean, x.shape)) ** 2, 0, 3)) / size
+        size = psum(weight.sum() * area, axis_name)
+    mean = psum(sum_axes(weight * x, 0, 3), axis_name) / size
+    squares = (x - along_channels(mean, x.shape)) ** 2
+    var = psum(sum_axes(weight * squares, 0, 3), axis_name) / size
     return mean, var, size

@@ -20,16 +20,23 @@ from flax.linen.dtypes import promote_dtype
 from vae_jax.layers.convolve import convolve, convolve_transpose
 from vae_jax.layers.im2col import Windows
 from vae_jax.layers.initializers import TORCH, Initialization
+from vae_jax.layers.kernels import Kernels, inherited
 from vae_jax.layers.sums import along_channels
 from vae_jax.typing import AnyArray
 
 Padding = int | Literal["SAME"]
 
 
-def conv2d(x: AnyArray, kernel: AnyArray, stride: int, padding: Padding) -> jax.Array:
-    """Cross-correlates [B, H, W, I] with [k, k, I, O]; ``padding`` zeros on every side."""
+def conv2d(
+    x: AnyArray,
+    kernel: AnyArray,
+    stride: int,
+    padding: Padding,
+    kernels: Kernels | None = None,
+) -> jax.Array:
+    """Cross-correlate [B, H, W, I] with [k, k, I, O]; ``padding`` zeros on every side."""
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
-    return convolve(x, kernel, _windows(x.shape[1:3], kernel.shape[:2], stride, padding))
+    return convolve(x, kernel, _windows(x.shape[1:3], kernel.shape[:2], stride, padding), kernels)
 
 
 def conv2d_transpose(
@@ -38,8 +45,9 @@ def conv2d_transpose(
     stride: int,
     padding: Padding,
     output_padding: int | tuple[int, int] = 0,
+    kernels: Kernels | None = None,
 ) -> jax.Array:
-    """The gradient of ``conv2d`` towards its input: [B, H, W, I] with [k, k, O, I].
+    """Return the gradient of ``conv2d`` towards its input: [B, H, W, I] with [k, k, O, I].
 
     The output is ``(H - 1) * stride - 2 * padding + k + output_padding`` high, and with "SAME"
     ``H * stride``. ``padding`` may pass ``k - 1``.
@@ -51,7 +59,9 @@ def conv2d_transpose(
             x.shape[1:3], kernel.shape[:2], _pair(output_padding), strict=True
         )
     )
-    return convolve_transpose(x, kernel, _windows(image, kernel.shape[:2], stride, padding))
+    return convolve_transpose(
+        x, kernel, _windows(image, kernel.shape[:2], stride, padding), kernels
+    )
 
 
 def _windows(image: Any, kernel: Any, stride: int, padding: Padding) -> Windows:
@@ -73,6 +83,7 @@ class Conv(nn.Module):
     stride: int = 1
     padding: Padding = 0
     initialization: Initialization = TORCH
+    kernels: Kernels | None = None  # the enclosing module's, then the backend's
 
     @nn.compact
     def __call__(self, x: AnyArray) -> jax.Array:
@@ -83,7 +94,7 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.initialization.kernel(*fans), shape, jnp.float32)
         bias = self.param("bias", self.initialization.bias(*fans), shape[-1:], jnp.float32)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=None)
-        x = conv2d(x, kernel, self.stride, self.padding)
+        x = conv2d(x, kernel, self.stride, self.padding, inherited(self, "kernels"))
         return x + along_channels(bias, x.shape)
 
 
@@ -101,6 +112,7 @@ class ConvTranspose(nn.Module):
     output_padding: int | tuple[int, int] = 0
     initialization: Initialization = TORCH
     adds_bias: bool = True
+    kernels: Kernels | None = None  # the enclosing module's, then the backend's
 
     @nn.compact
     def __call__(self, x: AnyArray) -> jax.Array:
@@ -117,7 +129,14 @@ class ConvTranspose(nn.Module):
         kernel = self.param("kernel", self.initialization.kernel(*fans), shape, jnp.float32)
         bias = self.param("bias", self.initialization.bias(*fans), shape[2:3], jnp.float32)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=None)
-        x = conv2d_transpose(x, kernel, self.stride, self.padding, self.output_padding)
+        x = conv2d_transpose(
+            x,
+            kernel,
+            self.stride,
+            self.padding,
+            self.output_padding,
+            inherited(self, "kernels"),
+        )
         return x + along_channels(bias, x.shape) if self.adds_bias else x
 
 

@@ -29,16 +29,18 @@ from __future__ import annotations
 
 import jax
 
-from vae_jax.layers.forms import for_cpu
 from vae_jax.layers.im2col import Windows, col2im, im2col
+from vae_jax.layers.kernels import Kernels, default_kernels
 from vae_jax.layers.product import product
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 
 
-def convolve(x: jax.Array, kernel: jax.Array, windows: Windows) -> jax.Array:
-    """Cross-correlates [B, H, W, I] with [k, k, I, O]."""
-    if not for_cpu():
+def convolve(
+    x: jax.Array, kernel: jax.Array, windows: Windows, kernels: Kernels | None = None
+) -> jax.Array:
+    """Cross-correlate [B, H, W, I] with [k, k, I, O]; ``kernels`` default to the backend's."""
+    if (kernels or default_kernels()) == "xla":
         return jax.lax.conv_general_dilated(
             x, kernel, windows.stride, windows.padding, dimension_numbers=_NHWC
         )
@@ -47,9 +49,11 @@ def convolve(x: jax.Array, kernel: jax.Array, windows: Windows) -> jax.Array:
     return _take_then_multiply(x, kernel, windows)
 
 
-def convolve_transpose(x: jax.Array, kernel: jax.Array, windows: Windows) -> jax.Array:
-    """The transpose of ``convolve``: [B, H', W', I] with [k, k, O, I] to [B, H, W, O]."""
-    if not for_cpu():
+def convolve_transpose(
+    x: jax.Array, kernel: jax.Array, windows: Windows, kernels: Kernels | None = None
+) -> jax.Array:
+    """Return the transpose of ``convolve``: [B, H', W', I] with [k, k, O, I] to [B, H, W, O]."""
+    if (kernels or default_kernels()) == "xla":
         pads = [
             (k - 1 - before, size - (count - 1) * stride - 1 + before)
             for size, k, stride, (before, _), count in zip(*windows, windows.counts, strict=True)
@@ -63,13 +67,13 @@ def convolve_transpose(x: jax.Array, kernel: jax.Array, windows: Windows) -> jax
 def _take_then_multiply(x, kernel, windows):
     columns = im2col(x, windows)
     outputs = kernel.shape[3]
-    y = product(columns.reshape(-1, kernel.size // outputs), kernel.reshape(-1, outputs))
+    y = product(columns.reshape(-1, kernel.size // outputs), kernel.reshape(-1, outputs), "cpu")
     return y.reshape(*columns.shape[:3], outputs)
 
 
 def _multiply_then_add(x, kernel, windows):
     inputs = kernel.shape[3]
-    columns = product(x.reshape(-1, inputs), kernel.reshape(-1, inputs).T)
+    columns = product(x.reshape(-1, inputs), kernel.reshape(-1, inputs).T, "cpu")
     return col2im(columns.reshape(*x.shape[:3], *kernel.shape[:3]), windows)
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
 from vae_jax.layers.initializers import TORCH, Initialization
+from vae_jax.layers.kernels import Kernels, inherited
 from vae_jax.layers.sums import matmul
 from vae_jax.typing import AnyArray
 
@@ -17,6 +18,7 @@ class Dense(nn.Module):
 
     features: int
     initialization: Initialization = TORCH
+    kernels: Kernels | None = None  # the enclosing module's, then the backend's
 
     @nn.compact
     def __call__(self, x: AnyArray) -> jax.Array:
@@ -25,4 +27,6 @@ class Dense(nn.Module):
         kernel = self.param("kernel", self.initialization.kernel(*fans), fans, jnp.float32)
         bias = self.param("bias", self.initialization.bias(*fans), fans[1:], jnp.float32)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=None)
-        return matmul(x, kernel) + jnp.expand_dims(bias, range(x.ndim - 1))
+        return matmul(x, kernel, inherited(self, "kernels")) + jnp.expand_dims(
+            bias, range(x.ndim - 1)
+        )

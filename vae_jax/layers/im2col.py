@@ -21,7 +21,7 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from vae_jax.layers.forms import computed_first
+from vae_jax.layers.kernels import materialize
 from vae_jax.typing import AnyArray
 
 
@@ -69,7 +69,7 @@ def _gather(x, *, windows: Windows):
     )
     places = rows[:, None, :, None], columns[None, :, None, :]
     found = x.at[:, *places].get(mode="promise_in_bounds")
-    return computed_first(found)  # three times as fast (measured)
+    return materialize(found)  # three times as fast (measured)
 
 
 def _sum(columns, *, windows: Windows):

@@ -20,13 +20,15 @@ import jax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from vae_jax.layers.forms import for_cpu
+from vae_jax.layers.kernels import Kernels, default_kernels
 from vae_jax.typing import AnyArray
 
 
-def product(x: AnyArray, kernel: AnyArray) -> jax.Array:
-    """``x @ kernel``: [M, K] with [K, N]."""
-    return _product_p.bind(x, kernel) if for_cpu() else _dot(x, kernel)
+def product(x: AnyArray, kernel: AnyArray, kernels: Kernels | None = None) -> jax.Array:
+    """Return ``x @ kernel``: [M, K] with [K, N]; ``kernels`` default to the backend's."""
+    if (kernels or default_kernels()) == "xla":
+        return _dot(x, kernel)
+    return _product_p.bind(x, kernel)
 
 
 def _dot(x, kernel):
@@ -50,7 +52,7 @@ def _towards_kernel(cotangent, x, _):
 
 def _as_written(left, right):
     """A product that XLA must not turn into its transpose to save a transposition."""
-    return jax.lax.optimization_barrier(product(left, right))
+    return jax.lax.optimization_barrier(_product_p.bind(left, right))
 
 
 def _batch(arguments, axes):

@@ -15,6 +15,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from vae_jax.layers.kernels import Kernels
 from vae_jax.layers.product import product
 from vae_jax.typing import AnyArray
 
@@ -38,8 +39,8 @@ def sum_axes(x: AnyArray, first: int, count: int) -> jax.Array:
     return total
 
 
-def matmul(x: AnyArray, kernel: AnyArray) -> jax.Array:
-    """``x @ kernel``: [..., I] with [I, O].
+def matmul(x: AnyArray, kernel: AnyArray, kernels: Kernels | None = None) -> jax.Array:
+    """Return ``x @ kernel``: [..., I] with [I, O]; ``kernels`` default to the backend's.
 
     A narrow product of many terms is summed in eight parts: XLA on CPU adds the terms of such a
     one in a row. That costs time, and is worth it: [64, 3136] with [3136, 20] in 0.34 ms where the
@@ -47,7 +48,7 @@ def matmul(x: AnyArray, kernel: AnyArray) -> jax.Array:
     """
     terms, width = kernel.shape
     if terms < 1024 or terms % _PARTS or width > 64:
-        return product(x.reshape(-1, terms), kernel).reshape(*x.shape[:-1], width)
+        return product(x.reshape(-1, terms), kernel, kernels).reshape(*x.shape[:-1], width)
     parts = x.reshape(*x.shape[:-1], _PARTS, terms // _PARTS)
     return jnp.einsum("...pi,pio->p...o", parts, kernel.reshape(_PARTS, -1, width)).sum(0)
 

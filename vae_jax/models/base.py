@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import flax.linen as nn
 
 from vae_jax.distributions import Likelihood, Posterior
+from vae_jax.layers.kernels import Kernels
 from vae_jax.typing import AnyArray, Image, Latent, Mask, Noise
 
 
@@ -20,10 +21,18 @@ class Autoencoder(nn.Module):
     ``observation(z, *label, train, mask)``: what the decoder says about the images of latents
     [B, L], a ``Likelihood``.
 
+    ``kernels`` (see ``layers/kernels.py``), ``axis_name`` and ``batch_norm_groups`` (see
+    ``BatchNorm``) are no hyperparameters: they say how the model's layers are computed, and are
+    set with ``model.clone(axis_name="data")``.
+
     Every method is in eval mode unless ``train`` is set, and takes ``mask`` [B], 1 for the
     examples that count towards batch statistics. A model with ``num_classes`` takes the one-hot
     label [B, num_classes] as a second positional argument everywhere.
     """
+
+    kernels: Kernels | None = None
+    axis_name: str | None = None
+    batch_norm_groups: int | None = None
 
     image_shape: ClassVar[tuple[int, int, int]]
     num_classes: ClassVar[int] = 0

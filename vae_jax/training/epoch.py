@@ -22,7 +22,7 @@ from vae_jax.objectives import Loss
 from vae_jax.recipe import Recipe
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import TrainState
-from vae_jax.training.step import make_train_step
+from vae_jax.training.step import Inputs, make_train_step
 from vae_jax.typing import Key
 
 RESIDENT_BYTES = 2**31  # of images that a device is trusted to hold beside a model
@@ -42,7 +42,7 @@ class EpochSteps:
         resident: whether the images stay on the device, as ``stays_on_device`` advises.
         parallel: the devices; default: one.
         on_nonfinite: ``stop`` before an update that is not finite, or ``skip`` it.
-        **settings: of ``make_inputs``.
+        inputs: what the loss is given of a batch.
     """
 
     def __init__(
@@ -51,32 +51,28 @@ class EpochSteps:
         optimizer: Any,
         split: Split,
         recipe: Recipe,
+        inputs: Inputs,
         *,
         takes_label: bool,
         key: Key,
         resident: bool,
         parallel: Parallel | None = None,
         on_nonfinite: Literal["stop", "skip"] = "stop",
-        **settings: Any,
     ):
         self._split, self._recipe, self._key = split, recipe, key
         self._takes_label, self._resident = takes_label, resident
         self._parallel = parallel or Parallel()
         self._width = self._parallel.width(recipe.batch_size, recipe.batch_norm_groups)
-        self._stops = on_nonfinite == "stop"
+        step = make_train_step(loss, optimizer, inputs, on_nonfinite=on_nonfinite)
         self._epoch, self._next, self._plan = 0, 0, {}
         self._batches: Any = None
         if resident:
-            # A call that is to stop is made again up to there: it keeps the state it was given.
-            told = "tell" if self._stops else on_nonfinite
-            step = make_train_step(loss, optimizer, on_nonfinite=told, **settings)
-            self._loop = self._parallel.compile_loop(step, LONGEST_CALL, donate=not self._stops)
+            self._loop = self._parallel.compile_loop(step, LONGEST_CALL)
             data = {"image": np.asarray(split.images)}
             self._data = self._parallel.put_data(
                 data | ({"label": split.labels} if takes_label else {})
             )
         else:
-            step = make_train_step(loss, optimizer, on_nonfinite=on_nonfinite, **settings)
             self._step = self._parallel.compile_step(step)
             self._going = self._parallel.put_data(np.True_)
 
@@ -92,14 +88,12 @@ class EpochSteps:
         if (epoch, first) != (self._epoch, self._next):
             self._begin(epoch, first)
         self._next = first + count
-        new, metrics = self._take(state, first, count)
-        bad = np.flatnonzero(~metrics["finite"])
-        if self._stops and len(bad):
+        state, metrics = self._take(state, first, count)
+        stopped = np.flatnonzero(~metrics["going"])
+        if len(stopped):
             self._next = -1
-            metrics = {name: values[: bad[0] + 1] for name, values in metrics.items()}
-            if self._resident:
-                new, _ = self._take(state, first, int(bad[0]))
-        return new, metrics
+            metrics = {name: values[: stopped[0] + 1] for name, values in metrics.items()}
+        return state, metrics
 
     def close(self) -> None:
         """Stops the thread that fetches batches."""

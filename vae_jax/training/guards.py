@@ -28,7 +28,7 @@ def why_not_finite(loss: Loss, inputs: Inputs, state: TrainState, batch: Batch, 
 
     Args:
         loss: of ``make_loss``.
-        inputs: of ``make_inputs``.
+        inputs: of the step.
         state: before the step.
         batch: the whole batch, as stored.
         key: of the run.

@@ -4,7 +4,7 @@ In all three the step is the same function of the state, the whole batch and the
 one device has everything. ``sharded`` is ``jit`` over a mesh: the batch is divided along its
 ``data`` axis, large parameters with their Adam moments along its ``model`` axis, and XLA puts in
 the sums over devices. Under ``pmap`` every device has the whole state and runs the step on its
-part of the batch, with the sums by axis name (``layers/across.py``).
+part of the batch, with the sums by axis name (``layers/collectives.py``).
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from vae_jax.errors import UserError
-from vae_jax.layers import across
-from vae_jax.layers.forms import divided_arrays
 from vae_jax.objectives import Batch
-from vae_jax.training.many_steps import loop_of
+from vae_jax.training.scan_steps import scan_steps
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import TrainStep
 
@@ -41,6 +39,7 @@ class Parallel:
         mode: ``jit``, ``sharded`` or ``pmap``.
         num_devices: over all hosts.
         num_shards: how many of them the batch is divided over.
+        axis_name: of ``make_loss`` and ``Inputs``: the axis to sum over under ``pmap``, else None.
     """
 
     def __init__(self, mode: Mode = "jit", num_devices: int | None = None, model_axis: int = 1):
@@ -78,6 +77,7 @@ class Parallel:
                 "expected --parallel sharded and a number that divides them"
             )
         self.mode, self.num_devices = mode, num_devices
+        self.axis_name = _DATA if mode == "pmap" else None
         self.num_shards = num_devices // model_axis
         devices = found[:num_devices]
         self._local = jax.local_devices() if hosts > 1 else devices
@@ -157,17 +157,15 @@ class Parallel:
     # Programs
 
     def compile_step(self, train_step: TrainStep) -> TrainStep:
-        """The step for the devices; the state it is given is donated to the one it returns."""
-        return self._compile(train_step, (0, 0, None, None), donate=True)
+        """Return the step for the devices; its state is donated to the one it returns."""
+        return self._compile(train_step, (0, 0, None, None))
 
-    def compile_loop(self, train_step: TrainStep, size: int, *, donate: bool) -> Any:
-        """``loop_of`` the step for the devices."""
-        return self._compile(
-            loop_of(train_step, size), (0, None, 0, None, None, None), donate=donate
-        )
+    def compile_loop(self, train_step: TrainStep, size: int) -> Callable[..., Any]:
+        """Return ``scan_steps`` of the step for the devices; its state is donated too."""
+        return self._compile(scan_steps(train_step, size), (0, None, 0, None, None, None))
 
-    def _compile(self, function: Callable[..., Any], axes: tuple[Any, ...], donate: bool) -> Any:
-        compiled = self._compiled(function, axes, donate)
+    def _compile(self, function: Callable[..., Any], axes: tuple[int | None, ...]) -> Any:
+        compiled = self._compiled(function, axes)
         if jax.process_count() == 1 or jax.default_backend() != "cpu":
             return compiled
 
@@ -177,10 +175,9 @@ class Parallel:
 
         return one_at_a_time
 
-    def _compiled(self, function: Callable[..., Any], axes: tuple[Any, ...], donate: bool) -> Any:
-        donated: Any = {"donate_argnums": 0} if donate else {}
+    def _compiled(self, function: Callable[..., Any], axes: tuple[int | None, ...]) -> Any:
         if self.mode == "jit":
-            return jax.jit(function, **donated)
+            return jax.jit(function, donate_argnums=0)
         if self.mode == "sharded":
 
             def on_mesh(*args: Any) -> Any:
@@ -188,15 +185,11 @@ class Parallel:
                 shardings = jax.tree.map(lambda leaf: self._sharding(leaf.shape), state)
                 return jax.lax.with_sharding_constraint((state, metrics), (shardings, self._whole))
 
-            program = jax.jit(on_mesh, **donated)
-            return _OnMesh(program) if self.num_devices > 1 else program
-
-        def on_axis(*args: Any) -> Any:
-            with across.axis(_DATA):
-                return function(*args)
-
+            return jax.jit(on_mesh, donate_argnums=0)
         given = None if jax.process_count() > 1 else self._local
-        return jax.pmap(on_axis, _DATA, in_axes=axes, out_axes=(0, None), devices=given, **donated)
+        return jax.pmap(
+            function, _DATA, in_axes=axes, out_axes=(0, None), devices=given, donate_argnums=0
+        )
 
     def _sharding(self, shape: tuple[int, ...]) -> Any:
         """Of a leaf of the state: large ones are divided along their longest divisible axis."""
@@ -233,22 +226,6 @@ class Parallel:
     def _local_rows(self, axis: int) -> NamedSharding:
         mesh = Mesh(np.array(self._local), (_DATA,))
         return NamedSharding(mesh, PartitionSpec(*[None] * axis, _DATA))
-
-
-class _OnMesh:
-    """A compiled program whose layers are lowered, at the first call, as a mesh can divide them."""
-
-    def __init__(self, program: Any):
-        self._program = program
-
-    def __call__(self, *args: Any) -> Any:
-        with divided_arrays():
-            return self._program(*args)
-
-    def lower(self, *args: Any) -> Any:
-        """As ``jax.jit``'s."""
-        with divided_arrays():
-            return self._program.lower(*args)
 
 
 def compile_step(train_step: TrainStep) -> TrainStep:

@@ -23,7 +23,7 @@ from vae_jax.training.progress import Progress
 from vae_jax.training.run import Run
 from vae_jax.training.saving import Checkpoints
 from vae_jax.training.state import TrainState
-from vae_jax.training.step import inputs_of, make_inputs
+from vae_jax.training.step import Inputs
 from vae_jax.training.stopping import StoppedError
 
 # Steps handed to the device before the host waits; then more or fewer, for about as long as this:
@@ -76,20 +76,20 @@ class WholeEpochs:
         skipped = sum(r.get("skipped", 0) for r in read_metrics(run))
         self._skipped = agree(False, False, skipped)[2]
         self._saved_at = time.monotonic()
-        settings = inputs_of(run.model, model, recipe)
-        self._inputs = make_inputs(**settings)
-        self._loss = make_loss(run.model, recipe=recipe, **run.hyper)
+        axis_name = parallel.axis_name
+        self._inputs = Inputs.of(spec, model.latent_size, recipe, axis_name)
+        self._loss = make_loss(run.model, recipe=recipe, axis_name=axis_name, **run.hyper)
         self._steps = EpochSteps(
             self._loss,
             optimizer,
             dataset.train,
             recipe,
+            self._inputs,
             takes_label=spec.num_classes > 0,
             key=key,
             resident=stays_on_device(model, dataset.train),
             parallel=parallel,
             on_nonfinite=options.on_nonfinite,
-            **settings,
         )
 
     def close(self) -> None:
@@ -154,9 +154,11 @@ class WholeEpochs:
                 "or gradient is not finite; try a lower --learning-rate, or --clip-norm"
             )
         scale = taken if recipe.epoch_loss == "mean" else 1
-        names = ["loss", *(name for name in totals if name != "loss")]
+        names = ["loss", *(name for name in totals if name not in ("loss", "gradient_norm"))]
         record: dict[str, Any] = {"epoch": epoch, "step": before + num_steps}
         record |= {name: totals[name] / scale for name in names} | skipped
+        if "gradient_norm" in totals:
+            record["gradient_norm"] = totals["gradient_norm"] / taken
         record["seconds"] = round(time.perf_counter() - started, 3)
         record["compile_seconds"] = round(compile_seconds() - compiling, 3)
         if is_main():
@@ -172,8 +174,10 @@ class WholeEpochs:
     ) -> None:
         """Adds the metrics of steps, the first of them number ``index``, to the epoch's sums."""
         finite = metrics["finite"]
+        # An epoch that an older version began goes on with the sums that it began with.
+        begun = totals.keys() - {"skipped"}
         for name, values in metrics.items():
-            if name not in ("finite", "going"):
+            if name not in ("finite", "going") and (not begun or name in begun):
                 # One after another: the sum does not depend on how steps are joined in calls.
                 totals[name] = sum(values[finite].tolist(), totals.get(name, 0.0))
         bad = index + np.flatnonzero(~finite)

@@ -14,8 +14,10 @@ from vae_jax.training.step import Metrics, TrainStep
 from vae_jax.typing import Key
 
 
-def loop_of(train_step: TrainStep, size: int) -> Callable[..., tuple[TrainState, Metrics]]:
-    """Steps in one call over images that lie on the device, up to one that is not finite.
+def scan_steps(train_step: TrainStep, size: int) -> Callable[..., tuple[TrainState, Metrics]]:
+    """Return many steps as one call over images that lie on the device.
+
+    It ends early where a step's ``metrics["going"]`` says so.
 
     Args:
         train_step: not compiled.

@@ -1,0 +1,33 @@
+"""Sums over devices that share a batch, where a program sees only one device's part of it.
+
+Under ``jit`` a program sees the whole batch, whatever devices hold it: ``axis_name`` is None, and
+every function here returns its input. Under ``pmap`` a program sees one device's examples, and
+what is summed over the batch (gradients, metrics, the statistics of batch normalisation) is then
+summed over the devices of the named axis.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import jax
+
+Tree = TypeVar("Tree")
+
+
+def axis_size(axis_name: str | None) -> int:
+    """Return how many devices share the batch."""
+    return 1 if axis_name is None else jax.lax.axis_size(axis_name)
+
+
+def psum(tree: Tree, axis_name: str | None) -> Tree:
+    """Return the sum of every leaf over the devices."""
+    return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+
+
+def shard(rows: jax.Array, axis_name: str | None) -> jax.Array:
+    """Return this device's part of an array with one row per example of the whole batch."""
+    if axis_name is None:
+        return rows
+    size = rows.shape[0] // axis_size(axis_name)
+    return jax.lax.dynamic_slice_in_dim(rows, jax.lax.axis_index(axis_name) * size, size)
