@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vae_jax.distributions import (
+    Deterministic,
     DiagonalGaussian,
     SignedGaussian,
-    central_latent,
     example_noise,
     prior_log_prob,
 )
@@ -121,8 +121,15 @@ def test_a_posterior_is_a_pytree_and_its_mean_stands_for_it():
     stack = jax.tree.map(lambda a: np.stack([a, a + 1]), posterior)
     divergences = jax.vmap(DiagonalGaussian.kl_divergence)(stack)
     np.testing.assert_allclose(divergences[0], posterior.kl_divergence(), rtol=1e-6)
-    assert central_latent(posterior) is posterior.mean
-    assert central_latent(posterior.mean) is posterior.mean
+
+
+def test_a_plain_autoencoders_posterior_is_a_point():
+    point = Deterministic(latents(0))
+    assert np.asarray(point) is point.mean
+    assert np.asarray(point, np.float64).dtype == np.float64
+    assert point.reparameterize(latents(1)) is point.sample(jax.random.key(0)) is point.mean
+    np.testing.assert_array_equal(point.std, np.zeros_like(point.mean))
+    np.testing.assert_array_equal(point.kl_divergence(), np.zeros(len(point.mean)))
 
 
 @pytest.mark.usefixtures("x64")

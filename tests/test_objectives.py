@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vae_jax
-from vae_jax.distributions import DiagonalGaussian, SquaredError
+from vae_jax.distributions import Deterministic, DiagonalGaussian, SquaredError
 from vae_jax.errors import UserError
 from vae_jax.layers import BatchNorm, Conv, Dense
 from vae_jax.models import variable_shapes
 from vae_jax.models.base import Autoencoder
-from vae_jax.objectives import _beta, loss_terms
+from vae_jax.objectives import _beta, elbo, loss_terms
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import Inputs, make_train_step
 
@@ -42,12 +42,12 @@ class TinyVAE(Autoencoder):
         self.mean, self.log_std = Dense(self.latent_size), Dense(self.latent_size)
         self.lin, self.norm2, self.out = Dense(24), BatchNorm(), Conv(1, 3, padding=1)
 
-    def encode(self, x, *, train=False, mask=None):
+    def encode(self, x, label=None, *, train=False, mask=None):
         x = nn.relu(self.norm(self.conv(x), train=train, mask=mask))
         x = x.reshape(x.shape[0], -1)
         return DiagonalGaussian(self.mean(x), self.log_std(x))
 
-    def observation(self, z, *, train=False, mask=None):
+    def image_likelihood(self, z, label=None, *, train=False, mask=None):
         x = self.lin(z).reshape(-1, *self.image_shape)
         x = self.out(nn.relu(self.norm2(x, train=train, mask=mask)))
         return SquaredError(nn.sigmoid(x))
@@ -113,7 +113,9 @@ def test_the_terms_of_a_posterior_are_listing_7_6():
     kl = (std**2 / 2 + mu**2 / 2 - np.log(std) - 1 / 2).sum(1)
     np.testing.assert_allclose(terms["kl_divergence"], kl, rtol=1e-13)
     np.testing.assert_allclose(terms["reconstruction"], ((x - decoded) ** 2).sum((1, 2, 3)))
-    assert loss_terms(x, SquaredError(decoded), mu).keys() == {"reconstruction"}
+    bound = elbo(x, SquaredError(decoded), DiagonalGaussian(mu, log_std), beta=0.3)
+    np.testing.assert_allclose(bound, -terms["reconstruction"] - 0.3 * kl, rtol=1e-13)
+    assert loss_terms(x, SquaredError(decoded), Deterministic(mu)).keys() == {"reconstruction"}
 
 
 def test_padding_changes_nothing_and_forgetting_the_mask_would_be_seen():

@@ -29,7 +29,7 @@ class Linear(Autoencoder):
     signed: bool = False
     image_shape: ClassVar[tuple[int, int, int]] = (2, 2, 1)
 
-    def encode(self, x, *label, train=False, mask=None):
+    def encode(self, x, label=None, *, train=False, mask=None):
         rest = x.reshape(-1, 4) - self.mean_image(x.dtype, label)
         weights = jnp.asarray(W / NOISE**2 / PRECISION, x.dtype)
         mean = rest @ weights + self.shift
@@ -38,12 +38,13 @@ class Linear(Autoencoder):
             return SignedGaussian(mean, std * jnp.asarray([[-1.0, 1.0]], x.dtype))
         return DiagonalGaussian(mean, jnp.log(std))
 
-    def observation(self, z, *label, train=False, mask=None):
+    def image_likelihood(self, z, label=None, *, train=False, mask=None):
         image = z @ jnp.asarray(W.T, z.dtype) + self.mean_image(z.dtype, label)
         return Gaussian(image.reshape(-1, 2, 2, 1), jnp.asarray(math.log(NOISE), z.dtype))
 
     def mean_image(self, dtype, label):
-        offset = label[0] @ jnp.asarray(OFFSET, dtype) if label else jnp.zeros((1, 4), dtype)
+        given = label is not None
+        offset = label @ jnp.asarray(OFFSET, dtype) if given else jnp.zeros((1, 4), dtype)
         return jnp.asarray(B, dtype)[None] + offset
 
 
@@ -63,8 +64,8 @@ def pictures(count, dtype=np.float32, seed=0):
     return (z @ W.T + B + NOISE * noise).astype(dtype).reshape(-1, 2, 2, 1)
 
 
-def bound(model, x, *label, key=0, **settings):
-    return iwae_bound(model, {}, x, jax.random.key(key), *label, **settings)
+def bound(model, x, label=None, *, key=0, **settings):
+    return iwae_bound(model, {}, x, jax.random.key(key), label, **settings)
 
 
 @pytest.mark.parametrize("signed", [False, True])

@@ -10,8 +10,8 @@ Load a checkpoint, here PyTorch's own file of the autoencoder of digits, and use
     >>> path = files("vae_jax") / "assets" / "AEdigits.pt"
     >>> pretrained = vae_jax.load(path)
     >>> images = np.zeros((2, 28, 28, 1), np.uint8)
-    >>> latents = pretrained.encode(images)
-    >>> pretrained.decode(latents).shape, pretrained.reconstruct(images).shape
+    >>> posterior = pretrained.encode(images)
+    >>> pretrained.decode(posterior.mean).shape, pretrained.reconstruct(images).shape
     ((2, 28, 28, 1), (2, 28, 28, 1))
     >>> vae_jax.evaluate(pretrained, images).num_images
     2
@@ -23,7 +23,7 @@ The same by its parts, and back to a file:
     ['common.weight', 'common.bias']
     >>> variables = vae_jax.import_weights("digits_ae", tensors)
     >>> model = vae_jax.create_model("digits_ae")
-    >>> z = model.apply(variables, np.zeros((2, 28, 28, 1), np.float32), method="encode")
+    >>> z = model.apply(variables, np.zeros((2, 28, 28, 1), np.float32), method="encode").mean
     >>> model.apply(variables, z, method="decode").shape
     (2, 28, 28, 1)
     >>> exported = vae_jax.export_weights("digits_ae", variables)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vae_jax.layers.collectives import shard
 from vae_jax.layers.kernels import materialize
@@ -108,14 +109,40 @@ class SignedGaussian(NamedTuple):
         return 0.5 * (self.mean**2 + variance - jnp.log(variance) - 1).sum(axis=-1)
 
 
-Posterior = DiagonalGaussian | SignedGaussian
-"""What a variational encoder returns. Ask with ``isinstance``: arrays have a ``mean`` too."""
+class Deterministic(NamedTuple):
+    """The posterior of a plain autoencoder: all of it lies at one point.
+
+    ``np.asarray(posterior)`` is that point, the latents.
+
+    Attributes:
+        mean: [B, L].
+    """
+
+    mean: Latent
+
+    @property
+    def std(self) -> Latent:
+        """Standard deviation 0, [B, L]."""
+        return jnp.zeros_like(self.mean)
+
+    def reparameterize(self, noise: Noise | None = None) -> Latent:
+        """Return the mean, whatever the noise."""
+        return self.mean
+
+    def sample(self, key: Key) -> Latent:
+        """Return the mean, whatever the key."""
+        return self.mean
+
+    def kl_divergence(self) -> PerExample:
+        """Return 0 for each example, [B]: the loss of a plain autoencoder has no such term."""
+        return jnp.zeros_like(self.mean[:, 0])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self.mean, dtype)
 
 
-def central_latent(encoded: Posterior | Latent) -> Latent:
-    """The point that stands for what ``encode`` returned: a posterior's mean, or the latent of a
-    plain autoencoder itself."""
-    return encoded.mean if isinstance(encoded, Posterior) else encoded
+Posterior = DiagonalGaussian | SignedGaussian | Deterministic
+"""What an encoder returns."""
 
 
 def prior_log_prob(z: Latent) -> PerExample:

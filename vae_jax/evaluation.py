@@ -19,9 +19,8 @@ import numpy as np
 
 from vae_jax.corruption import psnr
 from vae_jax.data.pixels import scale_pixels
-from vae_jax.distributions import central_latent
 from vae_jax.errors import DataError, UserError
-from vae_jax.objectives import iwae_bound, loss_terms, normal_of, observed
+from vae_jax.objectives import iwae_bound, likelihood_shapes, loss_terms, normal_of
 from vae_jax.pretrained import Pretrained
 from vae_jax.recipe import Recipe
 from vae_jax.typing import Key, Labels, Latent, Pixels
@@ -142,19 +141,19 @@ def evaluate(
     variables = jax.tree.map(jnp.asarray, pretrained.variables)
     dtype = jnp.result_type(*jax.tree.leaves(variables["params"]))
     purposes = jax.random.split(jax.random.key(seed), 3)
-    label = (jnp.zeros((1, classes), dtype),) if classes else ()
+    label = jnp.zeros((1, classes), dtype) if classes else None
     blank = jnp.zeros((1, *image_shape), dtype)
-    unit, found = observed(model, variables, blank, label, bounded=bool(counts)).unit, []
+    unit, found = likelihood_shapes(model, variables, blank, label, bounded=bool(counts)).unit, []
     for start in range(0, total, batch_size):
         # A last batch that is not full repeats an image: another shape would be compiled anew.
         rows = np.minimum(start + np.arange(min(batch_size, total)), total - 1)
         pixel_keys, noise_keys, draw_keys = (_keys(purpose, rows) for purpose in purposes)
         stored = _binarized(jnp.asarray(images[rows]), binarize, pixel_keys)
         x = scale_pixels(stored, spec.pixel_range).astype(dtype)
-        label = (jax.nn.one_hot(labels[rows], classes, dtype=dtype),) if classes else ()
+        label = jax.nn.one_hot(labels[rows], classes, dtype=dtype) if classes else None
         measured = _measure(model, spec.pixel_range, variables, x, label, noise_keys)
         bounds = {
-            k: iwae_bound(model, variables, x, draw_keys, *label, num_samples=k, chunk=chunk)
+            k: iwae_bound(model, variables, x, draw_keys, label, num_samples=k, chunk=chunk)
             for k in counts
         }
         real = slice(min(batch_size, total - start))
@@ -186,13 +185,13 @@ def evaluate(
 @partial(jax.jit, static_argnums=(0, 1))
 def _measure(model: Any, pixel_range: Any, variables: Any, x: Any, label: Any, keys: Any) -> Any:
     """The loss terms, the central latents, and the PSNR of what they decode to, of each image."""
-    encoded = model.apply(variables, x, *label, method="encode")
-    center = central_latent(encoded)
+    posterior = model.apply(variables, x, label, method="encode")
+    center = posterior.mean
     noise = normal_of(keys, center)
-    decoded, _ = model.apply(variables, x, *label, noise=noise, method="forward")
-    reconstruction = model.apply(variables, center, *label, method="decode")
+    likelihood, _ = model.apply(variables, x, label, noise=noise, method="forward")
+    reconstruction = model.apply(variables, center, label, method="decode")
     peak = pixel_range[1] - pixel_range[0]
-    return loss_terms(x, decoded, encoded), center, psnr(x, reconstruction, peak)
+    return loss_terms(x, likelihood, posterior), center, psnr(x, reconstruction, peak)
 
 
 @partial(jax.jit, static_argnums=1)

@@ -16,25 +16,39 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions import Likelihood, Posterior, prior_log_prob
+from vae_jax.distributions import Deterministic, Likelihood, Posterior, prior_log_prob
 from vae_jax.errors import UserError
 from vae_jax.layers.collectives import axis_size, psum
 from vae_jax.models import create_model, get_spec
 from vae_jax.recipe import Recipe
 from vae_jax.spec import ModelSpec
-from vae_jax.typing import AnyArray, Image, Key, Noise, PerExample, Variables
+from vae_jax.typing import Image, Key, Noise, OneHot, PerExample, Variables
 
 Batch = dict[str, Any]
 Loss = Callable[..., tuple[Any, tuple[dict[str, Any], Any]]]
 
 
-def loss_terms(x: Image, decoded: Likelihood, encoded: Any) -> dict[str, PerExample]:
-    """The terms of the loss, each [B]: ``reconstruction`` (in the unit of what the decoder says)
-    and, where the model has a posterior, ``kl_divergence`` (nats)."""
-    terms = {"reconstruction": decoded.reconstruction_loss(x)}
-    if isinstance(encoded, Posterior):
-        terms["kl_divergence"] = encoded.kl_divergence()
+def loss_terms(x: Image, likelihood: Likelihood, posterior: Posterior) -> dict[str, PerExample]:
+    """Return the terms of the loss, each [B].
+
+    ``reconstruction`` is in the likelihood's unit: its negative log probability in nats, or a
+    squared error. ``kl_divergence``, in nats, is left out where the posterior is one point.
+    """
+    terms = {"reconstruction": likelihood.reconstruction_loss(x)}
+    if not isinstance(posterior, Deterministic):
+        terms["kl_divergence"] = posterior.kl_divergence()
     return terms
+
+
+def elbo(
+    x: Image, likelihood: Likelihood, posterior: Posterior, *, beta: float = 1.0
+) -> PerExample:
+    """Return the evidence lower bound of each image, [B]: log p(x | z) - beta KL(q(z | x) || p(z)).
+
+    In nats, for one draw z of the posterior. A squared error stands for a log likelihood of unit
+    variance 1/2, less its constant, so that with it the bound is known up to that constant.
+    """
+    return -likelihood.reconstruction_loss(x) - beta * posterior.kl_divergence()
 
 
 def make_loss(
@@ -73,11 +87,15 @@ def loss_of(
     model = model.clone(axis_name=axis_name, batch_norm_groups=recipe.batch_norm_groups)
 
     def loss(params: Any, batch_stats: Any, batch: Batch, noise: Noise | None, *, step: Any = None):
-        image, mask = batch["image"], batch.get("mask")
-        (decoded, encoded), updates = model.apply(
+        x, mask, label = batch["image"], batch.get("mask"), batch.get("label")
+        if spec.num_classes and label is None:
+            raise ValueError(
+                f"{spec.name} takes labels; expected one-hot batch['label'] [B, {spec.num_classes}]"
+            )
+        (likelihood, posterior), updates = model.apply(
             {"params": params, "batch_stats": batch_stats},
-            batch.get("input", image),
-            *_label(spec, batch),
+            batch.get("input", x),  # to denoise, the corrupted images are encoded
+            label if spec.num_classes else None,
             method="forward",
             noise=noise,
             train=True,
@@ -86,9 +104,11 @@ def loss_of(
         )
         if updates.get("batch_stats") and not batch_stats:
             raise ValueError(f"{spec.name} has running statistics; expected its batch_stats")
+
+        # Each term is joined over the batch first, as the references do: float32 rounds so.
         metrics = {
             name: _join(term, mask, recipe.reduction, axis_name)
-            for name, term in loss_terms(image, decoded, encoded).items()
+            for name, term in loss_terms(x, likelihood, posterior).items()
         }
         total = metrics["reconstruction"]
         if "kl_divergence" in metrics:
@@ -97,16 +117,6 @@ def loss_of(
         return total, ({"loss": total, **metrics}, updates.get("batch_stats", {}))
 
     return loss
-
-
-def _label(spec: ModelSpec, batch: Batch) -> tuple[Any, ...]:
-    if not spec.num_classes:
-        return ()
-    if "label" not in batch:
-        raise ValueError(
-            f"{spec.name} takes labels; expected one-hot batch['label'] [B, {spec.num_classes}]"
-        )
-    return (batch["label"],)
 
 
 def _beta(recipe: Recipe, step: Any, dtype: Any):
@@ -149,7 +159,8 @@ def iwae_bound(
     variables: Variables,
     x: Image,
     key: Key,
-    *label: AnyArray,
+    label: OneHot | None = None,
+    *,
     num_samples: int,
     chunk: int = 50,
 ) -> Bound:
@@ -163,7 +174,7 @@ def iwae_bound(
         variables: of the model.
         x: [B, H, W, C] in the model's pixel range.
         key: one key, which is split; or one an image, [B].
-        *label: one-hot [B, classes] where the model takes one.
+        label: one-hot [B, classes] where the model takes one.
         num_samples: K.
         chunk: draws decoded at a time: the memory is that of ``chunk * B`` images.
 
@@ -173,7 +184,7 @@ def iwae_bound(
     """
     if num_samples < 1 or chunk < 1:
         raise ValueError(f"{num_samples} draws, {chunk} at a time; expected at least 1")
-    observed(model, variables, x, label, bounded=True)
+    likelihood_shapes(model, variables, x, label, bounded=True)
     keys = jax.random.split(key, len(x)) if key.ndim == 0 else key
     posterior, chunk = _encode(model, variables, x, label), min(chunk, num_samples)
     zeros = jnp.zeros_like(posterior.mean[:, 0])
@@ -188,22 +199,28 @@ def iwae_bound(
     return Bound(value, jnp.sqrt(jnp.maximum(spread, 0) / (num_samples - 1)))
 
 
-def observed(model: Any, variables: Any, x: Any, label: Any, *, bounded: bool) -> Any:
-    """What the decoder gives, in shapes alone; ``bounded``: raises UserError if nothing is to be
-    bounded."""
+def likelihood_shapes(
+    model: Any, variables: Any, x: Any, label: Any, *, bounded: bool
+) -> Likelihood:
+    """Return the likelihood of images in shapes only.
+
+    Raises:
+        UserError: ``bounded`` is set, and the model has no posterior or no likelihood in nats.
+    """
     noise = jnp.zeros((len(x), model.latent_size), x.dtype)
-    decoded, encoded = jax.eval_shape(
-        lambda: model.apply(variables, x, *label, noise=noise, method="forward")
+    likelihood, posterior = jax.eval_shape(
+        lambda: model.apply(variables, x, label, noise=noise, method="forward")
     )
-    if bounded and not (isinstance(encoded, Posterior) and decoded.unit == "nats"):
-        lack = f"a {decoded.unit} is no likelihood"
-        if not isinstance(encoded, Posterior):
+    plain = isinstance(posterior, Deterministic)
+    if bounded and (plain or likelihood.unit != "nats"):
+        lack = f"a {likelihood.unit} is no likelihood"
+        if plain:
             lack = "it has no posterior to draw from"
         raise UserError(
             f"{type(model).__name__} has no likelihood bound: {lack}; leave out the samples, or "
             "train conv_vae with --hyper likelihood=bernoulli or likelihood=gaussian"
         )
-    return decoded
+    return likelihood
 
 
 def normal_of(keys: Any, like: Any) -> Any:
@@ -213,7 +230,7 @@ def normal_of(keys: Any, like: Any) -> Any:
 
 @partial(jax.jit, static_argnums=0)
 def _encode(model: Any, variables: Any, x: Any, label: Any) -> Any:
-    return model.apply(variables, x, *label, method="encode")
+    return model.apply(variables, x, label, method="encode")
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -236,8 +253,8 @@ def _add_draws(model: Any, chunk: int, given: Any, sums: Any, start: Any, stop: 
     z, log_ratio = jax.vmap(draw)(numbers)
     every_x, every_label = jax.tree.map(lambda a: jnp.concatenate([a] * chunk), (x, label))
     z = z.reshape(-1, z.shape[-1])
-    decoded = model.apply(variables, z, *every_label, method="observation")
-    log_weights = decoded.log_prob(every_x).reshape(chunk, -1) + log_ratio
+    likelihood = model.apply(variables, z, every_label, method="image_likelihood")
+    log_weights = likelihood.log_prob(every_x).reshape(chunk, -1) + log_ratio
     log_weights = jnp.where((numbers < stop)[:, None], log_weights, -jnp.inf)
     top = jnp.maximum(sums[0], log_weights.max(axis=0))
     before, new = jnp.exp(sums[0] - top), jnp.exp(log_weights - top[None])

@@ -21,7 +21,7 @@ import numpy as np
 from vae_jax.convert.reference import read_reference
 from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix
 from vae_jax.data.pixels import model_pixels
-from vae_jax.distributions import Posterior, central_latent, example_noise
+from vae_jax.distributions import Posterior, example_noise
 from vae_jax.errors import UserError
 from vae_jax.models import create_model, get_spec
 from vae_jax.models.hyper import canonical
@@ -84,7 +84,7 @@ class Pretrained:
 
     def encode(
         self, images: AnyArray, label: Label | None = None, *, check_range: bool = True
-    ) -> Posterior | Latent:
+    ) -> Posterior:
         """Encode images [N, H, W, C] into their posteriors, with NumPy arrays [N, L].
 
         Args:
@@ -93,7 +93,7 @@ class Pretrained:
             check_range: refuse floats outside the range; noisy images may lie outside it.
 
         Returns:
-            The posterior, or a plain autoencoder's latents [N, L].
+            The posterior; ``np.asarray`` of a plain autoencoder's is its latents [N, L].
 
         Raises:
             UserError: the images have another shape, type or range, or the labels do not fit.
@@ -106,11 +106,11 @@ class Pretrained:
         Raises:
             UserError: the latents have another shape, or the labels do not fit.
         """
-        return self._in_chunks("decode", self._latents, z, label)
+        return self._in_chunks("decode", self._latents, np.asarray(z), label)
 
     def reconstruct(self, images: AnyArray, label: Label | None = None) -> np.ndarray:
         """Decode the posterior means of images [N, H, W, C]; takes what ``encode`` takes."""
-        return self.decode(central_latent(self.encode(images, label)), label)
+        return self.decode(self.encode(images, label).mean, label)
 
     def sample(self, count: int, *, key: Key, label: Label | None = None) -> np.ndarray:
         """Decode ``count`` draws from the prior.

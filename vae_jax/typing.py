@@ -29,6 +29,8 @@ Image = Float[AnyArray, "B H W C"]
 """Images, channels last, in the model's pixel range."""
 Latent = Float[AnyArray, "B L"]
 """Points of the latent space."""
+Features = Float[AnyArray, "B F"]
+"""Flat features of images."""
 Noise = Float[AnyArray, "B L"]
 """Standard normal noise, one row an example."""
 OneHot = Float[AnyArray, "B K"]

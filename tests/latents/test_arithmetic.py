@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax.distributions import DiagonalGaussian, SignedGaussian, example_noise
+from vae_jax.distributions import Deterministic, DiagonalGaussian, SignedGaussian, example_noise
 from vae_jax.errors import UserError
 from vae_jax.latents import (
     combine,
@@ -39,13 +39,14 @@ def test_a_draws_mean_is_in_the_precision_of_its_posterior():
 def test_a_plain_autoencoder_has_nothing_to_sample():
     latents = numbers(4, 3)
     for key in (None, jax.random.key(0)):
-        np.testing.assert_array_equal(latent_points(latents, key), latents)
-        np.testing.assert_array_equal(group_encoding(latents, key), latents.mean(axis=0))
+        point = Deterministic(latents)
+        np.testing.assert_array_equal(latent_points(point, key), latents)
+        np.testing.assert_array_equal(group_encoding(point, key), latents.mean(axis=0))
 
 
 def test_a_group_of_nobody_is_refused():
     with pytest.raises(ValueError, match="a group of no images"):
-        group_encoding(numbers(0, 3))
+        group_encoding(Deterministic(numbers(0, 3)))
 
 
 def test_the_tutorials_arithmetic_is_its_sum():

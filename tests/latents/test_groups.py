@@ -8,6 +8,7 @@ from PIL import Image
 
 from vae_jax.cli.arithmetic import arithmetic
 from vae_jax.data.dataset import Split, make_dataset
+from vae_jax.distributions import Deterministic
 from vae_jax.errors import UserError
 from vae_jax.latents.groups import PER_GROUP, SEED, Groups, parse_group
 from vae_jax.models import get_spec
@@ -19,7 +20,8 @@ class Bright(Pretrained):
     """A model whose latent is an image's mean pixel, twice."""
 
     def encode(self, images, label=None, *, check_range=True):
-        return np.repeat(images.mean(axis=(1, 2, 3))[:, None], 2, axis=1).astype(np.float32)
+        mean = np.repeat(images.mean(axis=(1, 2, 3))[:, None], 2, axis=1).astype(np.float32)
+        return Deterministic(mean)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vae_jax
-from vae_jax.models.base import require_images, require_labels, require_latents
+from vae_jax.models.base import require_images, require_label, require_latents
 
 IMAGE_SHAPE = (5, 3, 2)
 
@@ -31,9 +31,14 @@ def test_latents_of_another_shape_are_refused(shape):
 
 @pytest.mark.parametrize("shape", [(1, 10), (3, 10), (2, 9), (2, 1), (2,), (2, 10, 1), ()])
 def test_labels_of_another_shape_are_refused(shape):
-    require_labels(zeros(2, 10), 2, 10)
+    require_label(zeros(2, 10), 2, 10)
+    require_label(None, 2, 0)
     with pytest.raises(ValueError, match=r"labels of shape .*; expected one-hot \[2, 10\]"):
-        require_labels(zeros(*shape), 2, 10)
+        require_label(zeros(*shape), 2, 10)
+    with pytest.raises(ValueError, match=r"labels of shape None; expected one-hot \[2, 10\]"):
+        require_label(None, 2, 10)
+    with pytest.raises(ValueError, match="expected no label"):
+        require_label(zeros(*shape), 2, 0)
 
 
 @pytest.mark.parametrize("name", vae_jax.MODELS)

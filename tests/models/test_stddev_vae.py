@@ -89,7 +89,7 @@ def test_either_likelihood_is_of_the_same_images_and_the_head_is_a_deviation_of_
     rng, variables = np.random.default_rng(2), {"params": params_of(tensors_of(scale=0.2))}
     z = rng.normal(size=(2, 2)).astype(np.float32)
     plain, sound = (
-        vae_jax.create_model("stddev_vae", **hyper).apply(variables, z, method="observation")
+        vae_jax.create_model("stddev_vae", **hyper).apply(variables, z, method="image_likelihood")
         for hyper in (PLAIN, SOUND)
     )
     assert isinstance(plain, OffsetBernoulli)

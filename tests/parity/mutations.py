@@ -150,12 +150,12 @@ def _other_slope(model: str) -> Patch:
 
 def _other_reduction(model: str) -> Patch:
     right, other = objectives._join, {"sum": "mean", "mean": "sum"}
-    wrong = lambda term, mask, reduction: right(term, mask, other[reduction])  # noqa: E731
+    wrong = lambda term, mask, reduction, *rest: right(term, mask, other[reduction], *rest)  # noqa: E731
     return _patched(objectives, "_join", wrong)
 
 
 def _padded_otherwise(model: str) -> Patch:
-    def wrong(x, kernel, stride, padding):
+    def wrong(x, kernel, stride, padding, kernels=None):
         # TensorFlow's SAME for PyTorch's one pixel on either side, and the other side for SAME.
         pads: Any = [(2, 1)] * 2 if padding == "SAME" else "SAME" if padding == 1 else "VALID"
         return jax.lax.conv_general_dilated(

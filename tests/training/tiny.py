@@ -74,11 +74,11 @@ class TinyVAE(Autoencoder):
         self.log_std = Dense(self.latent_size)
         self.image = Dense(math.prod(self.image_shape))
 
-    def encode(self, x, *, train=False, mask=None):
+    def encode(self, x, label=None, *, train=False, mask=None):
         x = self.norm(x, train=train, mask=mask).reshape(x.shape[0], -1)
         return DiagonalGaussian(self.mean(x), self.log_std(x))
 
-    def observation(self, z, *, train=False, mask=None):
+    def image_likelihood(self, z, label=None, *, train=False, mask=None):
         return SquaredError(nn.sigmoid(self.image(z)).reshape(-1, *self.image_shape))
 
 

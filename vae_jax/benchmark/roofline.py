@@ -17,7 +17,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions import central_latent
 from vae_jax.layers import Conv, ConvTranspose, Dense
 from vae_jax.models import init_variables
 from vae_jax.spec import ModelSpec
@@ -143,7 +142,7 @@ def layers_of(model: Any, part: Literal["encode", "decode"], batch_size: int) ->
 
     def run(variables: Any, x: Any, *label: Any) -> Any:
         found = model.apply(variables, x, *label, method=part)
-        return central_latent(found) if part == "encode" else found
+        return found.mean if part == "encode" else found
 
     variables = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
     width = (model.latent_size,) if part == "decode" else model.image_shape

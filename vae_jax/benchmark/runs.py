@@ -10,7 +10,6 @@ import jax
 
 from vae_jax.benchmark.roofline import Ceilings, measure_ceilings
 from vae_jax.benchmark.tasks import Task
-from vae_jax.distributions import central_latent
 from vae_jax.models import init_variables
 from vae_jax.objectives import loss_of
 from vae_jax.optim import optimizer_of
@@ -116,7 +115,7 @@ def _inference(task: Task) -> Run:
     @jax.jit
     def once(variables: Any, source: Any, *label: Any) -> Any:
         if task.work == "encode":
-            return central_latent(model.apply(variables, source, *label, method="encode"))
+            return model.apply(variables, source, *label, method="encode").mean
         z = jax.random.normal(source, shape) if task.work == "sample" else source
         return model.apply(variables, z, *label, method="decode")
 

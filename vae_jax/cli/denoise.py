@@ -60,7 +60,6 @@ def denoise(
     from vae_jax.corruption import corrupt as add_noise
     from vae_jax.corruption import psnr
     from vae_jax.data.pixels import scale_pixels
-    from vae_jax.distributions import central_latent
     from vae_jax.errors import UserError
     from vae_jax.recipe import parse_corruption
 
@@ -75,7 +74,7 @@ def denoise(
     keys = jax.random.split(jax.random.key(seed), len(stored))
     noisy = add_noise(corruption, keys, clean, loaded.spec.pixel_range)
     encoded = loaded.encode(noisy, labels, check_range=False)
-    denoised = decode_unit(loaded, central_latent(encoded), labels)
+    denoised = decode_unit(loaded, encoded.mean, labels)
     given = loaded.to_unit(noisy)
     shown, target = np.clip(given, 0, 1), stored.astype(np.float32) / 255
     before, cut_off, after = (

@@ -60,7 +60,6 @@ def latents(
     """
     from vae_jax import figures
     from vae_jax.cli.encodings import encode_training_images, require_dimensions
-    from vae_jax.distributions import central_latent
     from vae_jax.errors import UserError
 
     if project and dimensions:
@@ -68,7 +67,7 @@ def latents(
     chosen = [] if project else require_dimensions(loaded, dimensions)
     posterior, images, dataset = encode_training_images(loaded, data, count)
     scatter = _scatter(dataset, colour_by, len(images))
-    folder, middle = Path(out), central_latent(posterior)
+    folder, middle = Path(out), posterior.mean
     told: dict[str, Any] = {}
     title = "Mean" if loaded.spec.variational else "Latent"
     if project:

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from vae_jax.data import Dataset, image_number, require_labels
-from vae_jax.distributions import central_latent, example_noise
+from vae_jax.distributions import example_noise
 from vae_jax.errors import UserError
 from vae_jax.explore.groups import parse_lines
 from vae_jax.explore.pictures import picture_url, read_upload
@@ -200,7 +200,7 @@ class Session:
 
     def _latents(self, images: np.ndarray, labels: Label) -> np.ndarray:
         given = self._pretrained.label_if_taken(labels)
-        return np.asarray(central_latent(self._pretrained.encode(images, given)))
+        return np.asarray(self._pretrained.encode(images, given).mean)
 
     def _encode_training(self) -> tuple[Float[np.ndarray, "N L"], Int[np.ndarray, " N"]]:
         if self.dataset is None or len(self.dataset.train) == 0:

@@ -7,34 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vae_jax.distributions import Posterior, central_latent, example_noise
+from vae_jax.distributions import Deterministic, Posterior, example_noise
 from vae_jax.errors import UserError
 from vae_jax.typing import AnyArray, Float, Key, Latent
 
 _TOLERANCE = 1e-6
 
 
-def latent_points(encoded: Posterior | Latent, key: Key | None = None) -> Latent:
+def latent_points(posterior: Posterior, key: Key | None = None) -> Latent:
     """A point z for each image: a draw of its posterior, or without a key the posterior's mean.
 
     A plain autoencoder has nothing to sample: its latents are the points, whatever the key.
 
     Args:
-        encoded: what ``encode`` returned for images: a posterior of means [N, L], or a plain
-            autoencoder's latents [N, L].
+        posterior: of images, with means [N, L].
         key: of the draws, one an image from a key of its own; None for none.
 
     Returns:
         [N, L].
     """
-    z = central_latent(encoded)
-    if key is None or not isinstance(encoded, Posterior):
+    z = posterior.mean
+    if key is None or isinstance(posterior, Deterministic):
         return z
     count, width = z.shape
-    return encoded.reparameterize(example_noise(key, count, width).astype(z.dtype))
+    return posterior.reparameterize(example_noise(key, count, width).astype(z.dtype))
 
 
-def group_encoding(encoded: Posterior | Latent, key: Key | None = None) -> Float[AnyArray, " L"]:
+def group_encoding(posterior: Posterior, key: Key | None = None) -> Float[AnyArray, " L"]:
     """The point that stands for a group of images: the mean of their points.
 
     With a key it is the mean of one draw an image, as in the tutorial, whose encoder's third
@@ -42,7 +41,7 @@ def group_encoding(encoded: Posterior | Latent, key: Key | None = None) -> Float
     which that of draws scatters. Of a plain autoencoder it is the mean of the latents.
 
     Args:
-        encoded: of the group's images, as for ``latent_points``.
+        posterior: of the group's images.
         key: of the draws; None for none.
 
     Returns:
@@ -51,7 +50,10 @@ def group_encoding(encoded: Posterior | Latent, key: Key | None = None) -> Float
     Raises:
         ValueError: the group is empty.
     """
-    z = latent_points(encoded, key)
+    return _mean(latent_points(posterior, key))
+
+
+def _mean(z: Float[AnyArray, "N L"]) -> Float[AnyArray, " L"]:
     if len(z) == 0:
         raise ValueError("a group of no images has no encoding")
     return z.mean(axis=0)
@@ -108,4 +110,4 @@ def direction(
     Raises:
         ValueError: one of the two is empty.
     """
-    return group_encoding(encodings_with) - group_encoding(encodings_without)
+    return _mean(encodings_with) - _mean(encodings_without)

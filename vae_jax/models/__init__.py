@@ -61,9 +61,9 @@ def create_model(name: str, **hyper: Any) -> nn.Module:
 def init_variables(model: Any, key: Key) -> Variables:
     """The reference framework's initial distributions, drawn from one key."""
     image = jnp.zeros((1, *model.image_shape), jnp.float32)
-    label = [jnp.zeros((1, model.num_classes), jnp.float32)] if model.num_classes else []
+    label = jnp.zeros((1, model.num_classes), jnp.float32) if model.num_classes else None
     noise = jnp.zeros((1, model.latent_size), jnp.float32)
-    return model.init(key, image, *label, noise=noise)
+    return model.init(key, image, label, noise=noise)
 
 
 def has_convolutions(model: Any) -> bool:

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import flax.linen as nn
 
 from vae_jax.distributions import Likelihood, Posterior
 from vae_jax.layers.kernels import Kernels
-from vae_jax.typing import AnyArray, Image, Latent, Mask, Noise
+from vae_jax.typing import AnyArray, Image, Latent, Mask, Noise, OneHot
 
 
 class Autoencoder(nn.Module):
     """Base of the models, which define two methods:
 
-    ``encode(x, *label, train, mask)``: the posterior over latents, or the latent [B, L] itself, of
-    images [B, H, W, C] in the model's pixel range.
+    ``encode(x, label=None, *, train=False, mask=None)``: the posterior over latents of images
+    [B, H, W, C] in the model's pixel range.
 
-    ``observation(z, *label, train, mask)``: what the decoder says about the images of latents
-    [B, L], a ``Likelihood``.
+    ``image_likelihood(z, label=None, *, train=False, mask=None)``: the likelihood of images given
+    latents [B, L].
 
-    ``kernels`` (see ``layers/kernels.py``), ``axis_name`` and ``batch_norm_groups`` (see
-    ``BatchNorm``) are no hyperparameters: they say how the model's layers are computed, and are
-    set with ``model.clone(axis_name="data")``.
+    ``label`` is one-hot [B, num_classes], for a model with classes. ``train`` switches to train
+    mode, in which ``mask`` [B] is 1 for the examples that count towards batch statistics.
 
-    Every method is in eval mode unless ``train`` is set, and takes ``mask`` [B], 1 for the
-    examples that count towards batch statistics. A model with ``num_classes`` takes the one-hot
-    label [B, num_classes] as a second positional argument everywhere.
+    Attributes:
+        kernels: which kernels compute the layers; None: the backend's (``layers/kernels.py``).
+        axis_name: the axis of devices under ``pmap``; None: the program sees the whole batch.
+        batch_norm_groups: see ``BatchNorm``.
+
+    These are no hyperparameters: they say how the layers are computed, and are set with
+    ``model.clone(axis_name="data")``.
     """
 
     kernels: Kernels | None = None
@@ -36,39 +39,46 @@ class Autoencoder(nn.Module):
 
     image_shape: ClassVar[tuple[int, int, int]]
     num_classes: ClassVar[int] = 0
-    encode: ClassVar[Callable[..., Any]]
-    observation: ClassVar[Callable[..., Likelihood]]
+    encode: ClassVar[Callable[..., Posterior]]
+    image_likelihood: ClassVar[Callable[..., Likelihood]]
 
     def decode(
-        self, z: Latent, *label: AnyArray, train: bool = False, mask: Mask | None = None
+        self,
+        z: Latent,
+        label: OneHot | None = None,
+        *,
+        train: bool = False,
+        mask: Mask | None = None,
     ) -> Image:
-        """Images [B, H, W, C] in the model's pixel range, of latents [B, L]."""
-        return self.observation(z, *label, train=train, mask=mask).mean
+        """Return images [B, H, W, C] in the model's pixel range, of latents [B, L]."""
+        return self.image_likelihood(z, label, train=train, mask=mask).mean
 
     def forward(
         self,
         x: Image,
-        *label: AnyArray,
+        label: OneHot | None = None,
+        *,
         noise: Noise | None = None,
         train: bool = False,
         mask: Mask | None = None,
-    ) -> tuple[Likelihood, Any]:
-        """What the decoder says for one draw of the posterior, and the posterior."""
-        encoded = self.encode(x, *label, train=train, mask=mask)
-        z = encoded.reparameterize(noise) if isinstance(encoded, Posterior) else encoded
-        return self.observation(z, *label, train=train, mask=mask), encoded
+    ) -> tuple[Likelihood, Posterior]:
+        """Return the likelihood of images given one draw of the posterior, and the posterior."""
+        posterior = self.encode(x, label, train=train, mask=mask)
+        z = posterior.reparameterize(noise)
+        return self.image_likelihood(z, label, train=train, mask=mask), posterior
 
     def __call__(
         self,
         x: Image,
-        *label: AnyArray,
+        label: OneHot | None = None,
+        *,
         noise: Noise | None = None,
         train: bool = False,
         mask: Mask | None = None,
-    ) -> tuple[Image, Any]:
-        """Reconstructions of one draw of the posterior, and the posterior (or the latent)."""
-        likelihood, encoded = self.forward(x, *label, noise=noise, train=train, mask=mask)
-        return likelihood.mean, encoded
+    ) -> tuple[Image, Posterior]:
+        """Return reconstructions of one draw of the posterior, and the posterior."""
+        likelihood, posterior = self.forward(x, label, noise=noise, train=train, mask=mask)
+        return likelihood.mean, posterior
 
 
 def require_images(x: AnyArray, image_shape: tuple[int, int, int]) -> None:
@@ -87,9 +97,10 @@ def require_latents(z: AnyArray, latent_size: int) -> None:
         raise ValueError(f"latents of shape {tuple(z.shape)}; expected [B, {latent_size}]")
 
 
-def require_labels(label: AnyArray, batch_size: int, num_classes: int) -> None:
-    """Raises ValueError unless ``label`` is [B, classes], a row for each example."""
-    if label.shape != (batch_size, num_classes):
-        raise ValueError(
-            f"labels of shape {tuple(label.shape)}; expected one-hot [{batch_size}, {num_classes}]"
-        )
+def require_label(label: AnyArray | None, batch_size: int, num_classes: int) -> None:
+    """Raise ValueError unless there is a label [B, classes], or none where there are no classes."""
+    expected = (batch_size, num_classes) if num_classes else None
+    found = None if label is None else tuple(label.shape)
+    if found != expected:
+        wanted = f"one-hot [{batch_size}, {num_classes}]" if num_classes else "no label"
+        raise ValueError(f"labels of shape {found}; expected {wanted}")

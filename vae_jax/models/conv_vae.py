@@ -8,7 +8,6 @@ rounding up, and the decoder doubles it back to exactly the size it had.
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -22,10 +21,56 @@ from vae_jax.distributions import Bernoulli, DiagonalGaussian, Gaussian, Squared
 from vae_jax.errors import UserError
 from vae_jax.layers import BatchNorm, Conv, ConvTranspose, Dense
 from vae_jax.models import pytorch_rules
-from vae_jax.models.base import Autoencoder, require_images, require_latents
+from vae_jax.models.base import Autoencoder, require_images, require_label, require_latents
 from vae_jax.recipe import Recipe
 from vae_jax.spec import ModelSpec, Reference, Rule
-from vae_jax.typing import Image, Latent, Mask
+from vae_jax.typing import Features, Image, Latent, Mask, OneHot
+
+
+class Encoder(nn.Module):
+    """Images to features: each width is a 3x3 convolution that halves the image, and a ReLU."""
+
+    widths: tuple[int, ...]
+    batch_norm: bool
+
+    @nn.compact
+    def __call__(self, x: Image, *, train: bool, mask: Mask | None) -> Features:
+        """Map [B, H, W, C] to [B, F]."""
+        for place, width in zip(_places(self, first=0), self.widths, strict=True):
+            x = Conv(width, 3, stride=2, padding=1, name=f"encoder_{place}")(x)
+            if self.batch_norm:
+                x = BatchNorm(name=f"encoder_{place + 1}")(x, train=train, mask=mask)
+            x = nn.relu(x)
+        return x.reshape(x.shape[0], -1)
+
+
+class Decoder(nn.Module):
+    """Latents to the logits of images: a dense layer, then the encoder's widths backwards."""
+
+    widths: tuple[int, ...]
+    batch_norm: bool
+    image_shape: tuple[int, int, int]
+
+    @nn.compact
+    def __call__(self, z: Latent, *, train: bool, mask: Mask | None) -> Image:
+        """Map [B, L] to [B, H, W, C]."""
+        *larger, (height, width) = _sizes(self)
+        x = nn.relu(Dense(height * width * self.widths[-1], name="decoder_0")(z))
+        x = x.reshape(-1, height, width, self.widths[-1])
+        outputs = [*reversed(self.widths[:-1]), self.image_shape[2]]
+        for place, features, size in zip(
+            _places(self, first=3), outputs, reversed(larger), strict=True
+        ):
+            # An even side is twice the one before, an odd one twice less one.
+            extra = (1 - size[0] % 2, 1 - size[1] % 2)
+            name = f"decoder_{place}"
+            x = ConvTranspose(features, 3, stride=2, padding=1, output_padding=extra, name=name)(x)
+            if place == _places(self, first=3)[-1]:
+                break  # the last layer's outputs are logits
+            if self.batch_norm:
+                x = BatchNorm(name=f"decoder_{place + 1}")(x, train=train, mask=mask)
+            x = nn.relu(x)
+        return x
 
 
 class ConvVAE(Autoencoder):
@@ -51,35 +96,43 @@ class ConvVAE(Autoencoder):
     batch_norm: bool = False
 
     def setup(self):
-        """A number is the layer's place in the reference's ``Sequential``."""
-        for place, kind, width, extra in layers(self):
-            layer: Any = {
-                "conv": lambda w, _: Conv(w, 3, stride=2, padding=1),
-                "norm": lambda *_: BatchNorm(),
-                "dense": lambda w, _: Dense(w),
-                "transpose": lambda w, e: ConvTranspose(w, 3, 2, 1, output_padding=e),
-            }[kind](width, extra)
-            setattr(self, place.replace(".", "_"), layer)
+        """Both parts' layers are the model's own, named by their place in the reference's."""
+        self.encoder = Encoder(self.widths, self.batch_norm)
         self.fc_mu = Dense(self.latent_size)
         self.fc_logvar = Dense(self.latent_size)
+        self.decoder = Decoder(self.widths, self.batch_norm, self.image_shape)
+        for part in (self.encoder, self.decoder):
+            nn.share_scope(self, part)
         if self.learned_scale:
             start = nn.initializers.constant(math.log(self.scale))
             self.log_scale = self.param("log_scale", start, (), jnp.float32)
 
     def encode(
-        self, x: Image, *, train: bool = False, mask: Mask | None = None
+        self,
+        x: Image,
+        label: OneHot | None = None,
+        *,
+        train: bool = False,
+        mask: Mask | None = None,
     ) -> DiagonalGaussian:
-        """The posterior over latents of images [B, H, W, C] in [0, 1]."""
+        """Return the posterior over latents of images [B, H, W, C] in [0, 1]."""
         require_images(x, self.image_shape)
-        x = self._run("encoder", x, train, mask).reshape(x.shape[0], -1)
-        return DiagonalGaussian(mean=self.fc_mu(x), log_std=self.fc_logvar(x) / 2)
+        require_label(label, len(x), self.num_classes)
+        features = self.encoder(x, train=train, mask=mask)
+        return DiagonalGaussian(mean=self.fc_mu(features), log_std=self.fc_logvar(features) / 2)
 
-    def observation(
-        self, z: Latent, *, train: bool = False, mask: Mask | None = None
+    def image_likelihood(
+        self,
+        z: Latent,
+        label: OneHot | None = None,
+        *,
+        train: bool = False,
+        mask: Mask | None = None,
     ) -> SquaredError | Bernoulli | Gaussian:
-        """What the decoder says about the images [B, H, W, C] of latents [B, L]."""
+        """Return the likelihood of images [B, H, W, C] given latents [B, L]."""
         require_latents(z, self.latent_size)
-        logits = self._run("decoder", z, train, mask)
+        require_label(label, len(z), self.num_classes)
+        logits = self.decoder(z, train=train, mask=mask)
         if self.likelihood == "bernoulli":
             return Bernoulli(logits)
         image = nn.sigmoid(logits)
@@ -88,52 +141,22 @@ class ConvVAE(Autoencoder):
         log_std = self.log_scale if self.learned_scale else math.log(self.scale)
         return Gaussian(image, jnp.asarray(log_std, image.dtype))
 
-    def _run(self, part: str, x: Any, train: bool, mask: Mask | None) -> Any:
-        mine = [layer for layer in layers(self) if layer[0].startswith(part)]
-        for (place, kind, _, _), following in zip(mine, [*mine[1:], None], strict=True):
-            layer = getattr(self, place.replace(".", "_"))
-            x = layer(x, train=train, mask=mask) if kind == "norm" else layer(x)
-            is_last = following is None and part == "decoder"
-            if not is_last and (following is None or following[1] != "norm"):
-                x = nn.relu(x)
-            if kind == "dense":
-                x = x.reshape(-1, *_sizes(self)[-1], self.widths[-1])
-        return x
-
 
 _MAX_LAYERS = 64  # that a file may ask for: each halves the image, and takes time to trace
 
 
-def layers(model: ConvVAE) -> list[tuple[str, str, int, tuple[int, int]]]:
-    """The layers with parameters in the reference's ``Sequential`` parts.
+def _places(model: Any, first: int) -> range:
+    """Return the places of the convolutions in one of the reference's ``Sequential`` parts.
 
-    Returns:
-        (place, kind, channels out, output padding) a layer, such as ``("encoder.2", "norm", ...)``.
+    Between two of them are a ReLU and perhaps a batch norm. The decoder's first, 3, follows a
+    linear layer, its ReLU and the ``Unflatten``.
     """
-    found, place = [], 0
-    for width in model.widths:
-        found.append((f"encoder.{place}", "conv", width, (0, 0)))
-        if model.batch_norm:
-            found.append((f"encoder.{place + 1}", "norm", width, (0, 0)))
-        place += 3 if model.batch_norm else 2  # with the ReLU
-    sizes = _sizes(model)
-    found.append(("decoder.0", "dense", model.widths[-1] * math.prod(sizes[-1]), (0, 0)))
-    place = 3  # after the ReLU and the Unflatten
-    outputs = [*reversed(model.widths[:-1]), model.image_shape[2]]
-    for number, width in enumerate(outputs, 1):
-        height, breadth = sizes[-1 - number]
-        extra = (1 - height % 2, 1 - breadth % 2)
-        found.append((f"decoder.{place}", "transpose", width, extra))
-        if number == len(outputs):
-            break
-        if model.batch_norm:
-            found.append((f"decoder.{place + 1}", "norm", width, (0, 0)))
-        place += 3 if model.batch_norm else 2
-    return found
+    step = 3 if model.batch_norm else 2
+    return range(first, first + step * len(model.widths), step)
 
 
-def _sizes(model: ConvVAE) -> list[tuple[int, int]]:
-    """Height and width of the image, and after each convolution."""
+def _sizes(model: Any) -> list[tuple[int, int]]:
+    """Return height and width of the image, and after each convolution."""
     sizes = [model.image_shape[:2]]
     for _ in model.widths:
         height, width = sizes[-1]
@@ -142,24 +165,25 @@ def _sizes(model: ConvVAE) -> list[tuple[int, int]]:
 
 
 def _rules(model: ConvVAE) -> tuple[Rule, ...]:
+    conv, norm, linear = pytorch_rules.conv, pytorch_rules.batch_norm, pytorch_rules.linear
     block = (model.widths[-1], *_sizes(model)[-1])
-    rules: list[Rule] = []
-    if model.learned_scale:
-        rules.append(Rule("log_scale", ("params", "log_scale")))
-    found = layers(model)
-    first = next(i for i, layer in enumerate(found) if layer[0].startswith("decoder"))
-    heads = [(name, "head", model.latent_size, (0, 0)) for name in ("fc_mu", "fc_logvar")]
-    for place, kind, _, _ in [*found[:first], *heads, *found[first:]]:
-        target = (place.replace(".", "_"),)
-        if kind == "head":
-            rules += pytorch_rules.linear(place, target, flat_input=block)
-        elif kind == "dense":
-            rules += pytorch_rules.linear(place, target, flat_output=block)
-        elif kind == "norm":
-            rules += pytorch_rules.batch_norm(place, target)
-        else:
-            rules += pytorch_rules.conv(place, target)
-    return tuple(rules)
+
+    def convolutions(part: str, first: int) -> list[Rule]:
+        rules: list[Rule] = []
+        for place in _places(model, first):
+            rules += conv(f"{part}.{place}", (f"{part}_{place}",))
+            if model.batch_norm and (part == "encoder" or place != _places(model, first)[-1]):
+                rules += norm(f"{part}.{place + 1}", (f"{part}_{place + 1}",))
+        return rules
+
+    return (
+        *([Rule("log_scale", ("params", "log_scale"))] if model.learned_scale else []),
+        *convolutions("encoder", 0),
+        *linear("fc_mu", ("fc_mu",), flat_input=block),
+        *linear("fc_logvar", ("fc_logvar",), flat_input=block),
+        *linear("decoder.0", ("decoder_0",), flat_output=block),
+        *convolutions("decoder", 3),
+    )
 
 
 def _infer(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -195,12 +219,15 @@ def _check(model: ConvVAE) -> None:
 
 
 def _noise_fed(model: ConvVAE) -> tuple[str, ...]:
-    found = layers(model)
+    if not model.batch_norm:
+        return ()
+    places = [f"encoder.{n}" for n in _places(model, 0)]
+    places += [f"decoder.{n}" for n in _places(model, 3)[:-1]]
+    parts = (place.split(".") for place in places)
     return tuple(
         name
-        for (before, *_), (place, kind, *_) in itertools.pairwise(found)
-        if kind == "norm"
-        for name in (f"{before}.bias", f"{place}.running_mean")
+        for part, number in parts
+        for name in (f"{part}.{number}.bias", f"{part}.{int(number) + 1}.running_mean")
     )
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from vae_jax.distributions import DiagonalGaussian, SquaredError
 from vae_jax.models import digits_vae, pytorch_rules
-from vae_jax.models.base import Autoencoder, require_images, require_labels, require_latents
+from vae_jax.models.base import Autoencoder, require_images, require_label, require_latents
 from vae_jax.spec import ModelSpec, Reference, Rule
 from vae_jax.typing import Image, Latent, Mask, OneHot
 
@@ -27,23 +27,34 @@ class DigitsCVAE(Autoencoder):
 
     def setup(self):
         """Two parts, which the reference saves apart."""
-        self.encoder = digits_vae.Encoder(self.latent_size, self.channels, takes_label=True)
+        self.encoder = digits_vae.Encoder(self.latent_size, self.channels)
         self.decoder = digits_vae.Decoder(self.channels)
 
     def encode(
-        self, x: Image, label: OneHot, *, train: bool = False, mask: Mask | None = None
+        self,
+        x: Image,
+        label: OneHot | None = None,
+        *,
+        train: bool = False,
+        mask: Mask | None = None,
     ) -> DiagonalGaussian:
         """The posterior over latents of images [B, 28, 28, 1] in [-1, 1] with labels [B, 10]."""
         require_images(x, self.image_shape)
-        require_labels(label, len(x), self.num_classes)
+        require_label(label, len(x), self.num_classes)
         return self.encoder(x, label)
 
-    def observation(
-        self, z: Latent, label: OneHot, *, train: bool = False, mask: Mask | None = None
+    def image_likelihood(
+        self,
+        z: Latent,
+        label: OneHot | None = None,
+        *,
+        train: bool = False,
+        mask: Mask | None = None,
     ) -> SquaredError:
         """Images [B, 28, 28, 1] in [-1, 1] of latents [B, L] with labels [B, 10]."""
         require_latents(z, self.latent_size)
-        require_labels(label, len(z), self.num_classes)
+        require_label(label, len(z), self.num_classes)
+        assert label is not None  # as required above
         return SquaredError(self.decoder(jnp.concatenate([z, label], axis=-1)))
 
 

@@ -16,7 +16,7 @@ from vae_jax.distributions import DiagonalGaussian, SquaredError
 from vae_jax.layers import Conv, ConvTranspose, Dense
 from vae_jax.layers.initializers import PADDLE_CONV, PADDLE_CONV_TRANSPOSE
 from vae_jax.models import pytorch_rules
-from vae_jax.models.base import Autoencoder, require_images, require_latents
+from vae_jax.models.base import Autoencoder, require_images, require_label, require_latents
 from vae_jax.recipe import Recipe
 from vae_jax.spec import ModelSpec, Reference, Rule
 from vae_jax.typing import Image, Latent, Mask, OneHot
@@ -28,26 +28,24 @@ _SIDE = 7  # of the smallest feature map
 class Encoder(nn.Module):
     """Images to the posterior: 28 -> 14 -> 7, then dense.
 
-    With labels (``takes_label``, for ``digits_cvae``) these make a second channel of the image.
+    With labels, for ``digits_cvae``, these make a second channel of the image.
     """
 
     latent_size: int
     channels: int
-    takes_label: bool = False
 
     def setup(self):
         """Submodules are named as the reference's."""
-        if self.takes_label:
-            self.conv_label = Dense(math.prod(IMAGE_SHAPE), initialization=PADDLE_CONV)
+        self.conv_label = Dense(math.prod(IMAGE_SHAPE), initialization=PADDLE_CONV)
         self.conv1 = Conv(self.channels, 4, 2, 1, initialization=PADDLE_CONV)
         self.conv2 = Conv(2 * self.channels, 4, 2, 1, initialization=PADDLE_CONV)
         self.conv_mean = Dense(self.latent_size, initialization=PADDLE_CONV)
         self.conv_logvar = Dense(self.latent_size, initialization=PADDLE_CONV)
 
-    def __call__(self, x: Image, *label: OneHot) -> DiagonalGaussian:
-        """The posterior of images [B, 28, 28, 1] in [-1, 1]."""
-        if self.takes_label:
-            channel = self.conv_label(*label).reshape(-1, *IMAGE_SHAPE)
+    def __call__(self, x: Image, label: OneHot | None = None) -> DiagonalGaussian:
+        """Return the posterior of images [B, 28, 28, 1] in [-1, 1]."""
+        if label is not None:
+            channel = self.conv_label(label).reshape(-1, *IMAGE_SHAPE)
             x = jnp.concatenate([x, channel], axis=-1)
         x = nn.leaky_relu(self.conv1(x))
         x = nn.leaky_relu(self.conv2(x)).reshape(x.shape[0], -1)
@@ -87,17 +85,29 @@ class DigitsVAE(Autoencoder):
         self.decoder = Decoder(self.channels)
 
     def encode(
-        self, x: Image, *, train: bool = False, mask: Mask | None = None
+        self,
+        x: Image,
+        label: OneHot | None = None,
+        *,
+        train: bool = False,
+        mask: Mask | None = None,
     ) -> DiagonalGaussian:
         """The posterior over latents of images [B, 28, 28, 1] in [-1, 1]."""
         require_images(x, self.image_shape)
+        require_label(label, len(x), self.num_classes)
         return self.encoder(x)
 
-    def observation(
-        self, z: Latent, *, train: bool = False, mask: Mask | None = None
+    def image_likelihood(
+        self,
+        z: Latent,
+        label: OneHot | None = None,
+        *,
+        train: bool = False,
+        mask: Mask | None = None,
     ) -> SquaredError:
         """Images [B, 28, 28, 1] in [-1, 1] of latents [B, L]."""
         require_latents(z, self.latent_size)
+        require_label(label, len(z), self.num_classes)
         return SquaredError(self.decoder(z))
 
 

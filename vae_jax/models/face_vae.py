@@ -13,10 +13,10 @@ import flax.linen as nn
 from vae_jax.distributions import DiagonalGaussian, SquaredError
 from vae_jax.layers import BatchNorm, Conv, ConvTranspose, Dense
 from vae_jax.models import pytorch_rules
-from vae_jax.models.base import Autoencoder, require_images, require_latents
+from vae_jax.models.base import Autoencoder, require_images, require_label, require_latents
 from vae_jax.recipe import Recipe
 from vae_jax.spec import ModelSpec, Reference, Rule
-from vae_jax.typing import Image, Latent, Mask
+from vae_jax.typing import Image, Latent, Mask, OneHot
 
 _FLAT = (32, 31, 31)  # channels, height, width where convolutions meet dense layers
 
@@ -81,17 +81,29 @@ class FaceVAE(Autoencoder):
         self.decoder = Decoder()
 
     def encode(
-        self, x: Image, *, train: bool = False, mask: Mask | None = None
+        self,
+        x: Image,
+        label: OneHot | None = None,
+        *,
+        train: bool = False,
+        mask: Mask | None = None,
     ) -> DiagonalGaussian:
         """The posterior over latents of images [B, 256, 256, 3] in [0, 1]."""
         require_images(x, self.image_shape)
+        require_label(label, len(x), self.num_classes)
         return self.encoder(x, train=train, mask=mask)
 
-    def observation(
-        self, z: Latent, *, train: bool = False, mask: Mask | None = None
+    def image_likelihood(
+        self,
+        z: Latent,
+        label: OneHot | None = None,
+        *,
+        train: bool = False,
+        mask: Mask | None = None,
     ) -> SquaredError:
         """Images [B, 256, 256, 3] in [0, 1] of latents [B, L]."""
         require_latents(z, self.latent_size)
+        require_label(label, len(z), self.num_classes)
         return SquaredError(self.decoder(z, train=train, mask=mask))
 
 

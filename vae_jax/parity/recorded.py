@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from vae_jax.data.pixels import scale_pixels
-from vae_jax.distributions import central_latent
 from vae_jax.models import create_model, get_spec
 from vae_jax.parity.backends.flax import heads
 from vae_jax.parity.compare import Expected, compare
@@ -37,7 +36,7 @@ def check_recorded(name: str, variables: Variables, recorded: Tensors, **hyper: 
     @jax.jit
     def run(variables, x):
         encoded = model.apply(variables, x, method="encode")
-        image = model.apply(variables, central_latent(encoded), method="decode")
+        image = model.apply(variables, encoded.mean, method="decode")
         return {**heads(encoded), "image": image}
 
     found = {k: np.asarray(v) for k, v in run(variables, x).items()}

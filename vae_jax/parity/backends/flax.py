@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from vae_jax.convert.mapping import export_leaves, flat_leaves, import_weights, rules_of
-from vae_jax.distributions import Posterior
+from vae_jax.distributions import Deterministic
 from vae_jax.models import create_model, get_spec
 from vae_jax.objectives import make_loss
 from vae_jax.optim import optimizer_of
@@ -201,8 +201,7 @@ class Port(FlaxBackend):
         loss = make_loss(name, **hyper)
 
         def forward(variables, image, noise, label=None):
-            labels = () if label is None else (label,)
-            decoded, posterior = model.apply(variables, image, *labels, noise=noise)
+            decoded, posterior = model.apply(variables, image, label, noise=noise)
             return {**heads(posterior), "image": decoded}
 
         def terms(variables, image, noise, label=None):
@@ -228,6 +227,6 @@ class Port(FlaxBackend):
 def heads(encoded: Any) -> dict[str, Any]:
     """What an encoder returned, each head under its own name: heads of equal shape that are
     compared together can be swapped unseen."""
-    if isinstance(encoded, Posterior):
-        return {"mean": encoded.mean, "std": encoded.std}
-    return {"latent": encoded}
+    if isinstance(encoded, Deterministic):
+        return {"latent": encoded.mean}
+    return {"mean": encoded.mean, "std": encoded.std}
