@@ -131,7 +131,7 @@ def test_what_cannot_be_continued_is_one_line_and_no_run_begins(start, cli, data
     file = original.save(tmp_path / "checkpoint.pth")
     error = start(file, fails=True)
     assert f"{file}: its optimiser has amsgrad=True: expected plain Adam" in error
-    assert error.endswith("--fresh-optimizer imports the weights alone")
+    assert error.endswith("--fresh-optimizer imports only the weights")
     start(file, "--fresh-optimizer")
     original = Original(lr=0.0)
     original.train(data, 7)
@@ -248,7 +248,7 @@ def test_paddles_optimisers_beside_the_weights_are_found_and_written(start, succ
         assert power.item() == pytest.approx(recipe.beta1**8)
     files[1].with_suffix(".pdopt").unlink()
     error = start(files[0], model="digits_vae", fails=True)
-    assert "A_decoder_False.pdopt: is not there, and A_encoder_False.pdopt is" in error
+    assert "A_decoder_False.pdopt: is missing, but A_encoder_False.pdopt exists" in error
 
 
 @pytest.mark.tensorflow
