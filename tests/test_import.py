@@ -1,4 +1,4 @@
-"""The core stands on JAX, Flax, Optax and NumPy alone."""
+"""The core needs only JAX, Flax, Optax and NumPy; plain data and the command line load no JAX."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ print(loss(variables["params"], {{}}, {{"image": x}}, None)[0].shape)
 
 
 def test_what_must_start_at_once_does_not_load_jax():
-    names = ["", ".cli", ".errors", ".recipe", ".spec", ".data"]
+    names = ["", ".typing", ".errors", ".recipe", ".spec", ".cli", ".data"]
     done = run(
         "import importlib, sys\n"
         f"for name in {names}:\n"

@@ -1,13 +1,16 @@
-"""The errors a user can cause: each message is one line that says what was found, what was
-expected and what to try. The command line prints them without a traceback."""
+"""Errors that a user can cause.
+
+Each message is one line that says what was found, what was expected and what to try. The command
+line prints it without a traceback.
+"""
 
 MAX_MESSAGE = 1500
-"""Characters of a message at most."""
-_END = 400  # of them, kept of the end of one that is too long: what to try stands there
+"""The maximum length of a message, in characters."""
+_END = 400  # characters kept of the end of a long message, which says what to try
 
 
 def one_line(message: str) -> str:
-    """A message without what would break a line or a terminal, shortened in its middle.
+    """Escape what would break a line or a terminal, and cut the middle of a long message.
 
     >>> one_line("found 'a\\n\\x1b[2J'")
     "found 'a\\\\n\\\\x1b[2J'"
@@ -24,9 +27,9 @@ def one_line(message: str) -> str:
 
 
 class UserError(ValueError):
-    """Base of every error that bad input, not a bug, raises.
+    """Base class of errors in a user's input.
 
-    A message quotes what was found, and that is anybody's: whatever it is, it stays one line.
+    A message may quote untrusted input; it still becomes one line.
     """
 
     def __init__(self, message: str = ""):
@@ -34,19 +37,19 @@ class UserError(ValueError):
 
 
 class CheckpointError(UserError):
-    """A checkpoint is unreadable, hostile, incomplete or of another model."""
+    """A checkpoint that is unreadable, hostile, incomplete or of another model."""
 
 
 class DataError(UserError):
-    """A data source is missing, unprepared or holds something that is not an image."""
+    """A data source that is missing, not prepared or not made of images."""
 
 
 class RunError(UserError):
-    """A run folder cannot be used as asked."""
+    """A run folder that cannot be used as asked."""
 
 
 class MissingExtraError(UserError, ImportError):
-    """An optional dependency is needed; the message names the extra to install."""
+    """A missing optional dependency; the message names the extra to install."""
 
     def __init__(self, package: str, extra: str, purpose: str):
         super().__init__(
@@ -55,5 +58,5 @@ class MissingExtraError(UserError, ImportError):
         self._given = package, extra, purpose
 
     def __reduce__(self):
-        """For a process that hands it to another."""
+        """Support pickling, to send the error to another process."""
         return type(self), self._given

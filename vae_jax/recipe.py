@@ -1,30 +1,27 @@
-"""A recipe: every number that a reference's training loop fixes.
+"""Training recipes and corruptions, as plain data.
 
-Nothing here imports JAX, so that the command line can list a recipe's fields at once.
+Nothing here imports JAX, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import typing
 from typing import Any, Literal
 
 from vae_jax.errors import UserError
 
-_MAX_DIGITS = 12  # Python refuses to read numbers of thousands
-_KINDS: dict[str, tuple[Any, str]] = {
-    "int": (int, "a whole number"),
-    "float": (int | float, "a number"),
-    "str": (str, "text"),
-    "bool": (bool, "true or false"),
-}
+_MAX_DIGITS = 12  # Python refuses to read numbers of thousands of digits
+_EXPECTED = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How the reference trains a model: every number that its training loop fixes.
+    """Every number that the reference's training loop fixes.
 
-    ``help`` in a field's metadata is the text of its command-line option.
+    ``help`` in a field's metadata is the help text of its command-line option.
     """
 
     data: str = dataclasses.field(
@@ -33,7 +30,7 @@ class Recipe:
         }
     )
     epochs: int = dataclasses.field(metadata={"help": "Passes over the training images."})
-    batch_size: int = dataclasses.field(metadata={"help": "Images a training step."})
+    batch_size: int = dataclasses.field(metadata={"help": "Images per training step."})
     learning_rate: float = dataclasses.field(metadata={"help": "Adam's step size."})
     beta1: float = dataclasses.field(
         default=0.9, metadata={"help": "Adam's decay of the first moment."}
@@ -46,63 +43,62 @@ class Recipe:
     )
     epsilon_scaling: Literal["torch", "tensorflow"] = dataclasses.field(
         default="torch",
-        metadata={"help": "Epsilon beside the bias-corrected root (torch) or the raw one."},
+        metadata={"help": "Add epsilon after (torch) or before (tensorflow) bias correction."},
     )
     weight_decay: float = dataclasses.field(
         default=0.0,
-        metadata={"help": "L2 added to the gradient before the moments (coupled, not AdamW)."},
+        metadata={"help": "L2 penalty, added to the gradient (not decoupled as in AdamW)."},
     )
     beta: float = dataclasses.field(
         default=1.0, metadata={"help": "Weight of the KL divergence in the loss."}
     )
     beta_warmup: int = dataclasses.field(
-        default=0, metadata={"help": "Steps over which that weight rises linearly from 0."}
+        default=0, metadata={"help": "Steps over which --beta rises linearly from 0."}
     )
     noise: float = dataclasses.field(
         default=1.0,
-        metadata={"help": "Scale of the posterior's noise; 0 with --beta 0: a plain autoencoder."},
+        metadata={"help": "Scale of the posterior's noise; 0 with --beta 0 is an autoencoder."},
     )
     corrupt: str = dataclasses.field(
         default="none",
         metadata={
-            "help": "Train to denoise: gaussian:SIGMA, mask:P or salt-pepper:P on the input."
+            "help": "Corrupt the input, to train a denoiser: gaussian:SIGMA, mask:P, salt-pepper:P."
         },
     )
     images: str = dataclasses.field(
         default="all",
-        metadata={"help": "Train on these images alone, by number from 0: 5 or 5,25."},
+        metadata={"help": "Train only on these images, by number from 0: 5 or 5,25."},
     )
     reduction: Literal["sum", "mean"] = dataclasses.field(
-        default="sum", metadata={"help": "How the loss joins the examples of a batch."}
+        default="sum", metadata={"help": "Sum or average the loss over a batch."}
     )
     epoch_loss: Literal["sum", "mean"] = dataclasses.field(
-        default="sum", metadata={"help": "How the printed figure joins the batches of an epoch."}
+        default="sum", metadata={"help": "Sum or average the printed loss over an epoch."}
     )
     drop_remainder: bool = dataclasses.field(
-        default=False, metadata={"help": "Leave out the last batch when it is not full."}
+        default=False, metadata={"help": "Drop the last batch if it is not full."}
     )
     batch_norm_groups: int = dataclasses.field(
         default=1,
         metadata={
-            "help": "Parts of a batch that batch norm treats apart; 1: the whole batch together."
+            "help": "Groups of a batch that batch norm normalises separately; 1: the whole batch."
         },
     )
     clip_norm: float = dataclasses.field(
-        default=0.0, metadata={"help": "Scale the gradient down to this norm; 0: never."}
+        default=0.0, metadata={"help": "Clip the gradient to this global norm; 0: never."}
     )
     seed: int = dataclasses.field(
         default=0, metadata={"help": "Seed of the weights, the batch order and the noise."}
     )
 
     def __post_init__(self):
-        """Checks every value; raises UserError naming the field."""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            kind, expected = _KINDS.get(str(field.type), (object, ""))
-            of_kind = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
-            _require(of_kind or kind is object, field.name, value, expected)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise UserError(f"{field.name} is {value}; expected a finite number")
+        """Check every value.
+
+        Raises:
+            UserError: naming the field.
+        """
+        for name, kind in _field_types().items():
+            _require_type(name, getattr(self, name), kind)
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         _require(self.epochs >= 0, "epochs", self.epochs, "at least 0")
         _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
@@ -118,19 +114,17 @@ class Recipe:
             _require(0 <= getattr(self, name) < 1, name, getattr(self, name), "from 0 to below 1")
         _require(self.noise >= 0, "noise", self.noise, "at least 0")
         _require(self.beta_warmup >= 0, "beta_warmup", self.beta_warmup, "at least 0")
-        for name, choices in (
-            ("reduction", ("sum", "mean")),
-            ("epoch_loss", ("sum", "mean")),
-            ("epsilon_scaling", ("torch", "tensorflow")),
-        ):
-            value = getattr(self, name)
-            _require(value in choices, name, value, " or ".join(choices))
+
         if self.corrupt != "none":
             parse_corruption(self.corrupt)
         chosen_images(self.images)
 
-    def replace(self, **changes: Any) -> Recipe:
-        """The recipe with some fields changed; raises UserError on a field it does not have."""
+    def replace(self, **changes: object) -> Recipe:
+        """Return the recipe with some fields changed.
+
+        Raises:
+            UserError: a field does not exist or cannot take its value.
+        """
         known = [field.name for field in dataclasses.fields(self)]
         for name in changes:
             if name not in known:
@@ -141,10 +135,10 @@ class Recipe:
 
 
 def chosen_images(text: str) -> list[int] | None:
-    """The image numbers of ``Recipe.images``; None for all.
+    """Return the image numbers of ``Recipe.images``; None for all.
 
     Raises:
-        UserError: it is neither ``all`` nor numbers with commas between.
+        UserError: it is neither ``all`` nor numbers separated by commas.
 
     >>> chosen_images("5,25")
     [5, 25]
@@ -157,13 +151,31 @@ def chosen_images(text: str) -> list[int] | None:
     return [int(part) for part in parts]
 
 
-def _require(holds: bool, name: str, value: Any, expected: str) -> None:
+@functools.cache
+def _field_types() -> dict[str, Any]:
+    return typing.get_type_hints(Recipe)
+
+
+def _require_type(name: str, value: object, kind: Any) -> None:
+    """Raise UserError unless the value has the type of a field or is one of its choices."""
+    if choices := typing.get_args(kind):
+        _require(value in choices, name, value, " or ".join(choices))
+        return
+    # A bool is an int, and a whole number is a number.
+    accepted = (int, float) if kind is float else kind
+    fits = isinstance(value, accepted) and isinstance(value, bool) == (kind is bool)
+    _require(fits, name, value, _EXPECTED[kind])
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{name} is {value}; expected a finite number")
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
     if not holds:
         raise UserError(f"{name} is {value!r}; expected {expected}")
 
 
 CORRUPTIONS = ("gaussian", "mask", "salt-pepper", "none")
-"""What a corruption can be."""
+"""The kinds of corruption."""
 
 _FORMS = (
     "expected gaussian:SIGMA such as gaussian:0.3, mask:PROBABILITY such as mask:0.5,"
@@ -173,15 +185,15 @@ _FORMS = (
 
 @dataclasses.dataclass(frozen=True)
 class Corruption:
-    """A kind of noise and how much of it; ``str`` gives the text that ``parse_corruption`` reads.
+    """Noise to add to images; ``str`` returns the text that ``parse_corruption`` reads.
 
     Attributes:
         kind: one of ``CORRUPTIONS``.
-        amount: ``gaussian``: standard deviation, as a part of the pixel range's width; ``mask``
-            and ``salt-pepper``: probability that a pixel is hit; ``none``: 0.
+        amount: the standard deviation as a fraction of the pixel range (``gaussian``), the
+            probability that a pixel is changed (``mask``, ``salt-pepper``), or 0 (``none``).
 
     Raises:
-        UserError: the kind is unknown, or the amount is not one of its kind.
+        UserError: the kind is unknown, or cannot have this amount.
     """
 
     kind: str
@@ -192,8 +204,8 @@ class Corruption:
             raise UserError(f"unknown corruption {self.kind!r}: {_FORMS}")
         if not math.isfinite(self.amount) or self.amount < 0:
             raise UserError(
-                f"corruption {self.kind} by {self.amount!r}, which is not a finite number from 0"
-                f" up: {_FORMS}"
+                f"corruption {self.kind} by {self.amount!r}, which is not a finite number of at"
+                f" least 0: {_FORMS}"
             )
         if self.kind in ("mask", "salt-pepper") and self.amount > 1:
             raise UserError(
@@ -209,13 +221,13 @@ class Corruption:
 
 
 def parse_corruption(text: str) -> Corruption:
-    """Reads ``gaussian:0.3``, ``mask:0.5``, ``salt-pepper:0.1`` or ``none``.
+    """Parse ``gaussian:0.3``, ``mask:0.5``, ``salt-pepper:0.1`` or ``none``.
 
     >>> parse_corruption("mask:0.5")
     Corruption(kind='mask', amount=0.5)
 
     Raises:
-        UserError: the text is none of these forms, or the amount is not finite, below 0 or, as a
+        UserError: the text has none of these forms, or its amount is infinite, negative or, as a
             probability, above 1.
     """
     kind, colon, amount = text.partition(":")

@@ -1,6 +1,6 @@
-"""What the package knows about a model, as plain data: its reference, its rules, its recipe.
+"""Plain data about a model: its reference, its rules and its recipe.
 
-Nothing here imports JAX, so that the command line can list a recipe's fields at once.
+Nothing here imports JAX, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -14,21 +14,24 @@ import numpy as np
 
 from vae_jax.recipe import Recipe
 
+Model = Any
+"""A Flax module; naming its class here would load JAX."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """How one tensor of the reference becomes one leaf of the variables, and back.
+    """The mapping between one tensor of the reference and one leaf of the variables.
 
     Attributes:
         source: the reference's tensor name, such as ``encoder.conv1.weight``.
         target: path of the leaf, such as ``("params", "encoder", "conv1", "kernel")``.
         axes: the permutation from the reference's axes to ours; None keeps them.
-        unflatten: for a dense layer beside a flattened image, ``(axis, (C, H, W))``: that axis of
-            the reference's tensor counts the image channels first, ours channels last.
-        unit_axes: how many axes of length 1 end the reference's tensor and not ours (a 1x1
-            convolution that is a dense layer).
-        default: value of a tensor that older files lack; None where it must be there.
-        note: what an import says of the tensor.
+        unflatten: for a dense layer beside a flattened image, ``(axis, (C, H, W))``: the reference
+            flattens that axis channels first, ours channels last.
+        unit_axes: how many trailing axes of length 1 only the reference's tensor has (a 1x1
+            convolution that is a dense layer here).
+        default: value to use where older files lack the tensor; None if it is required.
+        note: a remark for imports to report.
     """
 
     source: str
@@ -40,7 +43,7 @@ class Rule:
     note: str = ""
 
     def to_target(self, array: np.ndarray) -> np.ndarray:
-        """Our layout of the reference's tensor, as a view where NumPy can."""
+        """Convert the reference's tensor to our layout, as a view where NumPy can."""
         if self.unit_axes:
             array = array.reshape(array.shape[: -self.unit_axes])
         if self.unflatten is not None:
@@ -49,7 +52,7 @@ class Rule:
         return array if self.axes is None else array.transpose(self.axes)
 
     def to_source(self, array: np.ndarray) -> np.ndarray:
-        """The exact inverse of ``to_target``."""
+        """Convert our leaf to the reference's layout: the exact inverse of ``to_target``."""
         if self.axes is not None:
             array = array.transpose(np.argsort(self.axes))
         if self.unflatten is not None:
@@ -58,8 +61,10 @@ class Rule:
         return array.reshape(array.shape + (1,) * self.unit_axes)
 
 
-def _reorder(array, axis: int, parts: tuple[int, ...], order: tuple[int, ...]):
-    """Reads ``axis`` as a block of shape ``parts`` and writes it in another axis order."""
+def _reorder(
+    array: np.ndarray, axis: int, parts: tuple[int, ...], order: tuple[int, ...]
+) -> np.ndarray:
+    """Transpose ``axis``, read as a block of shape ``parts``, and flatten it again."""
     before, after = array.shape[:axis], array.shape[axis + 1 :]
     block = array.reshape(*before, *parts, *after)
     axes = [*range(axis), *(axis + i for i in order), *range(axis + len(parts), block.ndim)]
@@ -68,11 +73,11 @@ def _reorder(array, axis: int, parts: tuple[int, ...], order: tuple[int, ...]):
 
 @dataclasses.dataclass(frozen=True)
 class Ignored:
-    """Tensors of a reference's checkpoint that hold nothing of the model.
+    """Tensors of a reference's checkpoint that the model does not need.
 
     Attributes:
-        pattern: a regular expression of the whole name.
-        reason: what they are.
+        pattern: a regular expression that matches the whole name.
+        reason: why they can be ignored.
     """
 
     pattern: str
@@ -81,52 +86,52 @@ class Ignored:
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """Where a model comes from.
+    """The original of a model.
 
     Attributes:
         framework: the framework of the original.
         tutorial: the tutorial and its section.
         checkpoint: the file that the tutorial saves.
-        heads: the layers whose outputs make the posterior, or the latent.
-        noise_fed: from a model to the tensors whose gradient is zero in exact arithmetic (a bias
-            in front of a batch norm), so that Adam normalises rounding noise; and the running
-            means that absorb them.
-        sizes: hyperparameter to the tensor whose length it is, to read it off a checkpoint.
-        infer: from a checkpoint's tensors to the hyperparameters that they determine, where
-            lengths alone do not tell.
-        undetermined: from the hyperparameters that are known of a checkpoint to those that its
-            user must name, because no tensor tells them.
-        parts: the parts that are saved in a file each; empty where one file holds all.
-        ignored: tensors that its checkpoints hold beside the model's.
+        heads: the layers whose outputs are the posterior's parameters, or the latent.
+        noise_fed: returns a model's tensors whose gradient is zero in exact arithmetic (a bias in
+            front of a batch norm), so that Adam normalises rounding noise; and the running means
+            that absorb them.
+        sizes: hyperparameters to the tensors whose lengths they are.
+        infer: returns the hyperparameters that a checkpoint's tensors determine, where lengths are
+            not enough.
+        undetermined: returns, from the known hyperparameters of a checkpoint, those that cannot be
+            inferred and that the user must give.
+        parts: the parts that are saved in one file each; empty where one file holds everything.
+        ignored: other tensors that its checkpoints hold.
     """
 
     framework: str
     tutorial: str
     checkpoint: str
     heads: tuple[str, ...] = ()
-    noise_fed: Callable[[Any], tuple[str, ...]] = lambda model: ()
+    noise_fed: Callable[[Model], tuple[str, ...]] = lambda model: ()
     sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     infer: Callable[[Mapping[str, np.ndarray]], dict[str, Any]] | None = None
-    undetermined: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda known: ()
+    undetermined: Callable[[Mapping[str, object]], tuple[str, ...]] = lambda known: ()
     parts: tuple[str, ...] = ()
     ignored: tuple[Ignored, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:
-    """One line of the table of models.
+    """An entry of ``vae_jax.MODELS``.
 
     Attributes:
-        name: as in ``vae_jax.MODELS``.
+        name: its key there.
         summary: one line for people.
         module: the Flax module class, an ``Autoencoder``; its fields are the hyperparameters.
-        reference: where it comes from.
+        reference: the original.
         recipe: how the reference trains it.
-        rules: from a model to one Rule a tensor of its reference.
-        variational: whether ``encode`` returns a posterior (else the latent itself).
-        pixel_range: the value of a black and of a white pixel.
+        rules: returns one Rule per tensor of the model's reference.
+        variational: whether ``encode`` returns a Gaussian posterior; else the latent itself.
+        pixel_range: the values of a black and of a white pixel.
         epoch_figure: what the tutorial draws after each epoch.
-        check: raises UserError for hyperparameters that do not go together.
+        check: raises UserError for hyperparameters that contradict each other.
     """
 
     name: str
@@ -134,19 +139,19 @@ class ModelSpec:
     module: type
     reference: Reference
     recipe: Recipe
-    rules: Callable[[Any], tuple[Rule, ...]]
+    rules: Callable[[Model], tuple[Rule, ...]]
     variational: bool
     pixel_range: tuple[float, float] = (0.0, 1.0)
     epoch_figure: Literal["reconstructions", "samples", "sample table"] = "samples"
-    check: Callable[[Any], None] = lambda model: None
+    check: Callable[[Model], None] = lambda model: None
 
     @property
     def num_classes(self) -> int:
-        """How many classes the model's label tells apart; 0 for a model without labels."""
+        """The number of classes that a label can name; 0 for a model without labels."""
         return self.module.num_classes
 
     def hyperparameters(self) -> dict[str, Any]:
-        """The model's hyperparameters with their defaults."""
+        """Return the model's hyperparameters with their defaults."""
         # The fields of the base say how the layers are computed, and Flax adds two of its own.
         own = inspect.get_annotations(self.module).keys() - {"parent", "name"}
         fields = dataclasses.fields(self.module)

@@ -1,4 +1,4 @@
-"""The shape vocabulary of the package: one letter an axis, the same in every signature.
+"""Array types with their shapes: one letter per axis, the same in every signature.
 
 B batch, H height, W width, C channels, L latent size, K classes. With jaxtyping installed these are
 checked shapes; without it (a bare accelerator host) they are plain arrays.
@@ -6,24 +6,40 @@ checked shapes; without it (a bare accelerator host) they are plain arrays.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
-try:
-    from jaxtyping import Array, Float, Int, UInt8
-except ImportError:  # annotations only; nothing at run time depends on the shapes
-    if not TYPE_CHECKING:
+if TYPE_CHECKING:
+    from jax import Array
+    from jaxtyping import Float, Int, UInt8
+else:
+    try:
+        from jaxtyping import Float, Int, UInt8
+    except ImportError:
 
-        class _Plain:
+        class Float:
+            """Stands in for jaxtyping's types: ``Float[array_type, shape]`` is ``array_type``."""
+
             def __class_getitem__(cls, item):
                 return item[0]
 
-        Array = jax.Array
-        Float = Int = UInt8 = _Plain
+        Int = UInt8 = Float
 
-AnyArray = jax.Array | np.ndarray
+    class _JaxArray(type):
+        def __instancecheck__(cls, value):
+            jax = sys.modules.get("jax")
+            return jax is not None and isinstance(value, jax.Array)
+
+    class Array(metaclass=_JaxArray):
+        """Stands in for ``jax.Array``, so that plain data loads no JAX.
+
+        Where JAX is not loaded, no value is a JAX array.
+        """
+
+
+AnyArray = Array | np.ndarray
 
 Image = Float[AnyArray, "B H W C"]
 """Images, channels last, in the model's pixel range."""
@@ -32,7 +48,7 @@ Latent = Float[AnyArray, "B L"]
 Features = Float[AnyArray, "B F"]
 """Flat features of images."""
 Noise = Float[AnyArray, "B L"]
-"""Standard normal noise, one row an example."""
+"""Standard normal noise, one row per example."""
 OneHot = Float[AnyArray, "B K"]
 """One-hot labels of K classes."""
 PerExample = Float[AnyArray, " B"]
@@ -44,9 +60,9 @@ Pixels = UInt8[np.ndarray, "N H W C"]
 Labels = Int[np.ndarray, " N"]
 """Class numbers."""
 
-Key = jax.Array
+Key = Array
 """A typed PRNG key from ``jax.random.key``; a key is used once."""
 Tensors = dict[str, np.ndarray]
-"""A checkpoint as the reference names it: tensor name to array."""
+"""A checkpoint: the reference's tensor names to arrays."""
 Variables = dict[str, Any]
 """A Flax variable tree: ``{"params": ..., "batch_stats": ...}``."""

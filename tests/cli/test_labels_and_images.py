@@ -147,7 +147,7 @@ def test_a_data_source_has_labels_of_its_own(succeed, cli, folders, data, tmp_pa
     decoded = model.apply(variables, z, label, method="decode")
     expected = ((np.asarray(decoded) - x) ** 2).sum() / 4 / 4  # of pixels from 0 to 1
     assert found["squared_error"] == pytest.approx(expected, rel=1e-4)
-    assert "--label goes with IMAGES" in cli(*reconstruct, "--label=3").error
+    assert "--label needs IMAGES" in cli(*reconstruct, "--label=3").error
 
 
 def test_a_label_for_a_model_without_any_is_refused(cli, folders, pictures, tmp_path):

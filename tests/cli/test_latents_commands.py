@@ -187,7 +187,7 @@ def test_a_run_that_denoises_needs_no_flag_and_prints_both_psnrs(
     found = json.loads(succeed("denoise", denoiser, "--count=6", "--out", target, "--json").out)
     assert (found["images"], found["corrupt"]) == (6, "gaussian:0.3")
     assert f"PSNR {found['psnr_before']:.2f} dB before" in out
-    assert f"({found['psnr_before_cut_off']:.2f} cut off" in out
+    assert f"({found['psnr_before_cut_off']:.2f} clipped" in out
     assert f"{found['psnr_after']:.2f} dB after" in out
     # The images are noise of variance 1/12 and the gaussian's is 0.09 of the range.
     assert found["psnr_before"] == pytest.approx(-10 * np.log10(0.09), abs=0.3)
@@ -210,7 +210,10 @@ def test_a_run_of_another_kind_asks_for_the_noise(cli, folders, trained, data, t
     target = ("--out", tmp_path / "x.png")
     for model in (trained, folders["digits_vae"]):
         error = cli("denoise", model, "--data", data, *target).error
-        assert f"{model} was not trained to denoise; say what noise: --corrupt gaussian" in error
+        assert (
+            f"{model} was not trained to denoise; choose the noise, such as --corrupt gaussian"
+            in error
+        )
     error = cli("denoise", trained, "--corrupt=blur:3", *target).error
     assert "unknown corruption 'blur:3': expected gaussian:SIGMA" in error
     assert pictures_in(tmp_path) == []

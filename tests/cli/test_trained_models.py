@@ -153,7 +153,7 @@ def test_the_error_that_is_printed_is_that_of_the_images(succeed, digits_file, t
     decoded, _ = vae_jax.create_model("digits_ae").apply(variables, x)
     expected = ((np.asarray(decoded) - x) ** 2).sum()
     assert out.startswith("1 images")
-    assert float(out.split("error ")[1].split(" an image")[0]) == pytest.approx(expected, rel=1e-4)
+    assert float(out.split("error ")[1].split(" per image")[0]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_looking_at_a_run_changes_nothing_in_it(succeed, trained, tmp_path, contents):

@@ -14,7 +14,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "digits_vae": {"channels": 4},
     "stddev_vae": {"latent_size": 3},
 }
-ADVICE = "; train --fresh-optimizer imports the weights alone"
+ADVICE = "; train --fresh-optimizer imports only the weights"
 
 
 def made_up(name, dtype: npt.DTypeLike = np.float32):

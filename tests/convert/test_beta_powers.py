@@ -27,21 +27,21 @@ def test_powers_that_were_multiplied_in_another_order_tell_the_same():
 @pytest.mark.parametrize(
     ("powers", "message"),
     [
-        ((0.0, 1e-42), r"\(0 and [\d.e-]+\) are too small to tell the steps"),
-        ((0.5, 0.998001), "is that of no number of steps"),
-        ((0.81, 0.999**5), r"different numbers of steps \(1 by 0.9, 4 by 0.999\)"),
+        ((0.0, 1e-42), r"\(0 and [\d.e-]+\) are too small to determine the step count"),
+        ((0.5, 0.998001), "fits no step count"),
+        ((0.81, 0.999**5), r"different step counts \(1 by 0.9, 4 by 0.999\)"),
         ((1.0, 0.999), "power of beta 0.9 is 1: expected a number from 0 to 1"),
         ((float("nan"), 0.999), "power of beta 0.9 is nan"),
     ],
 )
-def test_powers_that_tell_no_count_are_refused(powers, message):
+def test_powers_that_determine_no_count_are_refused(powers, message):
     pairs = list(zip((0.9, 0.999), [np.asarray(p, np.float32) for p in powers], strict=True))
     with pytest.raises(CheckpointError, match=message):
         steps_of(pairs)
 
 
-def test_a_count_past_all_products_is_left_undetermined():
+def test_a_count_beyond_all_products_is_undetermined():
     power = np.asarray(1e-300)
-    with pytest.raises(CheckpointError, match="too small to tell"):
+    with pytest.raises(CheckpointError, match="too small to determine"):
         steps_of([(0.0, power), (1 - 1e-12, power)])
     assert 0 < power_after(2**31, 1 - 1e-12, np.dtype(np.float64)) < 1

@@ -135,7 +135,7 @@ def test_a_folder_a_missing_file_and_a_device_are_refused(tmp_path):
         read_checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match="No such file"):
         read_checkpoint(tmp_path / "none\n.pth")
-    with pytest.raises(CheckpointError, match="no regular file"):
+    with pytest.raises(CheckpointError, match="not a regular file"):
         read_checkpoint("/dev/zero")
     with pytest.raises(CheckpointError, match=r"null (byte|character)"):
         read_checkpoint("a\0b")

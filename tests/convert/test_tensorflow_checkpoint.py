@@ -92,7 +92,7 @@ def test_a_folder_without_tensorflows_state_means_none(tmp_path, content):
     assert checkpoint_prefix(tmp_path) is None
     (tmp_path / "checkpoint").write_bytes(content)
     assert checkpoint_prefix(tmp_path) is None
-    assert "is no TensorFlow checkpoint: expected its prefix" in refusal(tmp_path)
+    assert "is not a TensorFlow checkpoint: expected its prefix" in refusal(tmp_path)
 
 
 # What is read.
@@ -214,7 +214,7 @@ def test_other_values_read_back_leave_the_old_checkpoint(tmp_path, monkeypatch):
     write_tensorflow(tmp_path / "a", {"w": VALUES})
     honest = read_tensorflow
     monkeypatch.setattr(write, "read_tensorflow", lambda p: {n: -a for n, a in honest(p).items()})
-    assert "another value of 'w'" in refusal(tmp_path / "a", write_tensorflow, {"w": VALUES + 1})
+    assert "different value of 'w'" in refusal(tmp_path / "a", write_tensorflow, {"w": VALUES + 1})
     assert_same(honest(tmp_path / "a"), {"w": VALUES})
     assert len(os.listdir(tmp_path)) == 2
 

@@ -25,13 +25,13 @@ def test_tensorflows_slots_come_back_bit_for_bit_and_none_is_no_adam():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: v.pop("beta2_power"), "without a number each for beta1_power and beta2_power"),
-        (lambda v: v.update(beta1_power=np.ones(2)), "without a number each"),
-        (lambda v: v.pop("recognition/d_h1/w/Adam"), "moments alone of recognition/d_h1/w"),
+        (lambda v: v.pop("beta2_power"), "without beta1_power and beta2_power"),
+        (lambda v: v.update(beta1_power=np.ones(2)), "a number each"),
+        (lambda v: v.pop("recognition/d_h1/w/Adam"), "two moments of recognition/d_h1/w"),
         (lambda v: v.update(beta1_power_1=np.ones(())), "several Adams ('beta1_power_1')"),
         (lambda v: v.update({"a/Adam_2": np.ones(())}), "several Adams ('a/Adam_2')"),
         (lambda v: [v.pop(k) for k in list(v) if "Adam" in k], "moments of no parameter"),
-        (lambda v: v.update(beta1_power=np.array(0.5, np.float32)), "that of no number of steps"),
+        (lambda v: v.update(beta1_power=np.array(0.5, np.float32)), "fits no step count"),
     ],
     ids=range(7),
 )

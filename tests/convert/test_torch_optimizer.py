@@ -110,7 +110,7 @@ def test_of_several_optimisers_the_only_one_that_fits_is_taken(tmp_path):
     assert_same_state(read(content | {"adversary": other}, tmp_path), read(content, tmp_path))
     with pytest.raises(CheckpointError) as error:
         read(content | {"second": content["adam"] | {"x": 1}}, tmp_path)
-    assert "holds 2 optimisers' states ('adam', 'second'), of which 2 fit" in str(error.value)
+    assert "holds the states of 2 optimisers ('adam', 'second'), of which 2 fit" in str(error.value)
     assert str(error.value).endswith(ADVICE)
 
 
@@ -155,17 +155,17 @@ def setting(key, value):
         (edited(lambda adam, state, groups: state.update({99: 1})), "a state of parameter 99"),
         (edited(lambda adam, state, groups: adam.update(state=[1])), "state is damaged"),
         (edited(lambda adam, state, groups: adam.update(param_groups=[3])), "param_groups are da"),
-        (setting("lr", "fast"), "settings are no numbers"),
-        (setting("betas", (0.9,)), "settings are no numbers"),
+        (setting("lr", "fast"), "settings are not numbers"),
+        (setting("betas", (0.9,)), "settings are not numbers"),
         (put(0, "step", torch.tensor(4.0)), "took 3 and 4 steps on different parameters"),
-        (put(0, "step", 2.5), "step of common.weight is no whole number"),
+        (put(0, "step", 2.5), "step of common.weight is not a whole number"),
         (put(0, "max_exp_avg_sq", torch.ones(1)), "keeps step, exp_avg, exp_avg_sq, max_exp_avg"),
         (edited(lambda adam, state, groups: state[1].pop("exp_avg")), "of common.bias: it is not"),
         (put(0, "exp_avg", torch.ones(3, 4)), "exp_avg of common.weight is (3, 4): expected the"),
         (put(1, "exp_avg", torch.tensor([1, 2, 3])), "exp_avg of common.bias is int64: expected"),
         (put(1, "exp_avg", torch.full((3,), torch.nan)), "exp_avg of common.bias is not finite"),
         (put(1, "exp_avg_sq", -torch.ones(3)), "exp_avg_sq of common.bias is negative somewhere"),
-        (put(1, "exp_avg", 0.5), "exp_avg of common.bias is no tensor"),
+        (put(1, "exp_avg", 0.5), "exp_avg of common.bias is not a tensor"),
     ],
     ids=range(24),
 )
@@ -196,7 +196,7 @@ def test_a_pytorch_file_is_replaced_only_when_it_is_read_back_whole(tmp_path, mo
     arguments = ("digits_ae", [path], adam.exp_avg, adam, RECIPE, 1)
     honest = training_files.read_root
     monkeypatch.setattr(training_files, "read_root", lambda p: honest(p) | {"epoch": 2})
-    with pytest.raises(CheckpointError, match="read back with other settings than were written"):
+    with pytest.raises(CheckpointError, match="read back with other settings than written"):
         write_with_adam(*arguments)
     assert path.read_bytes() == b"old"
     monkeypatch.undo()
@@ -210,8 +210,8 @@ def test_a_pytorch_file_is_replaced_only_when_it_is_read_back_whole(tmp_path, mo
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [
-        ("digits_ae", {"epsilon_scaling": "tensorflow"}, "PyTorch's Adam has torch alone"),
-        ("stddev_vae", {"epsilon_scaling": "torch"}, "TensorFlow's Adam has tensorflow alone"),
+        ("digits_ae", {"epsilon_scaling": "tensorflow"}, "PyTorch's Adam only has torch"),
+        ("stddev_vae", {"epsilon_scaling": "torch"}, "TensorFlow's Adam only has tensorflow"),
         ("stddev_vae", {"weight_decay": 0.1}, "TensorFlow's AdamOptimizer has none"),
     ],
 )

@@ -151,7 +151,7 @@ def test_a_disk_that_returns_other_bits_is_noticed(tmp_path, monkeypatch):
     before = path.read_bytes()
     honest = write.read_as_named
     monkeypatch.setattr(write, "read_as_named", lambda p: {n: -a for n, a in honest(p).items()})
-    with pytest.raises(CheckpointError, match="another value of 'w'"):
+    with pytest.raises(CheckpointError, match="different value of 'w'"):
         write_checkpoint(path, {"w": np.zeros(2)})
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [path.name]

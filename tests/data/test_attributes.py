@@ -29,13 +29,13 @@ def test_values_follow_the_pictures_not_the_lines(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "does not begin with a line of different column names"),
+        ("", "does not begin with a line of distinct column names"),
         ("picture,hat\na/1.png,yes\n", "the first of them 'file'"),
-        ("file,hat,hat\n", "different column names"),
-        ("file,hat\na/1.png,yes\n", "no line of 'b/2.png'"),
-        ("file,hat\na/1.png,yes\na/1.png,no\n", "two lines of 'a/1.png'"),
+        ("file,hat,hat\n", "distinct column names"),
+        ("file,hat\na/1.png,yes\n", "no line for 'b/2.png'"),
+        ("file,hat\na/1.png,yes\na/1.png,no\n", "two lines for 'a/1.png'"),
         ("file,hat\na/1.png\n", "has 1 fields, expected 2"),
-        ("file,hat\na/1.png," + "x" * 2000 + "\n", "a field of 2000 letters, expected 1000"),
+        ("file,hat\na/1.png," + "x" * 2000 + "\n", "a field of 2000 characters, expected at"),
         ("file,hat\n" + "y" * 2000 + "\n", "yyy has 1 fields"),
     ],
 )

@@ -138,7 +138,7 @@ def test_a_damaged_picture_is_named_in_one_line_in_its_place(pictures):
     rest = iterate_batches(dataset.train, batch_size=1, seed=3, epoch=2)
     for _ in range(place):
         next(rest)
-    with pytest.raises(DataError, match=f"{bad.name}.*repair it or take it away") as caught:
+    with pytest.raises(DataError, match=f"{bad.name}.*repair it or remove it") as caught:
         next(rest)
     assert "\n" not in str(caught.value)
 

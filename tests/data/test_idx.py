@@ -76,9 +76,9 @@ IMAGES = np.arange(40, dtype=np.uint8).reshape(2, 4, 5)
         (idx_bytes(IMAGES, dtype_code=0x0D), "type 0x0d"),
         (idx_bytes(IMAGES[0, 0]), "1 dimensions, expected 3"),
         (idx_bytes(IMAGES)[:-1], "truncated"),
-        (idx_bytes(IMAGES) + b"\0", "goes on after the 40 bytes"),
+        (idx_bytes(IMAGES) + b"\0", "continues after the 40 bytes"),
         (idx_bytes(IMAGES, shape=(3, 4, 5)), "truncated"),
-        (idx_bytes(IMAGES, shape=(1, 4, 5)), "goes on after"),
+        (idx_bytes(IMAGES, shape=(1, 4, 5)), "continues after"),
         (idx_bytes(IMAGES[:0]), "empty"),
         (idx_bytes(IMAGES, shape=(2, 5, 4)), "5x4x1 but the model takes 4x5x1"),
         (idx_bytes(IMAGES, shape=(0xFFFFFFFF, 4, 5)), "truncated"),
@@ -122,7 +122,7 @@ def test_a_bomb_is_unpacked_no_further_than_its_header_says(tmp_path, monkeypatc
         return read(self, size)
 
     monkeypatch.setattr(gzip.GzipFile, "read", spy)
-    with pytest.raises(DataError, match="goes on after"):
+    with pytest.raises(DataError, match="continues after"):
         read_idx(path, num_dimensions=3)
     assert min(asked) > 0
     assert sum(asked) < 100
@@ -139,7 +139,7 @@ def test_labels_that_are_not_as_many_as_the_images_are_refused(tmp_path):
 def test_half_a_pair_is_refused_and_the_missing_half_named(tmp_path, gone):
     write_pair(tmp_path, "train", 4)
     (tmp_path / f"train-{gone}-ubyte").unlink()
-    with pytest.raises(DataError, match=f"the train-{gone.split('-')[0]} file is not"):
+    with pytest.raises(DataError, match=f"the train-{gone.split('-')[0]} file does not"):
         open_dataset(f"idx:{tmp_path}", SHAPE)
 
 

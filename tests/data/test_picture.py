@@ -63,7 +63,7 @@ def test_a_program_in_the_place_of_a_picture_is_not_run(tmp_path, monkeypatch):
     program.write_text(f"#!/bin/sh\ntouch '{tmp_path}/ran'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert "no picture of the formats PNG, JPEG" in refusal(tmp_path, EPS)
+    assert "not a picture of the formats PNG, JPEG" in refusal(tmp_path, EPS)
     assert not (tmp_path / "ran").exists()
 
 
@@ -106,7 +106,7 @@ def test_damaged_metadata_leave_the_pixels_and_no_warning(tmp_path):
 def test_a_pipe_among_the_pictures_is_refused_and_not_waited_for(tmp_path, source):
     (tmp_path / "a").mkdir()
     os.mkfifo(tmp_path / "a" / "1.png")
-    with pytest.raises(DataError, match=r"1\.png.*no regular file"):
+    with pytest.raises(DataError, match=r"1\.png.*not a regular file"):
         _ = open_dataset(f"{source}:{tmp_path}", SHAPE).train.images[:]
 
 

@@ -151,5 +151,5 @@ def test_images_of_another_size_are_refused(data_dir):
     "name", ["../tiny_faces", "/etc", "tiny faces", "tiny_faces:../x", "tiny_faces:/x", "*"]
 )
 def test_what_is_no_name_of_a_set_is_refused(data_dir, name):
-    with pytest.raises(DataError, match="no TFDS name"):
+    with pytest.raises(DataError, match="not a TFDS name"):
         open_dataset(f"tfds:{name}", SHAPE)

@@ -1,4 +1,4 @@
-"""``vae-jax arithmetic`` and ``vae-jax direction``: encodings added, taken away, and decoded."""
+"""``vae-jax arithmetic`` and ``vae-jax direction``: add and subtract encodings, and decode."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 @click.argument("expressions", nargs=-1, required=True, metavar="EXPRESSION...")
 @group_options
 @data_option
-@click.option("--any-weights", is_flag=True, help="Decode weights that do not sum to 1, too.")
+@click.option("--any-weights", is_flag=True, help="Allow weights that do not sum to 1.")
 @click.option(
-    "--title", multiple=True, show_default="the expression", help="Above a row; one for each."
+    "--title", multiple=True, show_default="the expression", help="Title of a row; one per row."
 )
 @one_label_option
 @click.option("--out", default="arithmetic.png", help="The picture to write.")
@@ -47,9 +47,9 @@ def arithmetic(
 ) -> None:
     """Decode arithmetic of groups' mean encodings by TRAINED, such as "a - b + c".
 
-    A row for each EXPRESSION: the decoded groups in its order, then the result. Groups are added
-    and subtracted, multiplied and divided by numbers; the weights must sum to 1. One image a
-    group will do, three or more smooth out what they do not share. Example:
+    Draws one row per EXPRESSION: the decoded groups in its order, then the result. Groups can be
+    added, subtracted, and multiplied or divided by numbers; the weights must sum to 1. One image
+    per group is enough; three or more average out what they do not share. Example:
 
     \b
     vae-jax arithmetic RUN --group men_g=0,3,14 --group women_g=9,15,21 \\
@@ -65,7 +65,7 @@ def arithmetic(
 
     if title and len(title) != len(expressions):
         raise UserError(
-            f"{len(title)} titles for {len(expressions)} expressions; expected one of each"
+            f"{len(title)} titles for {len(expressions)} expressions; expected one title each"
         )
     groups = open_groups(loaded, definitions, data, per_group, None if use_mean else seed, label)
     parsed = [parse_expression(text, groups.names) for text in expressions]
@@ -73,7 +73,7 @@ def arithmetic(
         try:
             require_affine(weights)
         except UserError as error:
-            raise UserError(f'"{text}": {error}; --any-weights decodes it all the same') from error
+            raise UserError(f'"{text}": {error}; --any-weights allows it') from error
     rows = []
     for weights in parsed:
         encodings = {name: groups.encoding(name) for name in weights}
@@ -82,11 +82,11 @@ def arithmetic(
         )
     path = figures.save_figure(figures.arithmetic_rows(rows, title or expressions), out)
     if as_json:
-        told = [
+        reported = [
             {"expression": text, "weights": weights}
             for text, weights in zip(expressions, parsed, strict=True)
         ]
-        found = {"rows": told, "groups": groups.summary(), "picture": str(path)}
+        found = {"rows": reported, "groups": groups.summary(), "picture": str(path)}
         click.echo(json.dumps(found))
     else:
         click.echo(f"{'; '.join(expressions)} ({groups}): {path}")
@@ -96,13 +96,13 @@ def arithmetic(
 @trained_options
 @click.option("--with", "having", required=True, metavar="GROUP", help="Images with the attribute.")
 @click.option("--without", required=True, metavar="GROUP", help="Images without it.")
-@click.option("--on", required=True, metavar="GROUP", help="Where to start from.")
+@click.option("--on", required=True, metavar="GROUP", help="Images to change.")
 @click.option(
     "--strength",
     multiple=True,
     type=float,
     default=(-1.0, 0.0, 1.0),
-    help="How far to go; a picture of each.",
+    help="How much of the direction to add; one picture per strength.",
 )
 @group_options
 @data_option
@@ -124,11 +124,11 @@ def direction(
     out: str,
     as_json: bool,
 ) -> None:
-    """Add an attribute to images by TRAINED, or take it away: a row of strengths.
+    """Add an attribute to images by TRAINED or remove it, in a row of strengths.
 
-    Decodes the encoding of --on plus each --strength times the mean encoding of --with less that
-    of --without. A GROUP is a name that --group defines, or what could stand behind its
-    NAME=, such as attr:glasses=yes. Example:
+    Decodes the encoding of --on plus each --strength times the direction: the mean encoding of
+    --with minus that of --without. A GROUP is a name that --group defines, or images as --group
+    takes them, such as attr:glasses=yes. Example:
 
     \b
     vae-jax direction RUN --with attr:glasses=yes --without attr:glasses=no --on 17

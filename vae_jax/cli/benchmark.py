@@ -1,4 +1,4 @@
-"""``vae-jax benchmark``: how fast a model trains, encodes, decodes and samples here."""
+"""``vae-jax benchmark``: time a model's training, encoding, decoding and sampling."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import click
 
 from vae_jax.cli.options import hyper_option, json_option, setup_jax
 
-# As vae_jax.benchmark.tasks has them.
+# Repeated from vae_jax.benchmark.tasks, whose import would load JAX.
 _WORKS = ("step", "epoch", "encode", "decode", "sample")
 _PRECISIONS = ("float32", "tf32", "bfloat16")
-_USUAL = tuple(work for work in _WORKS if work != "epoch")  # which takes minutes
+_USUAL = tuple(work for work in _WORKS if work != "epoch")  # an epoch takes minutes
 _TITLES = ("work", "batch", "median ms", "quartiles ms", "images/s", "GFLOP/s", "GB/s")
 _TITLES += ("of floor", "peak MiB", "steady MiB")
-_WIDTHS = (-12, 6, 11, 24, 11, 9, 7, 9, 9, 11)  # to the left where below 0
+_WIDTHS = (-12, 6, 11, 24, 11, 9, 7, 9, 9, 11)  # negative: aligned to the left
 
 
 @click.command()
@@ -26,29 +26,29 @@ _WIDTHS = (-12, 6, 11, 24, 11, 9, 7, 9, 9, 11)  # to the left where below 0
     multiple=True,
     type=click.Choice(_WORKS),
     default=_USUAL,
-    help="What to time; may be given more than once.",
+    help="What to time; repeatable.",
 )
 @click.option(
     "--batch-size",
     type=click.IntRange(1),
     show_default="the tutorial's for training, 256 for the rest",
-    help="Images at a time.",
+    help="Images per batch.",
 )
 @click.option(
     "--images",
     "num_images",
     type=click.IntRange(1),
-    show_default="60,000 of 28x28, as many pixels of another size",
-    help="Images of an epoch.",
+    show_default="60,000 of 28x28, or as many pixels of another size",
+    help="Images per epoch.",
 )
 @click.option(
-    "--rounds", type=click.IntRange(1), show_default="15, of epochs 5", help="Turns of each work."
+    "--rounds", type=click.IntRange(1), show_default="15; 5 for epochs", help="Timed repetitions."
 )
 @click.option(
     "--precision",
     type=click.Choice(_PRECISIONS),
     default="float32",
-    help="Of products, on a GPU.",
+    help="Precision of matrix products on a GPU.",
 )
 @hyper_option
 @json_option
@@ -64,10 +64,10 @@ def benchmark(
 ) -> None:
     """Time MODEL's training step, encoding, decoding and sampling on this machine.
 
-    The table has the median of the rounds with their quartiles; what of the least time it achieves
-    that this machine's measured ceilings of products and memory allow (`of floor`); and the most
-    memory, first with the compiler's, then without it. `scripts/benchmarks/side_by_side.py` has
-    other frameworks take turns with it.
+    The table shows the median and quartiles of the rounds; the least time that this machine's
+    measured peak FLOP/s and memory bandwidth allow, as a share of the median (`of floor`); and the
+    peak memory with and without compilation. `scripts/benchmarks/side_by_side.py` compares other
+    frameworks.
     """
     setup_jax()
     from vae_jax.benchmark.runs import ceilings_in

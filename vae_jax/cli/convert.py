@@ -1,4 +1,4 @@
-"""``vae-jax convert``: between reference checkpoints and Flax checkpoint folders."""
+"""``vae-jax convert``: convert between reference checkpoints and Flax checkpoint folders."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".pdparams", ".index")
 
 @click.command()
 @click.argument("source", nargs=-1, required=True)
-@click.option("--to", "to", required=True, help="A new folder (Flax), or a file to write.")
+@click.option("--to", "to", required=True, help="New folder (Flax checkpoint) or file to write.")
 @checkpoint_options
 @click.option(
-    "--optimizer", is_flag=True, help="Also write Adam's state, for the original to train on."
+    "--optimizer", is_flag=True, help="Also write Adam's state, so that training can continue."
 )
-@click.option("--force", is_flag=True, help="Replace the file that --to names.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @json_option
 def convert(
     source: tuple[str, ...],
@@ -32,15 +32,15 @@ def convert(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Turn SOURCE into another format, every tensor accounted for and read back.
+    """Convert SOURCE to another format, account for every tensor, and verify the written file.
 
     SOURCE is a run folder, a Flax checkpoint folder or a reference checkpoint: a file, the prefix
-    of a TensorFlow checkpoint (train-9), or the encoder's and the decoder's file where these are
-    saved apart. --to names a new folder for a Flax checkpoint, or a file: .safetensors; .pth or
-    .pt (needs PyTorch); .pdparams (A_encoder_False.pdparams, whose decoder is written beside it);
-    .index (a TensorFlow checkpoint: needs TensorFlow).
+    of a TensorFlow checkpoint (train-9), or the encoder's and the decoder's files where these are
+    separate. --to names a new folder for a Flax checkpoint, or a file: .safetensors; .pth or .pt
+    (needs PyTorch); .pdparams (A_encoder_False.pdparams; the decoder is written beside it);
+    .index (a TensorFlow checkpoint; needs TensorFlow).
 
-    With --optimizer the file is a training checkpoint of the model's own framework: for PyTorch
+    With --optimizer the result is a training checkpoint of the original's framework: for PyTorch
     {"model", "optimizer", "epoch"} in one file, for Paddle a .pdopt beside each .pdparams, for
     TensorFlow Adam's slots beside the variables.
     """
@@ -70,8 +70,8 @@ def convert(
         framework = trained.spec.reference.framework
         if target.suffix not in OPTIMIZER_SUFFIXES[framework]:
             raise CheckpointError(
-                f"{to}: --optimizer writes {trained.name}'s Adam for {framework} alone; expected "
-                f"a name that ends in {' or '.join(OPTIMIZER_SUFFIXES[framework])}"
+                f"{to}: --optimizer writes {trained.name}'s Adam state only for {framework}; "
+                f"expected a name that ends in {' or '.join(OPTIMIZER_SUFFIXES[framework])}"
             )
         kept = export_optimizer(source[0], trained)
         written = files_with_adam(trained.name, written)
@@ -114,7 +114,7 @@ def _require_absent(path: Path, force: bool) -> None:
 
 
 def _files_of_parts(target: Path, parts: tuple[str, ...]) -> dict[str, Path]:
-    """A file a part, named like the first one's."""
+    """Return one file per part, named after the first part's."""
     from vae_jax.convert.parts import sibling
     from vae_jax.errors import CheckpointError
 

@@ -1,4 +1,4 @@
-"""``vae-jax demo``: the main job once through, on what the package ships."""
+"""``vae-jax demo``: import, verify, train and draw, with files that the package ships."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ import click
 
 from vae_jax.cli.options import setup_jax
 
-EPOCHS = 60  # of 4,500 digits; the tutorial's 10 are of 60,000
+EPOCHS = 60  # over 4,500 digits; the tutorial's 10 are over 60,000
 
 
 @click.command()
-@click.option("--out", default="runs/demo", help="Folder of the demo; its last run is replaced.")
+@click.option(
+    "--out", default="runs/demo", help="Output folder; an earlier demo there is replaced."
+)
 def demo(out: str) -> None:
-    """Import a PyTorch checkpoint without PyTorch, check it, train the same model, draw.
+    """Import a PyTorch checkpoint without PyTorch, verify it, train the same model, and draw.
 
-    Needs no network; about a minute on 2 cores.
+    Needs no network, and about a minute on 2 cores.
     """
     setup_jax()
     import vae_jax
@@ -73,11 +75,11 @@ def demo(out: str) -> None:
 
     program = "vae-jax" if shutil.which("vae-jax") else os.path.relpath(sys.argv[0])
     click.echo(
-        f"\nDone in {time.perf_counter() - started:.0f} s. The figures: {folder / 'figures'}\n"
-        "  imported.png   ten held-out digits above what the imported PyTorch model makes of them\n"
-        "  before.png     what the model trained here made of them before its first step\n"
-        f"  after.png      and after {EPOCHS} epochs (each epoch's: {out}/digits_ae/figures)\n"
-        "  loss.png       its loss, epoch by epoch\n"
+        f"\nDone in {time.perf_counter() - started:.0f} s. Figures in {folder / 'figures'}:\n"
+        "  imported.png   ten held-out digits above the imported PyTorch model's reconstructions\n"
+        "  before.png     the same by the model trained here, before its first step\n"
+        f"  after.png      and after {EPOCHS} epochs (all epochs: {out}/digits_ae/figures)\n"
+        "  loss.png       its loss per epoch\n"
         "Next:\n"
         f"  {program} reconstruct {out}/digits_ae\n"
         f"  {program} convert {out}/digits_ae --to AEdigits.safetensors\n"
@@ -87,7 +89,7 @@ def demo(out: str) -> None:
 
 
 def _replace(folder: Path) -> None:
-    """Makes room: only what an earlier demo wrote is removed."""
+    """Remove what an earlier demo wrote, and nothing else."""
     for part in ("figures", "digits_ae"):
         shutil.rmtree(folder / part, ignore_errors=True)
     (folder / "figures").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""``vae-jax denoise``: noise on clean images, and what a model makes of it."""
+"""``vae-jax denoise``: add noise to clean images, and remove it with a model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @data_option
 @click.option("--count", default=500, type=click.IntRange(1), help="Images to take from the data.")
 @click.option("--show", default=10, type=click.IntRange(1), help="Images to draw.")
-@click.option("--corrupt", help="gaussian:SIGMA, mask:P or salt-pepper:P; default: the run's own.")
+@click.option("--corrupt", help="gaussian:SIGMA, mask:P or salt-pepper:P; default: the run's.")
 @label_option
 @seed_option
 @click.option("--out", default="denoised.png", help="The picture to write.")
@@ -44,12 +44,13 @@ def denoise(
     out: str,
     as_json: bool,
 ) -> None:
-    """Draw clean images with noise, denoised by TRAINED, and clean; print the PSNR of both.
+    """Draw images with noise, denoised by TRAINED, and clean; print the PSNR before and after.
 
     TRAINED is a run folder (of `vae-jax train --corrupt ...`), a Flax checkpoint folder or a
     reference checkpoint file. The images are the clean IMAGES given, or the first test images of
-    a data source. The PSNR before is that of the images the model is given, and that of the same
-    as a screen shows them, cut off at black and white, which alone makes the error smaller.
+    a data source. The PSNR before denoising is printed for the noisy images as the model sees
+    them, and for the same clipped to black and white as they are drawn: clipping by itself
+    makes the error smaller.
     """
     import jax
     import numpy as np
@@ -67,7 +68,7 @@ def denoise(
     if corruption.kind == "none":
         source = click.get_current_context().params["trained"]
         raise UserError(
-            f"{source} was not trained to denoise; say what noise: --corrupt gaussian:0.3"
+            f"{source} was not trained to denoise; choose the noise, such as --corrupt gaussian:0.3"
         )
     stored, labels = stored_images(loaded, images, data, count, label)
     clean = scale_pixels(stored, loaded.spec.pixel_range)
@@ -85,12 +86,12 @@ def denoise(
     )
     if as_json:
         found = {"psnr_before": before, "psnr_before_cut_off": cut_off, "psnr_after": after}
-        # JSON has no infinity, which is the PSNR of an image that the noise has spared.
+        # JSON has no infinity, the PSNR of an image that the noise left unchanged.
         found = {name: value if math.isfinite(value) else None for name, value in found.items()}
         found = {"images": len(stored), "corrupt": str(corruption), **found}
         click.echo(json.dumps(found | {"picture": str(path)}))
     else:
         click.echo(
-            f"{len(stored)} images, {corruption}: PSNR {before:.2f} dB before ({cut_off:.2f} cut "
-            f"off at black and white), {after:.2f} dB after: {path}"
+            f"{len(stored)} images, {corruption}: PSNR {before:.2f} dB before ({cut_off:.2f} "
+            f"clipped to black and white), {after:.2f} dB after: {path}"
         )

@@ -1,4 +1,4 @@
-"""Options about what a run runs on and what it keeps, which change nothing of what it computes."""
+"""Options for devices and checkpoints, which do not change what a run computes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _DEVICES = (
         "--parallel",
         "mode",
         type=click.Choice(["jit", "sharded", "pmap"]),
-        show_default="jit, or sharded where there are several devices to use",
-        help="One device; a mesh of them with XLA's own sums; or pmap.",
+        show_default="jit; sharded for several devices",
+        help="One device (jit), a mesh of devices (sharded), or pmap.",
     ),
     click.option(
         "--devices",
@@ -29,50 +29,50 @@ _DEVICES = (
         "--model-axis",
         default=1,
         type=click.IntRange(1),
-        help="Of a mesh: devices that share the large parameters and their Adam moments.",
+        help="Devices of a mesh that share the large parameters and their Adam moments.",
     ),
     click.option(
         "--hosts", is_flag=True, help="Join the hosts of this SLURM, MPI, Kubernetes or TPU job."
     ),
-    click.option("--coordinator", help="Join hosts by hand: HOST:PORT of host 0."),
-    click.option("--num-processes", type=click.IntRange(1), help="How many hosts there are."),
-    click.option("--process-id", type=click.IntRange(0), help="Which of them this is, from 0."),
+    click.option("--coordinator", help="Join hosts manually: HOST:PORT of host 0."),
+    click.option("--num-processes", type=click.IntRange(1), help="Number of hosts."),
+    click.option("--process-id", type=click.IntRange(0), help="This host's number, from 0."),
 )
 _CHOICES = (
     click.option(
-        "--checkpoint-every", type=click.IntRange(1), help="Also save every so many steps."
+        "--checkpoint-every", type=click.IntRange(1), help="Also save after this many steps."
     ),
     click.option(
         "--checkpoint-minutes",
         type=click.FloatRange(0, min_open=True),
-        help="Also save after so many minutes.",
+        help="Also save after this many minutes.",
     ),
-    click.option("--keep", default=2, type=click.IntRange(1), help="Last checkpoints to keep."),
+    click.option("--keep", default=2, type=click.IntRange(1), help="Latest checkpoints to keep."),
     click.option(
         "--keep-best",
         default=0,
         type=click.IntRange(0),
-        help="Checkpoints to keep beside them: of the epochs with the lowest loss.",
+        help="Further checkpoints to keep: those of the epochs with the lowest loss.",
     ),
     click.option(
         "--on-nonfinite",
         default="stop",
         type=click.Choice(["stop", "skip"]),
-        help="At a step whose loss or gradient is not finite.",
+        help="What to do at a step whose loss or gradient is not finite.",
     ),
     click.option(
-        "--skip-limit", default=10, type=click.IntRange(0), help="Such steps to skip, at most."
+        "--skip-limit", default=10, type=click.IntRange(0), help="Most non-finite steps to skip."
     ),
 )
 
 
 def device_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The devices and hosts, handed to the command as ``devices``."""
+    """Add the options for devices and hosts; the command gets them as ``devices``."""
     return _gathered(command, "devices", _DEVICES)
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What is kept of a run, and when it gives up, handed to the command as ``choices``."""
+    """Add the options for checkpoints and non-finite steps; the command gets ``choices``."""
     return _gathered(command, "choices", _CHOICES)
 
 
@@ -85,10 +85,10 @@ def join_devices(
     num_processes: int | None,
     process_id: int | None,
 ) -> Any:
-    """Joins the other hosts, if there are to be any, and returns the ``Parallel`` asked for.
+    """Join the other hosts, if any, and return the ``Parallel`` that the options ask for.
 
     Raises:
-        UserError: there are no such hosts or devices.
+        UserError: the hosts or devices do not exist.
     """
     from vae_jax.training.hosts import start_hosts
     from vae_jax.training.parallel import Parallel
@@ -105,10 +105,10 @@ def join_devices(
 
 
 def _keep_stdout() -> None:
-    """Keep standard output for this program: what Gloo writes there goes to standard error.
+    """Redirect what Gloo writes to standard output to standard error.
 
-    Gloo connects the processes on CPU, and tells of it on file descriptor 1 whenever JAX begins
-    another kind of sum.
+    Gloo connects the processes on CPU, and logs to file descriptor 1 whenever JAX starts another
+    kind of reduction.
     """
     sys.stdout.flush()
     kept = os.dup(1)

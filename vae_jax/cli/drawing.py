@@ -1,4 +1,4 @@
-"""Images in [0, 1] for the commands that draw, and the figure that a tutorial draws per epoch."""
+"""Images in [0, 1] for commands that draw, and the figure that a tutorial draws per epoch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from vae_jax.typing import AnyArray, Variables
 
 NUM_SAMPLES = 18  # tutorial 002, plot_epoch
 TABLE_ROWS, TABLE_COLUMNS = 10, 20  # tutorial 004, show_image
-SAMPLE_SEED = 0  # the same points after every epoch, so that the figures can be compared
+SAMPLE_SEED = 0  # the same latents after every epoch, to compare the figures
 
 
 def epoch_figure(run: Run, dataset: Dataset) -> Callable[[int, Variables], Any]:
-    """A function of the epoch and the variables that writes ``figures/epoch_NNN.png``."""
+    """Return a function of the epoch and the variables that writes ``figures/epoch_NNN.png``."""
     held_out = dataset.test or dataset.train
 
     def draw(epoch: int, variables: Variables) -> None:
@@ -61,18 +61,19 @@ def reconstruct_unit(
 def sample_unit(
     loaded: Pretrained, count: int, seed: int, label: Label | None = None
 ) -> np.ndarray:
-    """Decode draws from the prior, of a seed, into images in [0, 1]."""
+    """Decode seeded draws from the prior into images in [0, 1]."""
     return loaded.to_unit(loaded.sample(count, key=jax.random.key(seed), label=label))
 
 
 def sample_figure(
     loaded: Pretrained, count: int | None, seed: int, labels: list[int] | None
 ) -> Any:
-    """Samples as the model's tutorial draws them: 18 in rows of six, or a table of ten rows of
-    twenty; with labels, each label's samples begin a row.
+    """Draw samples as the model's tutorial does: 18 in rows of six, or ten rows of twenty.
+
+    With labels, each label's samples begin a row.
 
     Raises:
-        UserError: as ``sample``, or labels for a model that takes none.
+        UserError: as ``Pretrained.sample``, or labels for a model that takes none.
     """
     spec = loaded.spec
     if not spec.num_classes:

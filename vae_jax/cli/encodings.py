@@ -1,4 +1,4 @@
-"""Where a model puts training images: their posteriors, and the dimensions of them to draw."""
+"""Encodings of training images, and the latent dimensions to draw."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Encoded(NamedTuple):
     """The first training images, encoded.
 
     Attributes:
-        encoded: what ``encode`` returned for them.
-        images: the images themselves, with their labels.
-        dataset: that they are from.
+        encoded: what ``encode`` returned.
+        images: the images with their labels.
+        dataset: the data set that holds them.
     """
 
     encoded: Any
@@ -24,13 +24,13 @@ class Encoded(NamedTuple):
 
 
 def training_data(loaded: Pretrained, data: str | None) -> Dataset:
-    """The data that a model was trained on, with the images its recipe chose; or those named."""
+    """Open the data named; or else the data of the model's recipe, only the images it chose."""
     recipe = loaded.recipe.replace(data=data, images="all") if data else loaded.recipe
     return open_training_data(recipe, loaded.image_shape)
 
 
 def encode_training_images(loaded: Pretrained, data: str | None, count: int) -> Encoded:
-    """Encodes the first ``count`` training images."""
+    """Encode the first ``count`` training images."""
     dataset = training_data(loaded, data)
     images = Split(dataset.train.images[:count], dataset.train.labels[:count])
     encoded = loaded.encode(images.images, loaded.label_if_taken(images.labels))
@@ -38,10 +38,10 @@ def encode_training_images(loaded: Pretrained, data: str | None, count: int) -> 
 
 
 def require_dimensions(loaded: Pretrained, dimensions: tuple[int, int] | None) -> list[int]:
-    """The two dimensions to draw, the first two unless said otherwise.
+    """Return the two dimensions to draw, by default the first two.
 
     Raises:
-        UserError: the model has no posterior, or not these two dimensions.
+        UserError: the model has no posterior, or does not have these dimensions.
     """
     size = loaded.latent_size
     if not loaded.spec.variational:

@@ -1,4 +1,4 @@
-"""``vae-jax evaluate``: what ``vae_jax.evaluation`` finds for a trained model and a test set."""
+"""``vae-jax evaluate``: measure a trained model on a test set."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     multiple=True,
     type=click.IntRange(1),
     metavar="K",
-    help="Bound the log-likelihood with K draws an image; may be given several times.",
+    help="Bound the log-likelihood with K draws per image; repeatable.",
 )
 @click.option(
     "--chunk",
     default=5,
     type=click.IntRange(1),
-    help="Draws decoded at a time, of each image of a batch: more need more memory.",
+    help="Draws per image to decode at once; more need more memory.",
 )
 @click.option(
     "--binarize",
     default="none",
     type=click.Choice(["none", "threshold", "sample"]),
-    help="Make pixels black or white: at one half, or with the pixel as the probability. Of grey "
-    "ones a Bernoulli decoder gives a cross entropy, which is no likelihood.",
+    help="Make pixels black or white: threshold at one half, or sample with the pixel as the "
+    "probability. For grey pixels a Bernoulli decoder gives a cross entropy, not a likelihood.",
 )
-@click.option("--batch-size", default=100, type=click.IntRange(1), help="Images at a time.")
+@click.option("--batch-size", default=100, type=click.IntRange(1), help="Images per batch.")
 @click.option("--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of all draws.")
 @checkpoint_options
 @json_option
@@ -59,9 +59,9 @@ def evaluate(
 ) -> None:
     """Measure TRAINED on the test images of a data source.
 
-    TRAINED is a run folder, a Flax checkpoint folder or a reference checkpoint: a file, or an
-    encoder's and a decoder's. A source without test images is measured on its training images.
-    The images are encoded as they are, also by a model that was trained to denoise.
+    TRAINED is a run folder, a Flax checkpoint folder or a reference checkpoint: one file, or an
+    encoder's and a decoder's. If the source has no test images, its training images are used.
+    The images are not corrupted, even for a model that was trained to denoise.
     """
     setup_jax()
     from vae_jax import evaluation
@@ -92,9 +92,11 @@ def evaluate(
 
 
 def table(found: Evaluation) -> list[str]:
-    """The lines of the printed table: a figure an image, its standard error over the images, and
-    for a bound the error of its draws."""
-    rows = [("", "an image", "+- images", "+- draws")]
+    """Return the lines of the printed table.
+
+    Each has a mean over the images, its standard error and, for a bound, the error of its draws.
+    """
+    rows = [("", "per image", "+- images", "+- draws")]
     for name, figure in found.terms.items():
         unit = found.unit if name == "reconstruction" else "nats"
         rows.append((f"{name.replace('_', ' ')} ({unit})", *_cells(figure)))
@@ -111,7 +113,7 @@ def table(found: Evaluation) -> list[str]:
         listed = ", ".join(map(str, found.active_units)) or "none"
         lines.append(f"{'active units':<34}{active:>12}  latents {listed}")
     joined = ", ".join(f"{k.replace('_', ' ')} {v:.6g}" for k, v in found.recipe_terms.items())
-    return [*lines, f"as its recipe joins them ({found.recipe_rule}): {joined}"]
+    return [*lines, f"as reduced by its recipe ({found.recipe_rule}): {joined}"]
 
 
 def _cells(figure: Figure) -> tuple[str, str, str]:

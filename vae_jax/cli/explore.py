@@ -1,4 +1,4 @@
-"""``vae-jax explore``: the latent space of a model, live in a browser."""
+"""``vae-jax explore``: explore a model's latent space in a browser."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("trained")
-@click.option("--data", help="Data source; default: the one it was trained on, if it is there.")
+@click.option("--data", help="Data source; default: the training data, if available.")
 @click.option(
-    "--port", default=8080, type=click.IntRange(0, 65535), help="Of 127.0.0.1; 0: a free one."
+    "--port", default=8080, type=click.IntRange(0, 65535), help="Port of 127.0.0.1; 0: a free one."
 )
 @click.option("--browser/--no-browser", default=True, help="Open the page in the browser.")
 @checkpoint_options
@@ -32,9 +32,9 @@ def explore(
 ) -> None:
     """Explore the latent space of TRAINED in a browser, until Ctrl-C.
 
-    TRAINED is a run folder, a Flax checkpoint folder or a reference checkpoint file. The page is
-    served to this machine alone. It decodes live: points of the plane of two latents, or sliders;
-    draws of the prior; the way between two images, yours or the data's; arithmetic of groups.
+    TRAINED is a run folder, a Flax checkpoint folder or a reference checkpoint file. The page can
+    only be reached from this machine. It decodes points of a plane, positions of sliders, draws
+    from the prior, interpolations between two images and arithmetic with groups of images.
     """
     from vae_jax.errors import MissingExtraError
 
@@ -56,7 +56,7 @@ def explore(
 
 
 def _open_data(loaded: Pretrained, data: str | None) -> Dataset | None:
-    """The data named; or else those of the recipe, where they are at hand."""
+    """Open the data named; or else the recipe's, if available."""
     from vae_jax.data import open_training_data
     from vae_jax.errors import DataError
 

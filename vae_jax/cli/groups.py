@@ -1,4 +1,4 @@
-"""The groups of images that a command's options define."""
+"""Groups of images that a command's options define."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def parse_definitions(definitions: tuple[str, ...]) -> dict[str, str]:
     """Split the texts of ``--group`` into names and images.
 
     Raises:
-        UserError: one is not NAME=IMAGES, or names a group twice.
+        UserError: a text is not NAME=IMAGES, or defines a group again.
     """
     groups: dict[str, str] = {}
     for definition in definitions:
@@ -32,18 +32,18 @@ def open_groups(
     seed: int | None,
     label: int | None,
 ) -> Groups:
-    """Return the groups of a command; nothing is opened yet.
+    """Return the groups of a command; images are opened when they are needed.
 
     Args:
         loaded: the model.
         definitions: the texts of ``--group``.
         data: the data source; None for the model's own.
-        per_group: images to take of those that match attributes.
+        per_group: how many images to take of those that match attributes.
         seed: seed of the draws; None encodes by posterior means.
-        label: class to decode with, and of pictures from files.
+        label: class to decode with, and class of pictures from files.
 
     Raises:
-        UserError: a definition is wrong, or the label is one that the model does not take.
+        UserError: a definition is wrong, or the model does not take the label.
     """
     loaded.one_hot(label, 1)
     return Groups(

@@ -1,4 +1,4 @@
-"""The images that a command works on: pictures that the user names, or those of a data source."""
+"""Images that a command works on: picture files, or those of a data source."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ def stored_images(
     count: int,
     labels: tuple[int, ...] = (),
 ) -> tuple[np.ndarray, Any]:
-    """Images uint8 [N, H, W, C] and their labels int [N], or None where they are not known.
+    """Return images uint8 [N, H, W, C], and their labels int [N] or None if unknown.
 
     Args:
-        loaded: gives the shape, and the data where ``data`` is None.
-        pictures: files; if there are none, the first of the data's test images are taken.
-        data: a data source.
+        loaded: the model, which determines the shape and the default data.
+        pictures: files; if there are none, the data's first test images are used.
+        data: a data source; None for the model's own.
         count: how many of the data's images to take.
-        labels: of the pictures: one for all, or one each.
+        labels: the pictures' labels: one for all, or one each.
 
     Raises:
-        UserError: the labels are not as many as the pictures, or stand without pictures or
-            with a model that takes none.
+        UserError: labels do not fit the number of pictures, or are given without pictures or
+            to a model that takes none.
     """
     shape = loaded.image_shape
     if labels and not loaded.spec.num_classes:
         raise UserError(f"{loaded.name} takes no label; leave out label (--label)")
     if not pictures:
         if labels:
-            raise UserError("--label goes with IMAGES; a data source has labels of its own")
+            raise UserError("--label needs IMAGES; a data source has its own labels")
         dataset = open_dataset(data or loaded.recipe.data, shape)
         split = dataset.test or dataset.train
         return np.asarray(split.images[:count]), loaded.label_if_taken(split.labels[:count])

@@ -1,4 +1,4 @@
-"""``vae-jax interpolate``: the way from one group of images to another, decoded."""
+"""``vae-jax interpolate``: interpolate between the encodings of two groups, and decode."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @trained_options
-@click.option("--from", "start", required=True, metavar="GROUP", help="Where to start.")
-@click.option("--to", "end", required=True, metavar="GROUP", help="Where to end.")
+@click.option("--from", "start", required=True, metavar="GROUP", help="Images to start from.")
+@click.option("--to", "end", required=True, metavar="GROUP", help="Images to end at.")
 @click.option("--steps", default=6, type=click.IntRange(2), help="Pictures, both ends included.")
 @click.option(
     "--kind",
     default="linear",
     type=click.Choice(["linear", "spherical"]),
-    help="The straight way, or along the great circle.",
+    help="Along the straight line, or the great circle.",
 )
 @group_options
 @data_option
 @one_label_option
-@click.option("--out", default="interpolation.png", help="A .png, or a .gif that moves.")
+@click.option("--out", default="interpolation.png", help="A .png, or an animated .gif.")
 @json_option
 def interpolate(
     loaded: Pretrained,
@@ -51,10 +51,10 @@ def interpolate(
     out: str,
     as_json: bool,
 ) -> None:
-    """Decode the way from one group's mean encoding to another's by TRAINED.
+    """Interpolate by TRAINED from one group's mean encoding to another's, and decode.
 
-    A GROUP is a name that --group defines, or what could stand behind its NAME=: image numbers,
-    files, attributes. A .gif goes there and back. Example:
+    A GROUP is a name that --group defines, or images as --group takes them: numbers, files,
+    attributes. A .gif goes there and back. Example:
 
     \b
     vae-jax interpolate RUN --from 9,15,21 --to=-5,-10,-20 --out women.gif

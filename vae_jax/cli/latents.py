@@ -1,4 +1,4 @@
-"""``vae-jax latents``: the latent space as tutorial 004 draws it, or projected to a plane."""
+"""``vae-jax latents``: plot encodings as tutorial 004 does, or projected to two dimensions."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 @click.option(
     "--project",
     type=click.Choice(["pca", "tsne"]),
-    help="Instead of two dimensions, two principal components, or t-SNE.",
+    help="Plot two principal components, or t-SNE, instead of two latent dimensions.",
 )
 @click.option(
     "--colour-by",
     default="class",
     metavar="ATTRIBUTE",
-    help="Colour the points by class, or by an attribute of the data.",
+    help="Colour the points by class or by an attribute of the data.",
 )
 @seed_option
-@click.option("--out", default="latents", help="Folder of the pictures.")
+@click.option("--out", default="latents", help="Folder for the pictures.")
 @json_option
 def latents(
     loaded: Pretrained,
@@ -51,12 +51,12 @@ def latents(
     out: str,
     as_json: bool,
 ) -> None:
-    """Draw where TRAINED puts images: mean.png, std.png and posterior_and_prior.png.
+    """Plot TRAINED's encodings of images: mean.png, std.png and posterior_and_prior.png.
 
-    The first two are scatters of the posteriors' means and standard deviations, coloured by
-    class; the third has ten images decoded from their posteriors above ten from the prior, drawn
-    with the same noise. With --project, all dimensions of the means are drawn in two, and
-    deviations are not. A plain autoencoder has latents alone: latent.png, with --project.
+    The first two are scatter plots of the posteriors' means and standard deviations, coloured by
+    class; the third shows ten images decoded from their posteriors above ten from the prior, with
+    the same noise. With --project, all dimensions of the means are projected to two, and standard
+    deviations are left out. A plain autoencoder needs --project, and gets latent.png.
     """
     from vae_jax import figures
     from vae_jax.cli.encodings import encode_training_images, require_dimensions
@@ -68,11 +68,11 @@ def latents(
     posterior, images, dataset = encode_training_images(loaded, data, count)
     scatter = _scatter(dataset, colour_by, len(images))
     folder, middle = Path(out), posterior.mean
-    told: dict[str, Any] = {}
+    reported: dict[str, Any] = {}
     title = "Mean" if loaded.spec.variational else "Latent"
     if project:
         points, names = _projected(middle, project, seed)
-        told["axes"] = names
+        reported["axes"] = names
         drawn = [(title, points)]
     else:
         # Counted from 1, as the tutorial does.
@@ -90,14 +90,14 @@ def latents(
         "mean": {"low": middle.min(0).tolist(), "high": middle.max(0).tolist()},
         "pictures": str(folder),
     }
-    told = summary | told
+    reported = summary | reported
     axes = f" ({', '.join(names)})" if project else ""
     line = f"{len(images)} images of {loaded.name}{axes}: {out}"
-    click.echo(json.dumps(told) if as_json else line)
+    click.echo(json.dumps(reported) if as_json else line)
 
 
 def _projected(points: Any, project: str, seed: int) -> tuple[Any, list[str]]:
-    """The points in two dimensions, and the names of these."""
+    """Project points to two dimensions; return them with the dimensions' names."""
     from vae_jax.latents import principal_components, tsne
 
     if project == "tsne":
@@ -111,7 +111,7 @@ def _projected(points: Any, project: str, seed: int) -> tuple[Any, list[str]]:
 
 
 def _scatter(dataset: Any, attribute: str, count: int) -> Callable[[Any, str], Any]:
-    """The figure of points and a title, coloured by an attribute of the first images."""
+    """Return a function that plots points under a title, coloured by an attribute."""
     import numpy as np
 
     from vae_jax import figures
@@ -134,7 +134,7 @@ def _scatter(dataset: Any, attribute: str, count: int) -> Callable[[Any, str], A
 
 
 def _posterior_and_prior(loaded: Pretrained, posterior: Any, labels: Any, seed: int) -> Any:
-    """Ten images decoded from their posteriors, above ten from the prior."""
+    """Draw ten images decoded from their posteriors above ten from the prior."""
     import jax
     import numpy as np
 

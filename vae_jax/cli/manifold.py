@@ -1,4 +1,4 @@
-"""``vae-jax manifold``: what a model decodes over a plane of its latents, after tutorial 004."""
+"""``vae-jax manifold``: decode a grid of latents into one picture, as tutorial 004 does."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
     "--around",
     default=0.0,
     type=float,
-    help="Go this far beyond the means, or the groups, on every side.",
+    help="Extend the grid this far beyond the means, or the groups, on every side.",
 )
 @dimensions_option
 @click.option(
     "--plane",
     nargs=3,
     metavar="GROUP GROUP GROUP",
-    help="Instead of two dimensions, the plane through three groups: the first at the bottom left, "
-    "the second at the bottom right, the third at the top left.",
+    help="Use the plane through three groups instead of two dimensions: the first is at the bottom "
+    "left, the second at the bottom right, the third at the top left.",
 )
 @group_options
 @click.option("--rows", default=20, type=click.IntRange(1), help="Pictures from top to bottom.")
 @click.option("--columns", default=20, type=click.IntRange(1), help="Pictures from left to right.")
 @label_option
-@click.option("--out", default="manifold.png", help="The picture to write; one a label.")
+@click.option("--out", default="manifold.png", help="The picture to write; one per label.")
 def manifold(
     loaded: Pretrained,
     data: str | None,
@@ -59,12 +59,12 @@ def manifold(
     label: tuple[int, ...],
     out: str,
 ) -> None:
-    """Draw what TRAINED decodes on a grid over the range of its posterior means.
+    """Decode a grid over the range of TRAINED's posterior means into one picture.
 
-    The second dimension grows from the bottom to the top; further dimensions stay at 0. With
-    --plane, the grid lies on the plane through three groups' encodings, where a step from 0 to 1
-    goes from one to the other. A GROUP is a name that --group defines, or what could stand behind
-    its NAME=. A model with labels draws a picture of each --label.
+    The second dimension grows from bottom to top; all other dimensions are 0. With --plane, the
+    grid lies on the plane through three groups' encodings, at coordinates (0, 0), (1, 0) and
+    (0, 1). A GROUP is a name that --group defines, or images as --group takes them. A model with
+    labels draws one picture per --label.
     """
     import numpy as np
 
@@ -83,24 +83,24 @@ def manifold(
     if not math.isfinite(around):
         raise UserError(f"--around is {around}; expected a finite number")
     for number in label:
-        loaded.one_hot(number, 1)  # an error before the first picture
+        loaded.one_hot(number, 1)  # fails on a wrong label before the first picture is written
     if plane:
         one = label[0] if label else None
         groups = open_groups(loaded, definitions, data, per_group, None if use_mean else seed, one)
         origin, right, top = (groups.encoding(group) for group in plane)
         low, high = np.array([-around] * 2), np.array([1 + around] * 2)
-        across, up = right - origin, top - origin
+        right, up = right - origin, top - origin
         names = [f"{plane[0]} to {end}" for end in plane[1:]]
     else:
         encoded = encode_training_images(loaded, data, count).encoded
         means = encoded.mean[:, chosen]
         low, high = means.min(0) - around, means.max(0) + around
         axes = np.eye(loaded.latent_size, dtype=np.float32)
-        origin, across, up = np.zeros_like(axes[0]), *axes[chosen]
+        origin, right, up = np.zeros_like(axes[0]), *axes[chosen]
         names = [f"dimension {number}" for number in chosen]
     bounds = (low[0], high[0]), (low[1], high[1])
-    z = latents.plane(origin, across, up, *bounds, columns, rows).astype(np.float32)
-    told = ", ".join(
+    z = latents.plane(origin, right, up, *bounds, columns, rows).astype(np.float32)
+    ranges = ", ".join(
         f"{name} from {start:.3g} to {end:.3g}"
         for name, (start, end) in zip(names, bounds, strict=True)
     )
@@ -109,4 +109,4 @@ def manifold(
         pictures = decode_unit(loaded, z, number)
         table = figures.image_table(pictures, columns)
         path = target if len(label) < 2 else target.with_stem(f"{target.stem}_{number}")
-        click.echo(f"{told}: {figures.save_figure(table, path)}")
+        click.echo(f"{ranges}: {figures.save_figure(table, path)}")

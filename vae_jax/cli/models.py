@@ -17,7 +17,7 @@ from vae_jax.spec import ModelSpec
 @click.option("--markdown", is_flag=True, help="Print the README's table.")
 @json_option
 def models(markdown: bool, as_json: bool) -> None:
-    """List the models, and what each takes."""
+    """List the models with their hyperparameters and recipes."""
     from vae_jax.models import MODELS
     from vae_jax.models.hyper import text_of
 
@@ -49,7 +49,7 @@ def markdown_table(models: Mapping[str, ModelSpec]) -> str:
     return table(["model", "what it is", "original", "its checkpoint"], rows)
 
 
-def _describe(spec) -> dict:
+def _describe(spec: ModelSpec) -> dict[str, object]:
     return {
         "summary": spec.summary,
         "image_shape": spec.module.image_shape,

@@ -1,4 +1,4 @@
-"""``vae-jax nearest``: samples beside the training images nearest to them."""
+"""``vae-jax nearest``: draw samples beside their nearest training images."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from vae_jax.cli.options import (
 if TYPE_CHECKING:
     from vae_jax.pretrained import Pretrained
 
-_COMPARED = 200  # training images whose own nearest others are found
+_COMPARED = 200  # training images whose own nearest neighbours are found
 
 
 @click.command()
 @trained_options
 @click.option("--count", default=6, type=click.IntRange(1), help="Samples to draw.")
-@click.option("--neighbours", default=3, type=click.IntRange(1), help="Training images of each.")
+@click.option("--neighbours", default=3, type=click.IntRange(1), help="Training images per sample.")
 @data_option
 @label_option
 @seed_option
@@ -40,11 +40,11 @@ def nearest(
     out: str,
     as_json: bool,
 ) -> None:
-    """Draw samples of TRAINED beside the training images nearest to them: are they memorised?
+    """Draw samples of TRAINED beside their nearest training images, to detect memorisation.
 
-    Distances are the root mean square of the pixels' differences, from 0 to 1. For comparison,
-    up to 200 training images are measured against their own nearest others: samples much nearer
-    than these are copies.
+    Distances are root mean square differences of pixels, from 0 to 1. For comparison, the distance
+    to the nearest other training image is measured for up to 200 training images: samples much
+    nearer than that are copies.
     """
     import numpy as np
 
@@ -72,7 +72,7 @@ def nearest(
     places, distances = latents.nearest(queries, images, max(2, neighbours))
     others = distances[count:, :2]
     itself = places[count:, :2] == compared[:, None]
-    # An image whose copy comes first has a nearest other at distance 0, the first of the two.
+    # If an image has a duplicate that is listed first, its nearest neighbour is that duplicate.
     among = float(np.median(np.where(itself[:, 0], others[:, 1], others[:, 0])))
     places, distances = places[:count, :neighbours], distances[:count, :neighbours]
     found = images[places.ravel()].reshape(count, neighbours, *images.shape[1:])
@@ -87,14 +87,14 @@ def nearest(
     path = figures.save_figure(table, out)
     typical = float(np.median(distances[:, 0]))
     if as_json:
-        told = {"numbers": places.tolist(), "distances": distances.tolist()}
+        reported = {"numbers": places.tolist(), "distances": distances.tolist()}
         medians = {"median_distance": typical, "median_among_training_images": among}
-        click.echo(json.dumps(told | medians | {"picture": str(path)}))
+        click.echo(json.dumps(reported | medians | {"picture": str(path)}))
         return
     for number, (near, row) in enumerate(zip(places, distances, strict=True)):
         pairs = ", ".join(f"{place} at {d:.4f}" for place, d in zip(near, row, strict=True))
         click.echo(f"sample {number}: training image {pairs}")
     click.echo(
-        f"median distance to the nearest: {typical:.4f} of a sample, {among:.4f} of a training "
-        f"image to another; much nearer would be memorised: {path}"
+        f"median distance to the nearest training image: {typical:.4f} from a sample, {among:.4f} "
+        f"from another training image; much nearer would be memorised: {path}"
     )

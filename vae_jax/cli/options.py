@@ -1,4 +1,4 @@
-"""Options that several commands share, made from the data that they set."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from vae_jax.recipe import Recipe
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print figures as JSON.")
 label_option = click.option(
-    "--label", multiple=True, type=int, help="Class number, for a model that takes labels."
+    "--label", multiple=True, type=int, help="Class number, for a model with labels; repeatable."
 )
 one_label_option = click.option(
-    "--label", type=int, help="Class number to decode with, for a model that takes labels."
+    "--label", type=int, help="Class number to decode with, for a model with labels."
 )
-data_option = click.option("--data", help="Data source; default: the one it was trained on.")
+data_option = click.option("--data", help="Data source; default: the training data.")
 seed_option = click.option(
     "--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of the noise."
 )
@@ -33,10 +33,10 @@ dimensions_option = click.option(
     help="The two latent dimensions to draw, from 0.",
 )
 model_option = click.option(
-    "--model", help="Model of a reference checkpoint file; found out where the file tells."
+    "--model", help="Model of a reference checkpoint; detected where possible."
 )
 key_option = click.option(
-    "--key", help="Dotted path of the weights inside a file that holds several sets."
+    "--key", help="Dotted path of the weights in a file that holds several sets."
 )
 hyper_option = click.option(
     "--hyper",
@@ -48,14 +48,14 @@ hyper_option = click.option(
 
 
 def checkpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say what a checkpoint file holds, where it does not tell."""
+    """Add the options that describe a checkpoint's contents where they cannot be detected."""
     return model_option(key_option(hyper_option(command)))
 
 
 def trained_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The argument TRAINED and its ``checkpoint_options``.
+    """Add the argument TRAINED and its ``checkpoint_options``.
 
-    The command itself is called with ``loaded``, the model, in place of what names it.
+    The command is called with the loaded model, ``loaded``, in their place.
     """
 
     @functools.wraps(command)
@@ -71,23 +71,25 @@ def trained_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def group_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that define groups of images, and say how they are encoded."""
+    """Add the options that define groups of images and how to encode them."""
     for option in (
-        click.option("--use-mean", is_flag=True, help="Encode by posterior means, not draws."),
+        click.option(
+            "--use-mean", is_flag=True, help="Encode by posterior means instead of draws."
+        ),
         seed_option,
         click.option(
             "--per-group",
             default=64,
             type=click.IntRange(1),
-            help="Images to take of those that match attr:..., the first.",
+            help="Most images to take for an attr:... group.",
         ),
         click.option(
             "--group",
             "definitions",
             multiple=True,
             metavar="NAME=IMAGES",
-            help="A group: training images by number (0,3,-5: negative from the end), picture "
-            "files or folders (a.png,more/), or by attribute (attr:glasses=yes,smile=0..1).",
+            help="Define a group: training images by number (0,3,-5; negative from the end), "
+            "picture files or folders (a.png,more/), or attributes (attr:glasses=yes,smile=0..1).",
         ),
     ):
         command = option(command)
@@ -95,8 +97,10 @@ def group_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """An option for every field of Recipe; None where the user leaves the recipe's value, which
-    depends on the model (``vae-jax models`` shows it)."""
+    """Add an option for every field of ``Recipe``.
+
+    The default is None, which keeps the recipe's value: that depends on the model.
+    """
     types = typing.get_type_hints(Recipe)
     for field in reversed(dataclasses.fields(Recipe)):
         flag, kind = field.name.replace("_", "-"), types[field.name]
@@ -114,13 +118,13 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def set_fields(values: dict[str, Any]) -> dict[str, Any]:
-    """The recipe fields that the user set."""
+    """Return the recipe fields that the user set."""
     names = [field.name for field in dataclasses.fields(Recipe)]
     return {n: values[n] for n in names if values.get(n) is not None}
 
 
 def setup_jax(*, x64: bool = False) -> None:
-    """Settings of every command that computes: precision, memory, and XLA's cache on disk."""
+    """Configure JAX's precision, the allocator, logging and XLA's cache on disk."""
     import logging
 
     import jax
@@ -129,7 +133,7 @@ def setup_jax(*, x64: bool = False) -> None:
     from vae_jax.memory import keep_freed_memory
 
     keep_freed_memory()
-    # Where Orbax reports its timings, and tracebacks of damaged files and full disks: we say it.
+    # Orbax logs timings here, and tracebacks of damaged files and full disks, which we report.
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     sys.unraisablehook = _unraisable
@@ -138,14 +142,14 @@ def setup_jax(*, x64: bool = False) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return  # a read-only home only costs the compile time again
+        return  # with a read-only home, compile every time
     if os.environ.get("JAX_COMPILATION_CACHE_DIR") is None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 def _unraisable(what: Any) -> None:
-    """Leaves out that TensorStore, after an error, calls an event loop that Orbax has closed."""
+    """Hide that TensorStore, after an error, calls an event loop that Orbax has closed."""
     if str(what.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(what)
 
@@ -154,7 +158,7 @@ def _hyper(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
         raise click.BadParameter(f"{text!r} is not NAME=VALUE")
-    if name in ("path", "model", "key", "name"):  # arguments of the functions that take them
+    if name in ("path", "model", "key", "name"):  # arguments of the functions that take **hyper
         raise click.BadParameter(f"no model has a hyperparameter {name!r}")
     try:
         return name, int(value)

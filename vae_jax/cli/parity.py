@@ -1,4 +1,4 @@
-"""``vae-jax parity``: a port against its original, in one table; and recordings of originals."""
+"""``vae-jax parity``: compare a model with its original, and record originals."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from click.core import ParameterSource
 
 from vae_jax.cli.options import hyper_option, json_option, key_option, setup_jax
 
-# What a recording does not fix.
+# Options that a recording does not fix.
 _WITH_BUNDLE = ("model", "every", "recorded", "bundle", "checkpoint", "key", "precisions")
-_PRECISIONS = ("float64", "float32", "tf32", "bfloat16")  # as vae_jax.parity.precision has them
+# Repeated from vae_jax.parity.precision, whose import would load JAX.
+_PRECISIONS = ("float64", "float32", "tf32", "bfloat16")
 _QUICK_STEPS = 3
 
 _seed_option = click.option(
-    "--seed", default=0, type=click.IntRange(0), help="Of images and noise."
+    "--seed", default=0, type=click.IntRange(0), help="Seed of images and noise."
 )
 _batch_option = click.option(
-    "--batch-size", default=4, type=click.IntRange(2), help="Images a step."
+    "--batch-size", default=4, type=click.IntRange(2), help="Images per step."
 )
 
 
@@ -33,7 +34,7 @@ def _checkpoint_option(default: str) -> Any:
 
 
 class _Parity(click.Group):
-    """The command ``check`` is meant unless another is named."""
+    """A group whose default command is ``check``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or args[0] not in self.commands:
@@ -41,7 +42,7 @@ class _Parity(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Marks what kept a comparison from running, so that it is told from a broken budget."""
+        """Give errors another exit status than a comparison that fails."""
         try:
             return super().invoke(ctx)
         except Exception as error:
@@ -51,21 +52,21 @@ class _Parity(click.Group):
 
 @click.group(cls=_Parity)
 def parity() -> None:
-    """Compare ports with their originals."""
+    """Compare models with their originals."""
 
 
 @parity.command()
 @click.argument("model", required=False)
-@click.option("--all", "every", is_flag=True, help="All models.")
+@click.option("--all", "every", is_flag=True, help="Compare all models.")
 @click.option(
     "--precision",
     "precisions",
     multiple=True,
     type=click.Choice(_PRECISIONS),
     default=("float64",),
-    help="Of both sides; may be given more than once.",
+    help="Precision of both; repeatable.",
 )
-@click.option("--quick", is_flag=True, help=f"{_QUICK_STEPS} training steps alone.")
+@click.option("--quick", is_flag=True, help=f"Compare only {_QUICK_STEPS} training steps.")
 @click.option("--steps", default=20, type=click.IntRange(0), help="Training steps to compare.")
 @click.option("--bundle", help="Compare with this recording, made by `vae-jax parity record`.")
 @click.option(
@@ -96,14 +97,15 @@ def check(
     out: str | None,
     as_json: bool,
 ) -> None:
-    """Compare MODEL with its original, stage by stage; the first divergence stands on top.
+    """Compare MODEL with its original, stage by stage; the first divergence is listed first.
 
-    Both start from the same weights and see the same images, noise and batch order: layer by
-    layer, posterior heads, loss terms, every gradient, the optimiser by itself, one step, and a
-    run of steps. The original must be installed; else compare with a recording (--recorded or
-    --bundle). `vae-jax parity record --help` tells how one is made.
+    Both start from the same weights and get the same images, noise and batch order. Compared are
+    the layers, posterior heads, loss terms, every gradient, the optimiser by itself, one step, and
+    a run of steps. The original's framework must be installed; otherwise compare with a recording
+    (--recorded or --bundle, see `vae-jax parity record --help`).
 
-    Exit status: 0 when all agrees, 1 when a budget is broken, 2 when it could not run.
+    Exit status: 0 if everything agrees, 1 if an error exceeds its tolerance, 2 if the comparison
+    could not run.
     """
     setup_jax()
     import vae_jax
@@ -116,21 +118,21 @@ def check(
     if sum((model is not None, every, bundle is not None and model is None)) != 1:
         raise UserError("name one model, or give --all")
     if every and (checkpoint or bundle):
-        raise UserError("--checkpoint and --bundle are of one model: name it instead of --all")
+        raise UserError("--checkpoint and --bundle need one model: name it instead of --all")
     if recorded and bundle:
-        raise UserError("--recorded and --bundle are two recordings: give one")
+        raise UserError("--recorded and --bundle exclude each other; leave out one")
     if quick and context.get_parameter_source("steps") is ParameterSource.COMMANDLINE:
-        raise UserError("--quick is a number of --steps: give one of the two")
+        raise UserError("--quick sets --steps; leave out one")
     if key and not checkpoint:
-        raise UserError("--key chooses inside the file of --checkpoint: give that too")
+        raise UserError("--key needs --checkpoint, the file to choose from")
     if every and hyper:
-        raise UserError("--hyper is of one model: name it instead of --all")
+        raise UserError("--hyper needs one model: name it instead of --all")
     if (recorded or bundle) and (fixed := _given(context, _WITH_BUNDLE)):
-        raise UserError(f"a recording fixes what it was made with: leave out {fixed}")
+        raise UserError(f"a recording fixes these options; leave out {fixed}")
     started = time.perf_counter()
     names = list(MODELS) if every else [get_spec(model).name if model else ""]
     if out:
-        _make_folder(out)  # before anything slow
+        _make_folder(out)  # fails before the slow work
     tensors, hyper = _weights(checkpoint, names[0] or None, key, hyper)
 
     def compared(name: str, precision: str) -> Any:
@@ -142,7 +144,7 @@ def check(
         try:
             return check_model(name, precision=precision, **given)
         except MissingExtraError as error:
-            advice = "or compare with what it recorded: add --recorded"
+            advice = "or compare with its recording: add --recorded"
             raise UserError(f"{error}; {advice}") from error
 
     reports = []
@@ -152,7 +154,7 @@ def check(
             if not as_json:
                 click.echo(table(reports[-1]) + "\n")
     finally:
-        if out and reports:  # nothing that was compared is lost
+        if out and reports:  # keep finished reports when a later comparison fails
             files = write_reports(Path(out), reports)
             click.echo(f"in {out}: {', '.join(files)}", err=True)
     minutes = (time.perf_counter() - started) / 60
@@ -184,9 +186,9 @@ def record(
 ) -> None:
     """Record what MODEL's original computes, for `vae-jax parity --bundle` on another machine.
 
-    The file holds digests of every stage in float64, and the original's own errors in float32,
-    TF32 and bfloat16. With --checkpoint it knows the weights by their hash: the same checkpoint is
-    then needed to compare.
+    The file holds a summary of every stage in float64, and the original's own errors in float32,
+    TF32 and bfloat16. With --checkpoint it stores only the weights' hash; comparing then needs the
+    same checkpoint.
     """
     setup_jax()
     import vae_jax
@@ -195,10 +197,10 @@ def record(
     from vae_jax.parity.bundle import record as record_bundle
 
     if Path(out).suffix != ".safetensors":
-        raise UserError(f"{out} is no name of a bundle: expected one that ends in .safetensors")
+        raise UserError(f"{out}: expected a name that ends in .safetensors")
     if Path(out).exists():
-        raise UserError(f"{out} exists already: choose another name")
-    _make_folder(str(Path(out).parent))  # before anything slow
+        raise UserError(f"{out} exists already; choose another name")
+    _make_folder(str(Path(out).parent))  # fails before the slow work
     tensors, hyper = _weights(checkpoint, get_spec(model).name, key, hyper)
     bundle = record_bundle(
         model, seed=seed, batch_size=batch_size, steps=steps, tensors=tensors, **hyper
@@ -213,13 +215,13 @@ def _make_folder(path: str) -> None:
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{path} cannot be made a folder: {error.strerror}") from error
+        raise UserError(f"cannot create the folder {path}: {error.strerror}") from error
 
 
 def _weights(
     checkpoint: str | None, name: str | None, key: str | None, hyper: dict[str, Any]
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """A checkpoint's tensors under the reference's names, and its hyperparameters."""
+    """Return a checkpoint's tensors under the reference's names, and its hyperparameters."""
     if not checkpoint:
         return None, hyper
     from vae_jax.convert import export_weights
@@ -230,7 +232,7 @@ def _weights(
 
 
 def _given(context: click.Context, known: tuple[str, ...]) -> str:
-    """The options that the command line names beside the known ones."""
+    """Return the options that the command line gives besides the known ones."""
     source, typed = context.get_parameter_source, ParameterSource.COMMANDLINE
     known = (*known, "out", "as_json")
     names = [n for n in context.params if n not in known and source(n) is typed]

@@ -1,4 +1,4 @@
-"""``vae-jax reconstruct`` and ``vae-jax sample``: look at what a trained model does."""
+"""``vae-jax reconstruct`` and ``vae-jax sample``: draw reconstructions and samples."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def reconstruct(
     """Draw images above their reconstructions by TRAINED.
 
     TRAINED is a run folder, a Flax checkpoint folder or a reference checkpoint file. The images
-    are the IMAGES given, or the first of a data source (its test images where it has them). A
-    model with labels takes them from the data; give --label with IMAGES, one for all or one each.
+    are the IMAGES given, or the first of a data source (its test images if it has any). For a
+    model with labels, give --label with IMAGES, one for all or one each; a data source has its own.
     """
     from vae_jax import figures
     from vae_jax.cli.drawing import reconstruct_unit
@@ -62,7 +62,7 @@ def reconstruct(
             json.dumps({"images": len(stored), "squared_error": error, "picture": str(path)})
         )
     else:
-        click.echo(f"{len(stored)} images, squared error {error:.4f} an image: {path}")
+        click.echo(f"{len(stored)} images, squared error {error:.4f} per image: {path}")
 
 
 @click.command()
@@ -70,8 +70,8 @@ def reconstruct(
 @click.option(
     "--count",
     type=click.IntRange(1),
-    show_default="as the tutorial's figure",
-    help="Images to draw; for a model with labels, of each label.",
+    show_default="as in the tutorial's figure",
+    help="Images to draw; for a model with labels, images per label.",
 )
 @label_option
 @seed_option
@@ -86,7 +86,7 @@ def sample(
     """Draw images that TRAINED decodes from the prior.
 
     TRAINED is a run folder, a Flax checkpoint folder or a reference checkpoint file. A model with
-    labels draws a row of each, or of those that --label names.
+    labels draws one row per label, or per --label given.
     """
     from vae_jax import figures
     from vae_jax.cli.drawing import sample_figure

@@ -1,4 +1,4 @@
-"""``vae-jax train``: a model by its tutorial's recipe, every field of which is an option."""
+"""``vae-jax train``: train a model; every field of its recipe is an option."""
 
 from __future__ import annotations
 
@@ -23,11 +23,15 @@ from vae_jax.cli.options import (
 @recipe_options
 @hyper_option
 @click.option(
-    "--out", default=None, show_default="runs/MODEL", help="Run folder; or the one to resume."
+    "--out", default=None, show_default="runs/MODEL", help="Run folder to write or resume."
 )
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
-@click.option("--init", default=None, help="Start from these weights: a run, folder or file.")
-@click.option("--fresh-optimizer", is_flag=True, help="Of --init's file, take the weights alone.")
+@click.option("--init", default=None, help="Weights to start from: a run, folder or file.")
+@click.option(
+    "--fresh-optimizer",
+    is_flag=True,
+    help="Load only the weights from --init, not the optimiser state.",
+)
 @run_options
 @device_options
 @json_option
@@ -45,12 +49,12 @@ def train(
 ) -> None:
     """Train MODEL (`vae-jax models` lists them) and write a run folder.
 
-    The folder holds run.json, metrics.jsonl, checkpoints/ and, after each epoch, the tutorial's
-    figure in figures/. A file given with --init that holds the original's Adam too (for Paddle: a
-    .pdopt file beside it) is continued with it: the next step is the one that the original would
-    take.
+    The folder holds run.json, metrics.jsonl, checkpoints/ and, for each epoch, the tutorial's
+    figure in figures/. If the file given with --init holds the original's Adam state (for Paddle:
+    if a .pdopt file is beside it), training continues with it: the next step is the one that the
+    original would take.
 
-    SIGTERM and Ctrl-C save and end with status 75; --resume goes on from there.
+    On SIGTERM or Ctrl-C the run is saved and ends with status 75; --resume continues it.
     """
     setup_jax()
     parallel = join_devices(**devices)
@@ -71,13 +75,13 @@ def train(
     recipe = spec.recipe
     if resume:
         if init:
-            raise UserError("--resume continues a run's own weights; leave out --init")
+            raise UserError("--resume continues from the run's own weights; leave out --init")
         old = on_every(lambda: run_folder.open_run(path))
         if old.model != model:
             raise RunError(f"{path} is a run of {old.model}, not of {model}")
         recipe, hyper = old.recipe, hyper or old.hyper
     else:
-        on_main(lambda: run_folder.require_no_run(path))  # before anything slow
+        on_main(lambda: run_folder.require_no_run(path))  # fails before the slow work
     chosen = set_fields(fields)
     recipe, variables, adam = recipe.replace(**chosen), None, None
     if init:
@@ -86,7 +90,7 @@ def train(
         if not fresh_optimizer:
             adam = import_optimizer(trained, recipe, chosen)
     elif fresh_optimizer:
-        raise UserError("--fresh-optimizer is about the file of --init; give it, or leave it out")
+        raise UserError("--fresh-optimizer needs --init")
     hyper = canonical(spec, hyper)
     if adam is not None:
         recipe = adam.recipe

@@ -1,4 +1,4 @@
-"""Checkpoints in and out: readers, writers, and the mapping between names."""
+"""Read and write checkpoints, and map the reference's tensors to Flax variables and back."""
 
 from vae_jax.convert.mapping import export_weights, import_weights
 from vae_jax.convert.read import read_checkpoint

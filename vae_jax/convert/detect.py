@@ -1,4 +1,4 @@
-"""Whose checkpoint a file is: told by its tensors' names alone."""
+"""Detect a checkpoint's model by its tensors' names."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from vae_jax.typing import Tensors
 
 
 def detect_model(path: Path, tensors: Tensors) -> str:
-    """The model whose tensors a file holds.
+    """Return the name of the model whose tensors a file holds.
 
     Raises:
-        CheckpointError: none, or several.
+        CheckpointError: no model matches, or several do.
     """
-    fits: dict[str, int] = {}  # to the number of tensors that would be left over
+    fits: dict[str, int] = {}  # model -> number of its tensors that would be left over
     for name in MODELS:
         rules = rules_of(name, **read_sizes(name, tensors))
         if {r.source for r in rules if r.default is None} <= tensors.keys():
@@ -27,16 +27,18 @@ def detect_model(path: Path, tensors: Tensors) -> str:
     if len(best) != 1:
         found = ", ".join(list(tensors)[:4]) + (", ..." if len(tensors) > 4 else "")
         raise CheckpointError(
-            f"{path} holds {len(tensors)} tensors ({found}) that are "
-            f"{'no' if not best else 'more than one'} model's; name it with --model: "
+            f"{path} holds {len(tensors)} tensors ({found}) that match "
+            f"{'more than one' if best else 'no'} model; name it with --model: "
             f"{', '.join(best or MODELS)}"
         )
     return best[0]
 
 
 def detect_part(names: Iterable[str]) -> str | None:
-    """The part, such as ``encoder``, whose tensor names these are, of a model whose parts are
-    saved in a file each; None for anything else."""
+    """Return the part of a model, such as ``encoder``, that has these tensor names.
+
+    Only models whose parts are saved in separate files have parts; None for any other names.
+    """
     found = set(names)
     for name, spec in MODELS.items():
         sources = [rule.source.partition(".") for rule in rules_of(name)]

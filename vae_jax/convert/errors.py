@@ -1,6 +1,7 @@
 """Errors about a checkpoint: one line that begins with the path.
 
-The readers and writers of the formats raise errors without a path; whoever knows it adds it.
+The readers and writers of the formats raise errors without a path; the caller that knows the path
+adds it with ``reading`` or ``writing``.
 """
 
 from __future__ import annotations
@@ -14,23 +15,23 @@ from vae_jax.files import Errors, explain_errors
 
 PathLike = str | os.PathLike[str]
 Context = contextlib.AbstractContextManager[None]
-_EXPECTED = (OSError, ValueError, RuntimeError)  # any other is a bug, and is to be seen
+_EXPECTED = (OSError, ValueError, RuntimeError)  # anything else is a bug, so it keeps its traceback
 
 
 def damaged(what: str, expected: str, found: str) -> CheckpointError:
-    """Return the error of a file that contradicts itself."""
+    """Return the error for a file that contradicts itself."""
     return CheckpointError(
         f"is a damaged {what} ({found:.300}): expected {expected}; fetch or save the file again"
     )
 
 
 def reading(path: PathLike, advice: str = "save it again", errors: Errors = _EXPECTED) -> Context:
-    """Begin every error in the block with a path, and make a CheckpointError of those named."""
+    """Turn the named errors in the block into a CheckpointError that begins with the path."""
     return _about(path, "cannot be read", advice, errors)
 
 
 def writing(path: PathLike, errors: Errors = _EXPECTED) -> Context:
-    """Begin every error in the block with a path, and say that nothing was changed."""
+    """Turn errors in the block into a CheckpointError that says that nothing was changed."""
     return _about(path, "cannot be written", "nothing was changed", errors)
 
 

@@ -1,4 +1,4 @@
-"""New files, read back and compared bit for bit before they take the place of old ones."""
+"""Write files safely: read them back and compare them bit for bit before replacing old ones."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class NewFile(NamedTuple):
     """A file to write or replace.
 
     Attributes:
-        path: where.
+        path: its path.
         write: writes its bytes.
-        check: reads them back from a path and raises CheckpointError where they differ.
+        check: reads a draft back and raises CheckpointError if it differs.
     """
 
     path: str | os.PathLike[str]
@@ -32,10 +32,10 @@ class NewFile(NamedTuple):
 
 
 def replace_files(files: Sequence[NewFile]) -> None:
-    """Write files that belong together: all of them, or none.
+    """Write files that belong together: either all of them or none.
 
     Raises:
-        CheckpointError: one line; every file that was there before is left as it was.
+        CheckpointError: a file cannot be written; existing files are left unchanged.
     """
     targets = []
     for file in files:
@@ -56,19 +56,23 @@ def replace_files(files: Sequence[NewFile]) -> None:
 def compare_arrays(found: Mapping[Any, np.ndarray], expected: Mapping[Any, np.ndarray]) -> None:
     """Raise CheckpointError unless both hold the same arrays, bit for bit."""
     if found.keys() != expected.keys():
-        raise CheckpointError("was read back with other names than were written: not replaced")
+        raise CheckpointError("was read back with different names than written: not replaced")
     for name, array in expected.items():
         copy = found[name]
         same = copy.dtype == array.dtype and copy.shape == array.shape
         if not same or not np.array_equal(_bytes(copy), _bytes(array)):
             raise CheckpointError(
-                f"was read back with another value of {name!r} than was written: not replaced; "
+                f"was read back with a different value of {name!r} than written: not replaced; "
                 "check the disk"
             )
 
 
 def plain_arrays(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return arrays as files have them, by name; raise CheckpointError for others, or none."""
+    """Return the arrays in the layout of files.
+
+    Raises:
+        CheckpointError: there are none, or a name or dtype cannot be stored.
+    """
     arrays = {name: _plain(name, value) for name, value in tensors.items()}
     if not arrays:
         raise CheckpointError("would hold no tensors: nothing was written")

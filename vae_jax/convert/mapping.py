@@ -1,4 +1,4 @@
-"""Between a reference's tensors and a Flax variable tree, with every tensor accounted for."""
+"""Map a reference's tensors to Flax variables and back, accounting for every tensor."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from vae_jax.spec import Rule
 from vae_jax.typing import Tensors, Variables
 
 Path = tuple[str, ...]
-_COMPARED = 100  # names of a file that are held against a missing one: each pair takes time
+_COMPARED = 100  # most names to compare with a missing one, as comparing strings is slow
 
 
 def import_weights(name: str, tensors: Mapping[str, Any], **hyper: Any) -> Variables:
-    """The Flax variables that hold a reference checkpoint's weights.
+    """Convert a reference checkpoint's tensors to Flax variables.
 
     Args:
         name: one of ``vae_jax.MODELS``.
@@ -32,13 +32,13 @@ def import_weights(name: str, tensors: Mapping[str, Any], **hyper: Any) -> Varia
 
     Returns:
         ``{"params": ..., "batch_stats": ...}`` of NumPy arrays that own their memory: float32 and
-        float64 as they are, half precisions as float32 (exact). A model without statistics has
-        no ``batch_stats``.
+        float64 unchanged, half precisions as float32 (exact). A model without batch norm has no
+        ``batch_stats``.
 
     Raises:
-        CheckpointError: a tensor is missing, unexpected, misshapen or of a type that weights do
-            not have; one message lists them all. What ``ignored_tensors`` lists is not expected.
-        UserError: an unknown model or hyperparameter.
+        CheckpointError: tensors are missing, unexpected, or have a wrong shape or dtype; one
+            message lists them all. Tensors that ``ignored_tensors`` lists are left out.
+        UserError: the model or a hyperparameter does not exist.
     """
     rules, shapes = _rules_and_shapes(name, **hyper)
     found = {new: np.asarray(tensors[old]) for old, new in strip_wrappers(tensors).items()}
@@ -57,7 +57,7 @@ def import_weights(name: str, tensors: Mapping[str, Any], **hyper: Any) -> Varia
 
 
 def ignored_tensors(name: str, names: Iterable[str]) -> dict[str, str]:
-    """Those of a checkpoint's tensors that hold nothing of the model, each with its reason."""
+    """Return a checkpoint's tensors that the model does not need, each with the reason."""
     table = get_spec(name).reference.ignored
     return {
         tensor: entry.reason
@@ -68,11 +68,11 @@ def ignored_tensors(name: str, names: Iterable[str]) -> dict[str, str]:
 
 
 def export_weights(name: str, variables: Variables, **hyper: Any) -> Tensors:
-    """The reference's tensors of Flax variables: the exact inverse of ``import_weights``.
+    """Convert Flax variables to the reference's tensors: the exact inverse of ``import_weights``.
 
     Raises:
-        CheckpointError: a leaf is missing, unexpected or misshapen.
-        UserError: an unknown model or hyperparameter.
+        CheckpointError: a leaf is missing, unexpected or has a wrong shape.
+        UserError: the model or a hyperparameter does not exist.
     """
     rules, shapes = _rules_and_shapes(name, **hyper)
     leaves = flat_leaves(variables)
@@ -89,40 +89,40 @@ def export_weights(name: str, variables: Variables, **hyper: Any) -> Tensors:
 
 
 def export_leaves(rules: tuple[Rule, ...], leaves: Mapping[Path, np.ndarray]) -> Tensors:
-    """The reference's names and layouts of any leaves that the rules know (gradients, moments)."""
+    """Convert leaves such as gradients and moments to the reference's names and layouts."""
     tensors = {}
     for rule in rules:
         if rule.target in leaves:
             array = leaves[rule.target]
-            # A counter is int64 in PyTorch, whatever JAX holds it in.
+            # A counter is int64 in PyTorch, but int32 in JAX without 64-bit types.
             dtype = array.dtype if rule.default is None else np.int64
             tensors[rule.source] = np.array(rule.to_source(array), dtype, order="C")
     return tensors
 
 
 def flat_leaves(tree: Mapping[str, Any]) -> dict[Path, np.ndarray]:
-    """The leaves of a variable tree by path, as NumPy arrays."""
+    """Return the leaves of a variable tree by path, as NumPy arrays."""
     flat: Any = flax.traverse_util.flatten_dict(dict(tree))
     return {path: np.asarray(leaf) for path, leaf in flat.items()}
 
 
 def rules_of(name: str, **hyper: Any) -> tuple[Rule, ...]:
-    """The rules of a model, one a tensor of its reference."""
+    """Return the rules of a model, one per tensor of its reference."""
     return get_spec(name).rules(create_model(name, **hyper))
 
 
 def source_shapes(name: str, **hyper: Any) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor of a model's reference, in the reference's order."""
+    """Return the shape of each tensor of a model's reference, in the reference's order."""
     rules, shapes = _rules_and_shapes(name, **hyper)
     return {rule.source: _source_shape(rule, shapes[rule.target]) for rule in rules}
 
 
 def _rules_and_shapes(name: str, **hyper: Any) -> tuple[tuple[Rule, ...], dict[Path, tuple]]:
-    """The rules, and the shape of every leaf as Flax itself would create it."""
+    """Return the rules, and the shape of every leaf as Flax initialises it."""
     model = create_model(name, **hyper)
     rules, shapes = get_spec(name).rules(model), variable_shapes(model)
     targets = [rule.target for rule in rules]
-    if sorted(targets) != sorted(shapes):  # a bug of the model's file, found by its first test
+    if sorted(targets) != sorted(shapes):  # a bug in the model's file
         raise AssertionError(
             f"{name}'s rules and its variables differ: {set(targets) ^ set(shapes)}"
         )
@@ -160,7 +160,7 @@ def _fits(rule: Rule, dtype: np.dtype) -> bool:
 
 
 def _leaf(array: np.ndarray) -> np.ndarray:
-    """A copy with its own memory, half and quarter precisions widened."""
+    """Return a copy that owns its memory, with float16 and narrower types widened to float32."""
     dtype = array.dtype
     if jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize < 4:
         dtype = np.dtype(np.float32)
@@ -168,7 +168,7 @@ def _leaf(array: np.ndarray) -> np.ndarray:
 
 
 def _explain(name: str, problems: list[str], found: Tensors) -> str:
-    """One line: what is wrong, and whose file this is if we know it."""
+    """Return a message that lists the problems, or names the model that the file fits."""
     for other in MODELS:
         sizes = read_sizes(other, found)
         if not found or _problems(*_rules_and_shapes(other, **sizes), found):
@@ -176,14 +176,14 @@ def _explain(name: str, problems: list[str], found: Tensors) -> str:
         if other != name:
             return (
                 f"these are the weights of {other}, not of {name} "
-                f"({len(found)} tensors, all of {other}'s names and shapes): use {other}"
+                f"({len(found)} tensors with {other}'s names and shapes): use {other}"
             )
         flags = " ".join(f"{key}={text_of(value)}" for key, value in sizes.items())
         remedy = f"give {flags} (on the command line --hyper)" if sizes else "give no sizes"
-        return f"these are the weights of a {name} of other sizes: {remedy}; {_few(problems)}"
+        return f"these are the weights of a {name} of another size: {remedy}; {_few(problems)}"
     if not any(p.startswith(("missing", "unexpected")) for p in problems):
         return (
-            f"the names are {name}'s, but shapes or types are not (other hyperparameters, or "
+            f"the names are {name}'s, but the shapes or types are not (other hyperparameters, or "
             f"files of two models?): {_few(problems)}"
         )
     matched = len(found) - sum(p.startswith("unexpected") for p in problems)
@@ -194,8 +194,7 @@ def _explain(name: str, problems: list[str], found: Tensors) -> str:
 
 
 def read_sizes(name: str, found: Tensors) -> dict[str, Any]:
-    """The hyperparameters that a checkpoint's names and shapes tell, where they differ from the
-    defaults."""
+    """Infer the hyperparameters that differ from the defaults from tensor names and shapes."""
     spec, defaults = get_spec(name), get_spec(name).hyperparameters()
     if spec.reference.infer is not None:
         sizes = spec.reference.infer(found)

@@ -1,4 +1,4 @@
-"""Names that wrappers add to a PyTorch model's tensors, removed."""
+"""Remove the prefixes that PyTorch's wrappers add to tensor names."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from vae_jax.errors import CheckpointError
 
 
 def strip_wrappers(names: Iterable[str]) -> dict[str, str]:
-    """Each name without what ``torch.compile`` and data parallelism put into it.
+    """Map each name to itself without the prefixes of ``torch.compile`` and data parallelism.
 
-    ``_orig_mod.`` goes wherever it stands; ``module.`` at the front goes when every name has it.
+    ``_orig_mod.`` is removed everywhere; a leading ``module.`` only if every name has it.
 
     Raises:
-        CheckpointError: two names would become one.
+        CheckpointError: two names would become the same.
     """
     parts = {name: [p for p in name.split(".") if p != "_orig_mod"] for name in names}
     while parts and all(len(p) > 1 and p[0] == "module" for p in parts.values()):
@@ -23,8 +23,8 @@ def strip_wrappers(names: Iterable[str]) -> dict[str, str]:
     for old, new in stripped.items():
         if new in seen:
             raise CheckpointError(
-                f"{seen[new]!r} and {old!r} are both {new!r} once their wrappers' prefixes are "
-                "removed; expected each tensor once"
+                f"{seen[new]!r} and {old!r} are both {new!r} without their wrappers' prefixes; "
+                "expected each tensor once"
             )
         seen[new] = old
     return stripped

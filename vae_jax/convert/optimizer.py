@@ -1,7 +1,7 @@
-"""Adam's state between a reference's names and layouts and an Optax state.
+"""Convert Adam's state between a reference's names and layouts and an Optax state.
 
-The moments are laid out as their parameters are, so the model's own rules move them. Source:
-``torch.optim.Adam``, whose names of the moments are used for all frameworks.
+The moments have the layout of their parameters, so the model's rules convert them too. All
+frameworks' moments get the names of ``torch.optim.Adam``.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from vae_jax.errors import CheckpointError
 from vae_jax.typing import Tensors
 
 MAX_STEPS = 2**31 - 1  # Optax counts in int32
-_ALONE = "train --fresh-optimizer imports the weights alone"
+_ALONE = "train --fresh-optimizer imports only the weights"
 
 
 class AdamState(NamedTuple):
-    """What Adam remembers, under a reference's tensor names and in its layouts.
+    """Adam's state in a reference's names and layouts.
 
     Attributes:
         step: updates taken.
         exp_avg: the first moment of each parameter.
         exp_avg_sq: the second moment.
-        settings: recipe fields that a file tells (``learning_rate`` and so on); {} where the
-            framework keeps them out of its files, or there is no file yet.
-        epoch: the epoch that the file names; None where it names none.
+        settings: recipe fields that the file stores, such as ``learning_rate``; {} if it stores
+            none.
+        epoch: the epoch that the file stores, if any.
     """
 
     step: int
@@ -43,33 +43,33 @@ class AdamState(NamedTuple):
 
 
 def cannot_continue(found: str, expected: str) -> CheckpointError:
-    """The error of an optimiser's state that this package's Adam cannot go on from."""
+    """Return the error for an optimiser state that this package's Adam cannot continue."""
     return CheckpointError(f"{found}: expected {expected}; {_ALONE}")
 
 
 def parameter_shapes(name: str, **hyper: Any) -> dict[str, tuple[int, ...]]:
-    """The reference's parameters (what has a gradient) and their shapes, in its own order."""
+    """Return the shapes of the reference's parameters (tensors with a gradient), in its order."""
     shapes = source_shapes(name, **hyper)
     rules = rules_of(name, **hyper)
     return {rule.source: shapes[rule.source] for rule in rules if rule.target[0] == "params"}
 
 
 def import_adam(name: str, adam: AdamState, opt_state: Any, **hyper: Any) -> Any:
-    """The Optax state that continues a reference's Adam.
+    """Convert a reference's Adam state to an Optax state.
 
     Args:
         name: one of ``vae_jax.MODELS``.
-        adam: the reference's state. A parameter without moments never had a gradient: zeros.
-        opt_state: a state of the model's optimiser (``jax.eval_shape`` of its ``init`` will do),
-            whose Adam is replaced.
+        adam: the reference's state. A parameter without moments never had a gradient, and gets
+            zeros.
+        opt_state: a state of the model's optimiser, whose Adam state is replaced;
+            ``jax.eval_shape`` of its ``init`` is enough.
         **hyper: the model's hyperparameters where they differ from the reference's.
 
     Returns:
-        The same tree with the count and, as NumPy arrays, the moments; half precisions widened.
+        The same tree with the step count and the moments as NumPy arrays, half precisions widened.
 
     Raises:
-        CheckpointError: a moment is unexpected, misshapen, not finite, a negative square or
-            without its other half; or there are none, or no or too many steps.
+        CheckpointError: ``check_adam`` refuses the state.
     """
     shapes = parameter_shapes(name, **hyper)
     check_adam(adam, shapes)
@@ -93,7 +93,7 @@ def import_adam(name: str, adam: AdamState, opt_state: Any, **hyper: Any) -> Any
 
 
 def export_adam(name: str, opt_state: Any, **hyper: Any) -> AdamState:
-    """A reference's Adam with an Optax state's count and moments: the inverse of ``import_adam``.
+    """Convert an Optax state to a reference's Adam state: the inverse of ``import_adam``.
 
     Args:
         name: one of ``vae_jax.MODELS``.
@@ -101,7 +101,7 @@ def export_adam(name: str, opt_state: Any, **hyper: Any) -> AdamState:
         **hyper: the model's hyperparameters where they differ from the reference's.
 
     Raises:
-        CheckpointError: there is no state of Adam, or it is not of this model.
+        CheckpointError: there is no Adam state, or it is not this model's.
     """
     found = [s for s in jax.tree.leaves(opt_state, is_leaf=_is_adam) if _is_adam(s)]
     if len(found) != 1:
@@ -117,7 +117,13 @@ def export_adam(name: str, opt_state: Any, **hyper: Any) -> AdamState:
 
 
 def check_adam(adam: AdamState, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raises CheckpointError unless the state is one of parameters of these names and shapes."""
+    """Check that a state fits parameters of these names and shapes.
+
+    Raises:
+        CheckpointError: a moment is unexpected, has a wrong shape or dtype, is not finite, is a
+            negative square or lacks its counterpart; or there are no moments, or the step count is
+            not positive or too large.
+    """
     if not 1 <= adam.step <= MAX_STEPS:
         raise cannot_continue(
             f"its optimiser has taken {adam.step} steps", f"from 1 to {MAX_STEPS}"
@@ -126,12 +132,14 @@ def check_adam(adam: AdamState, shapes: Mapping[str, tuple[int, ...]]) -> None:
         raise cannot_continue("its optimiser has moments of no parameter", "Adam's moments")
     if odd := sorted(adam.exp_avg.keys() ^ adam.exp_avg_sq.keys()):
         raise cannot_continue(
-            f"its optimiser has one of the two moments alone of {odd[0]}", "both, or neither"
+            f"its optimiser has only one of the two moments of {odd[0]}", "both, or neither"
         )
     for moment, tensors in (("exp_avg", adam.exp_avg), ("exp_avg_sq", adam.exp_avg_sq)):
         for name, array in tensors.items():
             if name not in shapes:
-                raise cannot_continue(f"its {moment} is of {name!r:.80}", "the model's parameters")
+                raise cannot_continue(
+                    f"its {moment} has the parameter {name!r:.80}", "the model's parameters"
+                )
             if array.shape != shapes[name]:
                 raise cannot_continue(
                     f"its {moment} of {name} is {array.shape}", f"the parameter's {shapes[name]}"

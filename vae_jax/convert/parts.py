@@ -1,7 +1,7 @@
-"""A model saved in parts, such as an encoder and a decoder in files of their own.
+"""Models saved in parts, such as an encoder and a decoder in separate files.
 
-Each file names its tensors from its own part on (``conv1.weight``); the whole model puts the part's
-name before them (``encoder.conv1.weight``).
+A part's file names its tensors without the part (``conv1.weight``), the whole model with it
+(``encoder.conv1.weight``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from vae_jax.errors import CheckpointError
 
 
 def join_parts(parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The tensors of all parts, each named with its part before it.
+    """Join the tensors of all parts, adding each part's name as a prefix.
 
     >>> list(join_parts({"encoder": {"fc.bias": np.ones(1)}, "decoder": {"fc.bias": np.ones(2)}}))
     ['encoder.fc.bias', 'decoder.fc.bias']
@@ -30,27 +30,27 @@ def join_parts(parts: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.nd
 def split_parts(
     tensors: Mapping[str, np.ndarray], parts: Sequence[str] = ("encoder", "decoder")
 ) -> dict[str, dict[str, np.ndarray]]:
-    """The tensors of each part, under the names that they have in it.
+    """Split tensors by part, removing the part's name.
 
     Raises:
-        CheckpointError: a tensor is of none of the parts.
+        CheckpointError: a tensor belongs to none of the parts.
     """
     found: dict[str, dict[str, np.ndarray]] = {part: {} for part in parts}
     for name, array in tensors.items():
         part, dot, rest = name.partition(".")
         if part not in found or not dot or not rest:
             raise CheckpointError(
-                f"tensor {name!r} is of no part of the model: expected a name that begins with "
-                f"one of {', '.join(f'{part}.' for part in parts)}"
+                f"tensor {name!r} belongs to no part of the model: expected a name that begins "
+                f"with one of {', '.join(f'{part}.' for part in parts)}"
             )
         found[part][rest] = array
     return found
 
 
 def sibling(path: Path, part: str, other: str) -> Path | None:
-    """The path of another part beside the file of one part, whether or not it exists.
+    """Return the path of another part's file beside a part's file, whether or not it exists.
 
-    The last `part` in the file's name is replaced; None if there is none.
+    Replaces the last ``part`` in the file's name; None if the name does not contain it.
 
     >>> sibling(Path("encoders/A_encoder_False.pdparams"), "encoder", "decoder").as_posix()
     'encoders/A_decoder_False.pdparams'

@@ -1,9 +1,9 @@
 """Read a checkpoint file of any supported format into NumPy arrays, safely and without frameworks.
 
-The format is told by the content, never by the name. The file is mapped, not read: the arrays are
-views of it where its layout allows, so that no size in a file makes us allocate. A further format
-is one more row in `_FORMATS`: how its first bytes look, and a function from the file's bytes to
-containers with `Tensor` leaves.
+The format is detected by the content, never by the name. The file is memory-mapped and the arrays
+are views of it where possible, so that no size stated in a file causes an allocation. To add a
+format, add a row to ``_FORMATS``: a test of its first bytes, and a function from the file's bytes
+to containers with ``Tensor`` leaves.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ from vae_jax.files import explain_errors
 
 Reader = Callable[[memoryview], Any]
 _HEAD = 512
-MAX_TIMES = 8  # as many bytes as the file's own, of tensors that share or repeat them
-MAX_REPEATED_BYTES = 32 << 20  # and these
+# Tensors that share or repeat bytes may take this many times the file's size, plus this many bytes.
+MAX_TIMES = 8
+MAX_REPEATED_BYTES = 32 << 20
 
 
 def read_checkpoint(
     path: str | os.PathLike[str], *, key: str | None = None
 ) -> dict[str, np.ndarray]:
-    """Read a PyTorch or Paddle state dict, TorchScript archive, safetensors file or TensorFlow
-    checkpoint.
+    """Read a checkpoint: PyTorch, TorchScript, Paddle, safetensors or TensorFlow.
 
-    Nothing in the file is run, and neither PyTorch nor Paddle is needed (TensorFlow is, for its
-    own). Prefixes that ``torch.compile`` and ``DataParallel`` put before the names are removed.
+    No code in the file is run, and neither PyTorch nor Paddle is needed (TensorFlow is, for its
+    own checkpoints). Prefixes of ``torch.compile`` and ``DataParallel`` are removed from the names.
 
     Args:
-        path: the file; of a TensorFlow checkpoint the prefix, one of its files, or the folder.
-        key: the dotted path of the state dict inside a training checkpoint that holds several.
+        path: the file; for a TensorFlow checkpoint the prefix, one of its files, or the folder.
+        key: the dotted path of the state dict in a training checkpoint that holds several.
 
     Returns:
-        The file's own tensor names and read-only arrays of the file's own dtypes and shapes
-        (bfloat16 and float8 from ml_dtypes), views of the mapped file where possible.
+        The file's tensor names to read-only arrays with the file's dtypes and shapes (bfloat16
+        and float8 from ml_dtypes), views of the mapped file where possible.
 
     Raises:
-        CheckpointError: one line that says what was found, what was expected and what to try.
-        MissingExtraError: a TensorFlow checkpoint, without TensorFlow.
+        CheckpointError: the file is unreadable, damaged, hostile or of an unknown format.
+        MissingExtraError: a TensorFlow checkpoint needs TensorFlow, which is not installed.
     """
     if checkpoint_prefix(path) is not None:
         with reading(path):
@@ -69,38 +69,38 @@ def read_checkpoint(
 
 
 def read_as_named(path: str | os.PathLike[str], *, key: str | None = None) -> dict[str, np.ndarray]:
-    """`read_checkpoint` with the names exactly as the file has them.
+    """Read a file like ``read_checkpoint``, but keep the file's names unchanged.
 
     Raises:
-        CheckpointError: as `read_checkpoint`, without the path.
+        CheckpointError: as in ``read_checkpoint``, without the path.
     """
     with _opened(path) as (data, reader):
         tensors = choose_state_dict(reader(data), key)
-        # Whoever copies them takes what they say, not what the file holds.
+        # A copy takes the tensors' stated size, which can be far more than the file's.
         size = sum(math.prod(t.shape) * t.dtype.itemsize for t in tensors.values())
         if size > MAX_REPEATED_BYTES + MAX_TIMES * len(data):
             raise CheckpointError(
-                f"has {len(data)} bytes, and its tensors {size}, most of them the same again: "
-                "refused; save clones of the tensors"
+                f"has {len(data)} bytes, but its tensors repeat them to {size}: refused; save "
+                "clones of the tensors"
             )
         return {name: tensor.array() for name, tensor in tensors.items()}
 
 
 def read_root(path: str | os.PathLike[str]) -> Any:
-    """All that a file holds beside its weights too: plain containers with `Tensor` leaves.
+    """Read a file's whole contents, as plain containers with ``Tensor`` leaves.
 
     Raises:
-        CheckpointError: as `read_checkpoint`, without the path.
+        CheckpointError: as in ``read_checkpoint``, without the path.
     """
     with _opened(path) as (data, reader):
         return reader(data)
 
 
 def read_parameter_names(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Paddle's internal name of each tensor of a file; {} of a file that is not Paddle's.
+    """Return Paddle's internal names of a file's tensors; {} if it is not Paddle's.
 
     Raises:
-        CheckpointError: as `read_checkpoint`, without the path.
+        CheckpointError: as in ``read_checkpoint``, without the path.
     """
     with _opened(path) as (data, reader):
         return parameter_names(data) if reader is read_pdparams else {}
@@ -108,9 +108,9 @@ def read_parameter_names(path: str | os.PathLike[str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[memoryview, Reader]]:
-    """Give a file's bytes, mapped, and what reads them; no error of another kind leaves the block.
+    """Map a file and yield its bytes and its reader; turn all errors into CheckpointError.
 
-    Every slice and array made of the bytes keeps the mapping alive.
+    Slices and arrays of the bytes keep the mapping alive.
     """
     found, advice = "is damaged or of an unknown kind", "fetch or save the file again"
     expected = "expected a PyTorch, Paddle or safetensors file"
@@ -122,7 +122,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[memoryview, Reader]]
 
 
 def _map_file(path: str | os.PathLike[str]) -> memoryview:
-    # Opening a FIFO waits for a writer, for ever.
+    # Check before opening: opening a FIFO would wait forever for a writer.
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         for name, what in _FOLDERS.items():
@@ -132,7 +132,7 @@ def _map_file(path: str | os.PathLike[str]) -> memoryview:
                 )
         raise CheckpointError("is a folder: expected a checkpoint file; name the file inside it")
     if not stat.S_ISREG(mode):
-        raise CheckpointError("is no regular file: expected a checkpoint file")
+        raise CheckpointError("is not a regular file: expected a checkpoint file")
     with open(path, "rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
             raise CheckpointError("is empty (0 bytes): fetch or save the file again")
@@ -167,7 +167,7 @@ _STRANGERS = [
     (0, b"\x93NUMPY", "is a NumPy array, expected a state dict"),
     (0, b"GGUF", "is a GGUF file: expected PyTorch, Paddle or safetensors"),
 ]
-"""Where other formats have which bytes, and what is said of such a file."""
+"""Other formats: the offset of their magic bytes, the bytes, and the message."""
 
 
 def _find_reader(data: memoryview) -> Reader:
@@ -191,7 +191,7 @@ def _find_reader(data: memoryview) -> Reader:
             "Paddle or safetensors file; if it was downloaded, the download failed"
         )
     raise CheckpointError(
-        f"has {len(data)} bytes beginning {head[:8].hex(' ')}, which no supported format does: "
+        f"has {len(data)} bytes beginning {head[:8].hex(' ')}, as no supported format does: "
         "expected a PyTorch file (zip, legacy, TorchScript), a Paddle file or safetensors"
     )
 
@@ -200,7 +200,7 @@ def _is_text(head: bytes) -> bool:
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start < _HEAD - 4:  # else the head ends inside a character
+        if error.start < _HEAD - 4:  # otherwise the head ends inside a character
             return False
         text = head[: error.start].decode("utf-8")
     return all(letter.isprintable() or letter in "\r\n\t" for letter in text)

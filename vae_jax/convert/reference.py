@@ -19,13 +19,13 @@ _PARTS = {"encoder": "an encoder", "decoder": "a decoder"}
 
 
 class ReferenceWeights(NamedTuple):
-    """The weights of a reference checkpoint, as the port's variables.
+    """The weights of a reference checkpoint as Flax variables.
 
     Attributes:
         name: one of ``vae_jax.MODELS``.
         hyper: hyperparameters that differ from the reference's.
-        variables: NumPy arrays.
-        remarks: what was left out, or is kept only for export, and why.
+        variables: the variables, as NumPy arrays.
+        remarks: tensors that were left out or are only kept for export, and why.
         files: all files that were read.
     """
 
@@ -43,8 +43,8 @@ def read_reference(
 
     Args:
         paths: the file or TensorFlow prefix; or an encoder's and a decoder's file. One of the two
-            is enough if the other lies beside it under the name that its tutorial gives it.
-        model: one of ``vae_jax.MODELS``; None for the one whose tensors the file holds.
+            is enough if the other is beside it under the name that its tutorial gives it.
+        model: one of ``vae_jax.MODELS``; None to detect it.
         key: the dotted path of the weights in a file that holds several sets.
         hyper: hyperparameters that tensor shapes do not determine.
 
@@ -61,8 +61,8 @@ def read_reference(
         defaults = spec.hyperparameters()
         flags = " ".join(f"--hyper {k}={text_of(defaults[k])}" for k in unknown)
         raise UserError(
-            f"{files[0]}: the tensors of a {name} do not determine {' and '.join(unknown)}; give, "
-            f"for example, {flags}"
+            f"{files[0]}: {name}'s {' and '.join(unknown)} cannot be inferred from its tensors; "
+            f"give, for example, {flags}"
         )
     try:
         variables = import_weights(name, tensors, **known)
@@ -79,7 +79,7 @@ def read_reference(
 
 
 def _read_files(paths: list[Path], key: str | None) -> tuple[list[Path], Tensors]:
-    """Read the tensors of one file, or of an encoder's and a decoder's, joined; and which files."""
+    """Return the files to read, and their tensors, an encoder's and a decoder's joined."""
     if len(paths) > 2:
         raise UserError(f"{len(paths)} files given; expected one, or an encoder and a decoder")
     first = read_checkpoint(paths[0], key=key)

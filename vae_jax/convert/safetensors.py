@@ -1,8 +1,8 @@
-"""The safetensors format, read and written without its library.
+"""Read and write safetensors files without their library.
 
-Eight bytes with the header's length, a JSON header (name -> dtype, shape, offsets), then the
-values, little-endian and packed. The header is believed only where it accounts for every byte.
-Nothing in the format checks the values: a flipped bit stays unseen.
+A file has eight bytes with the header's length, a JSON header (name -> dtype, shape, offsets), and
+the values, little-endian and packed. The header must account for every byte. The format has no
+checksum: a flipped bit in the values goes undetected.
 
 Source: https://github.com/huggingface/safetensors, the section "Format" of its README.
 """
@@ -20,7 +20,7 @@ from vae_jax.convert.errors import damaged
 from vae_jax.convert.tensors import DTYPES, Tensor, pack_tensor
 from vae_jax.errors import CheckpointError
 
-MAX_HEADER = 4 << 20  # parsed JSON takes some twenty times its bytes; 10,000 tensors need 1 MB
+MAX_HEADER = 4 << 20  # parsed JSON takes about 20 times its bytes; 10,000 tensors need 1 MB
 ALIGNMENT = 64
 _damaged = partial(damaged, "safetensors file", "a header that accounts for every byte")
 
@@ -48,7 +48,7 @@ CODES: dict[str, np.dtype] = {
         "C64": "complex64",
     }.items()
 }
-"""The format's name of a dtype, and NumPy's dtype."""
+"""The format's dtype names to NumPy's dtypes."""
 
 
 def read_safetensors(data: memoryview) -> dict[str, Tensor]:
@@ -58,23 +58,23 @@ def read_safetensors(data: memoryview) -> dict[str, Tensor]:
         data: the file's bytes.
 
     Raises:
-        CheckpointError: if the header does not account for every byte of the file.
+        CheckpointError: the header does not account for every byte of the file.
     """
     length = int.from_bytes(data[:8], "little")
     if not 2 <= length <= len(data) - 8:
         raise _damaged(f"its header declares {length} bytes, {max(len(data) - 8, 0)} follow")
     if length > MAX_HEADER:
-        raise _damaged(f"its header has {length} bytes, {MAX_HEADER} at most are read")
+        raise _damaged(f"its header has {length} bytes, the limit is {MAX_HEADER}")
     try:
         text = str(data[8 : 8 + length], "utf-8")
         header = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise _damaged(f"its header is no JSON: {error}") from error
+        raise _damaged(f"its header is not JSON: {error}") from error
     if type(header) is not dict:
-        raise _damaged("its header is no JSON object")
+        raise _damaged("its header is not a JSON object")
     notes = header.pop("__metadata__", {})
     if type(notes) is not dict or not all(type(note) is str for note in notes.values()):
-        raise _damaged("its __metadata__ maps not only strings to strings")
+        raise _damaged("its __metadata__ does not map strings to strings")
 
     values = data[8 + length :]
     spans = {name: _parse(name, entry) for name, entry in header.items()}
@@ -92,14 +92,14 @@ def read_safetensors(data: memoryview) -> dict[str, Tensor]:
 
 
 def encode_safetensors(tensors: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
-    """The file's pieces, in order, for C-contiguous little-endian arrays.
+    """Yield the file's bytes in pieces, for C-contiguous little-endian arrays.
 
     Raises:
-        CheckpointError: for a dtype or a name that the format does not have.
+        CheckpointError: the format cannot store a dtype or a name.
     """
     codes = {dtype: code for code, dtype in CODES.items()}
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    # The widest items first, so that each tensor is aligned without gaps.
+    # The widest items come first, so that each tensor is aligned without gaps.
     order = sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize)
     offset = 0
     for name, array in order:
@@ -118,7 +118,7 @@ def encode_safetensors(tensors: Mapping[str, np.ndarray]) -> Iterator[bytes | me
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     text += b" " * (-(8 + len(text)) % ALIGNMENT)
     if len(text) > MAX_HEADER:
-        raise CheckpointError(f"the names take {len(text)} bytes, {MAX_HEADER} at most are written")
+        raise CheckpointError(f"the names take {len(text)} bytes, the limit is {MAX_HEADER}")
     yield len(text).to_bytes(8, "little")
     yield text
     for _, array in order:
@@ -129,12 +129,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a name occurs twice")
-    "".join(found).encode("utf-8")  # an escaped lone surrogate is JSON, but no name
+    "".join(found).encode("utf-8")  # JSON allows an escaped lone surrogate, which no name has
     return found
 
 
 def _parse(name: str, entry: Any) -> tuple[int, int, tuple[np.dtype, tuple[int, ...]]]:
-    """Check one tensor's entry: (start, stop, (dtype, shape))."""
+    """Check one tensor's entry and return (start, stop, (dtype, shape))."""
     match entry:
         case {"dtype": str(code), "shape": list(shape), "data_offsets": [int(start), int(stop)]}:
             pass
@@ -142,7 +142,7 @@ def _parse(name: str, entry: Any) -> tuple[int, int, tuple[np.dtype, tuple[int, 
             raise _damaged(f"tensor {name[:80]!r} has no dtype, shape and data_offsets")
     sizes = (start, stop, *shape)
     if len(entry) != 3 or not all(type(n) is int and 0 <= n < 1 << 62 for n in sizes):
-        raise _damaged(f"tensor {name[:80]!r} has a shape or offsets that are no sizes")
+        raise _damaged(f"tensor {name[:80]!r} has a shape or offsets that are not sizes")
     if code not in CODES:
         raise _damaged(f"tensor {name[:80]!r} has the unknown dtype {code[:20]!r}")
     return start, stop, (CODES[code], tuple(shape))

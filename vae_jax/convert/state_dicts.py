@@ -1,8 +1,8 @@
-"""Which dict of a checkpoint is the state dict.
+"""Find the state dict inside a checkpoint.
 
-A training script saves the state dict inside a dict of its own, beside the optimiser's state, an
-epoch and perhaps a second set of weights. Nothing is guessed: two sets of weights in one file are
-an error that lists them.
+Training scripts save the state dict inside another dict, beside the optimiser's state, an epoch
+and perhaps a second set of weights. Nothing is guessed: two sets of weights in one file are an
+error that lists them.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ MAX_LISTED = 8
 
 
 def choose_state_dict(root: Any, key: str | None = None) -> dict[str, Tensor]:
-    """Find the state dict in what a file holds.
+    """Find the state dict in a file's contents.
 
-    A dict qualifies if it is not empty and maps strings to tensors alone. Where none does, dicts
-    with tensors beside other values are considered, and the other values dropped. The state of an
-    optimiser (``state`` and ``param_groups``) is never looked into.
+    A dict qualifies if it is not empty and maps strings only to tensors. If there is none, dicts
+    with both tensors and other values qualify, without the other values. The state of an
+    optimiser (``state`` and ``param_groups``) is skipped.
 
     Args:
-        root: what the file holds.
+        root: the file's contents.
         key: the dotted path of the dict to take, such as ``"ema"`` or ``"checkpoint.model"``.
 
     Raises:
-        CheckpointError: if nothing qualifies, if several dicts do, or if `key` is not there.
+        CheckpointError: no dict qualifies, several do, or ``key`` does not exist.
 
     >>> choose_state_dict({"epoch": 3, "model": {}})
     Traceback (most recent call last):
         ...
-    vae_jax.errors.CheckpointError: holds no tensors that are named by strings (found a dict of \
+    vae_jax.errors.CheckpointError: holds no tensors named by strings (found a dict of \
 'epoch', 'model'): expected a state dict; save model.state_dict()
     """
     dicts = dict(_walk(root))
@@ -46,8 +46,8 @@ def choose_state_dict(root: Any, key: str | None = None) -> dict[str, Tensor]:
     candidates = whole or mixed
     if not candidates:
         raise CheckpointError(
-            f"holds no tensors that are named by strings (found {_describe(root)}): expected a "
-            "state dict; save model.state_dict()"
+            f"holds no tensors named by strings (found {_describe(root)}): expected a state dict; "
+            "save model.state_dict()"
         )
     if len(candidates) > 1:
         raise CheckpointError(
@@ -58,7 +58,7 @@ def choose_state_dict(root: Any, key: str | None = None) -> dict[str, Tensor]:
 
 
 def _walk(root: Any) -> Iterator[tuple[str, dict]]:
-    """Every dict that is reached through dicts with string keys, once, with its dotted path."""
+    """Yield once each dict that is reached through dicts with string keys, by dotted path."""
     waiting = [("", root, 0)] if type(root) is dict else []
     seen = {id(root)}
     while waiting:
@@ -68,7 +68,7 @@ def _walk(root: Any) -> Iterator[tuple[str, dict]]:
         if depth > MAX_DEPTH or len(seen) > MAX_DICTS:
             raise CheckpointError(
                 f"nests dicts over {MAX_DEPTH} deep or holds over {MAX_DICTS}: refused; "
-                "save the state dict alone"
+                "save only the state dict"
             )
         yield path, found
         for key, value in found.items():

@@ -1,8 +1,8 @@
-"""Tensors as PyTorch keeps them, without PyTorch: a layout on a storage of bytes in the file.
+"""Tensors as PyTorch stores them, without PyTorch: a layout on a storage of bytes in the file.
 
-A checkpoint says how a tensor lies in a storage (offset, shape, strides, in elements); the bytes
-are elsewhere in the file. Here the layout is checked against the storage and kept; `Tensor.array`
-then makes a read-only NumPy view of the file, without a copy where the bytes allow it.
+A checkpoint describes where a tensor lies in a storage (offset, shape, strides, in elements); the
+bytes are elsewhere in the file. Here the layout is checked against the storage; ``Tensor.array``
+then makes a read-only NumPy view of the file, without a copy where possible.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from vae_jax.errors import CheckpointError
 
 MAX_AXES = 64
-MAX_REPEATED = 1 << 20  # elements of a tensor that is larger than its storage (stride 0)
+MAX_REPEATED = 1 << 20  # most elements of a tensor that is larger than its storage (stride 0)
 
 DTYPES: dict[str, np.dtype] = {
     name: np.dtype(kind)
@@ -45,11 +45,11 @@ DTYPES: dict[str, np.dtype] = {
         "complex64": np.complex64,
     }.items()
 }
-"""PyTorch's name of a dtype, and NumPy's dtype."""
+"""PyTorch's dtype names to NumPy's dtypes."""
 
 
 class Storage:
-    """The bytes that tensors share, fetched when they are needed."""
+    """Bytes that tensors share, fetched when they are needed."""
 
     def __init__(self, fetch: Callable[[], memoryview], big_endian: bool = False):
         self._fetch = fetch
@@ -57,9 +57,9 @@ class Storage:
         self._ready: dict[tuple[np.dtype, bool, bool], np.ndarray] = {}
 
     def elements(self, dtype: np.dtype, conj: bool, neg: bool) -> np.ndarray:
-        """All elements as a read-only array, a view of the file where possible."""
+        """Return all elements as a read-only array, a view of the file where possible."""
         wanted = (dtype, conj, neg)
-        if wanted not in self._ready:  # kept, so that views of one storage share one copy
+        if wanted not in self._ready:  # cached, so that views of one storage share one copy
             raw = np.frombuffer(self._fetch(), np.uint8)
             if raw.__array_interface__["data"][0] % dtype.alignment:
                 raw = raw.copy()
@@ -88,7 +88,7 @@ class StorageView:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Tensor:
-    """A checked layout on a storage; all counts in elements."""
+    """A checked layout on a storage, in elements."""
 
     storage: Storage
     dtype: np.dtype
@@ -99,7 +99,7 @@ class Tensor:
     neg: bool = False
 
     def array(self) -> np.ndarray:
-        """The values, read-only; the file stays mapped as long as they are referred to."""
+        """Return the values, read-only; the file stays mapped as long as they exist."""
         item = self.dtype.itemsize
         if 0 in self.shape:
             empty = np.empty(self.shape, self.dtype)
@@ -109,7 +109,7 @@ class Tensor:
             step * item if count > 1 else item
             for count, step in zip(self.shape, self.strides, strict=True)
         )
-        # ndarray checks the bounds once more by itself, which as_strided does not.
+        # Unlike as_strided, ndarray checks the bounds again.
         return np.ndarray(
             self.shape,
             self.dtype,
@@ -132,16 +132,16 @@ def make_tensor(
     """Check a layout from a file against its storage.
 
     Args:
-        view: the storage, or the part of it that the tensor may touch.
-        dtype: of the elements.
-        offset: of the first element, from the start of the view.
-        shape: sizes, as the file gives them.
-        strides: elements between neighbours along each axis, as the file gives them.
-        conj: the file holds the complex conjugate of the values.
-        neg: the file holds the values negated.
+        view: the storage, or the part of it that the tensor may use.
+        dtype: the elements' dtype.
+        offset: the first element's offset from the start of the view.
+        shape: the shape, unchecked.
+        strides: elements between neighbours along each axis, unchecked.
+        conj: whether the file holds the complex conjugate of the values.
+        neg: whether the file holds the negated values.
 
     Raises:
-        CheckpointError: for anything that is not a layout inside the view.
+        CheckpointError: the layout is malformed or leaves the view.
     """
     if type(shape) is not tuple or type(strides) is not tuple or len(shape) != len(strides):
         raise CheckpointError("a tensor's shape and strides do not match: the file is damaged")
@@ -150,7 +150,7 @@ def make_tensor(
     if not all(type(n) is int and 0 <= n < 1 << 62 for n in (offset, *shape, *strides)):
         raise CheckpointError(
             "a tensor's offset, shape and strides are not all integers of at least 0: the file is "
-            "damaged"  # not shown: what stands there may take for ever to write out
+            "damaged"  # the values are not quoted, as nested tuples can be endless
         )
     reach = offset
     if 0 not in shape:
@@ -178,25 +178,27 @@ def pack_tensor(
     fortran: bool = False,
     axes: Any = None,
 ) -> Tensor:
-    """A tensor that takes all of some bytes, without gaps.
+    """Make a tensor that fills its bytes without gaps.
 
     Args:
-        fetch: gives the bytes, when they are needed.
-        size: how many they are.
-        dtype: of the numbers.
-        shape: as the file gives it.
-        big_endian: the order of the bytes in a number.
-        fortran: the first axis is the innermost one, not the last.
-        axes: the order in which the result has the axes of `shape`, as the file gives it.
+        fetch: returns the bytes.
+        size: the number of bytes.
+        dtype: the elements' dtype.
+        shape: the shape, unchecked.
+        big_endian: whether the elements are big-endian.
+        fortran: whether the first axis is the innermost one, instead of the last.
+        axes: the order of ``shape``'s axes in the result, unchecked.
 
     Raises:
-        CheckpointError: the shape is none, or needs another number of bytes.
+        CheckpointError: the shape is malformed or needs another number of bytes.
     """
     if type(shape) is not tuple or len(shape) > MAX_AXES:
-        raise CheckpointError(f"an array's shape is no tuple of at most {MAX_AXES} sizes: damaged")
+        raise CheckpointError(
+            f"an array's shape is not a tuple of at most {MAX_AXES} sizes: damaged"
+        )
     if not all(type(n) is int and 0 <= n < 1 << 62 for n in shape):
-        # Not shown: the text of nested tuples can be endless.
-        raise CheckpointError("an array's shape holds something else than sizes: damaged")
+        # The values are not quoted, as nested tuples can be endless.
+        raise CheckpointError("an array's shape holds something other than sizes: damaged")
     if math.prod(shape) * dtype.itemsize != size:
         raise CheckpointError(
             f"an array of shape {shape!r:.100} and dtype {dtype} has {size} bytes, expected "
@@ -206,7 +208,7 @@ def pack_tensor(
     strides = tuple(map(math.prod, inner))
     if axes is not None:
         if type(axes) is not tuple or not all(type(axis) is int for axis in axes):
-            raise CheckpointError("an array's order of axes is no tuple of integers: damaged")
+            raise CheckpointError("an array's order of axes is not a tuple of integers: damaged")
         if sorted(axes) != list(range(len(shape))):
             raise CheckpointError(f"an array's order of axes is {axes!r:.100}: damaged")
         shape, strides = tuple(shape[n] for n in axes), tuple(strides[n] for n in axes)

@@ -1,8 +1,7 @@
-"""A model with its Adam in the files of the framework it comes from: read, and written.
+"""Read and write training checkpoints, a model with its Adam state, of the original's framework.
 
-PyTorch's training checkpoint is one file, ``{"model": ..., "optimizer": ..., "epoch": ...}``;
-Paddle keeps a ``.pdopt`` beside each ``.pdparams``; TensorFlow's ``Saver`` keeps all in one
-checkpoint.
+PyTorch's is one file, ``{"model": ..., "optimizer": ..., "epoch": ...}``; Paddle has a ``.pdopt``
+beside each ``.pdparams``; TensorFlow's ``Saver`` puts everything in one checkpoint.
 """
 
 from __future__ import annotations
@@ -43,26 +42,26 @@ SUFFIXES = {
     "Paddle": (".pdparams",),
     "TensorFlow": (".index",),
 }
-"""Framework to the suffixes of its files that can hold, or have beside them, an optimiser."""
+"""The suffixes of each framework's files that can hold an optimiser or have one beside them."""
 
 
 def read_adam(
     name: str, paths: Sequence[Path], recipe: Recipe, *, key: str | None = None, **hyper: Any
 ) -> AdamState | None:
-    """The state of Adam that a model's reference checkpoint holds or has beside it.
+    """Read the Adam state in or beside a model's reference checkpoint.
 
     Args:
         name: one of ``vae_jax.MODELS``.
-        paths: the checkpoint's file, or TensorFlow's prefix; or the files of the model's parts.
-        recipe: the betas of a framework whose files do not keep them.
-        key: the dotted path of the weights in a file that holds several.
+        paths: the checkpoint's file or TensorFlow prefix; or the files of the model's parts.
+        recipe: gives the betas, which Paddle and TensorFlow do not store.
+        key: the dotted path of the weights in a file that holds several sets.
         **hyper: the model's hyperparameters where they differ from the reference's.
 
     Returns:
-        The state; None where there is none.
+        The state; None if there is none.
 
     Raises:
-        CheckpointError: one line; Adam cannot be continued from what is there.
+        CheckpointError: training cannot be continued from the state.
     """
     shapes, path = parameter_shapes(name, **hyper), paths[0]
     if checkpoint_prefix(path) is not None:
@@ -84,23 +83,22 @@ def read_adam(
 def write_with_adam(
     name: str, files: Sequence[Path], tensors: Tensors, adam: AdamState, recipe: Recipe, epoch: int
 ) -> list[Path]:
-    """Writes a model and its Adam as its original saves and loads them.
+    """Write a model and its Adam state in the format that its original saves and loads.
 
     Args:
         name: one of ``vae_jax.MODELS``.
-        files: what to write: PyTorch's one file, TensorFlow's ``.index``, or the ``.pdparams`` of
-            each of Paddle's parts.
+        files: PyTorch's file, TensorFlow's ``.index``, or the ``.pdparams`` of each Paddle part.
         tensors: the model's weights, from ``export_weights``.
-        adam: from ``export_adam``.
+        adam: the state, from ``export_adam``.
         recipe: Adam's settings.
-        epoch: epochs trained; PyTorch's file alone keeps it.
+        epoch: epochs trained; only PyTorch's file stores it.
 
     Returns:
         All files written, as ``files_with_adam`` lists them.
 
     Raises:
-        CheckpointError: one line; the original's Adam cannot do what the recipe says, or the place
-            cannot be written, and what was there before is left as it was.
+        CheckpointError: the original's Adam lacks a setting of the recipe, or a file cannot be
+            written; existing files are left unchanged.
         MissingExtraError: the framework that writes such files is not installed.
     """
     framework = get_spec(name).reference.framework
@@ -116,7 +114,7 @@ def write_with_adam(
 
 
 def files_with_adam(name: str, files: Sequence[Path]) -> list[Path]:
-    """The files that ``write_with_adam`` writes: Paddle's optimisers have their own."""
+    """Return the files that ``write_with_adam`` writes; Paddle's optimisers have their own."""
     if get_spec(name).reference.framework != "Paddle":
         return list(files)
     return [*files, *(path.with_suffix(SUFFIX) for path in files)]
@@ -126,13 +124,13 @@ def _check_recipe(framework: str, recipe: Recipe) -> None:
     scaling = "tensorflow" if framework == "TensorFlow" else "torch"
     if recipe.epsilon_scaling != scaling:
         raise CheckpointError(
-            f"the run's epsilon_scaling is {recipe.epsilon_scaling}, and {framework}'s Adam has "
-            f"{scaling} alone: it cannot go on as the run would; leave out --optimizer"
+            f"the run's epsilon_scaling is {recipe.epsilon_scaling}, but {framework}'s Adam only "
+            f"has {scaling}: it cannot continue the run; leave out --optimizer"
         )
     if framework == "TensorFlow" and recipe.weight_decay:
         raise CheckpointError(
-            f"the run's weight_decay is {recipe.weight_decay}, and TensorFlow's AdamOptimizer has "
-            "none: it cannot go on as the run would; leave out --optimizer"
+            f"the run's weight_decay is {recipe.weight_decay}, but TensorFlow's AdamOptimizer has "
+            "none: it cannot continue the run; leave out --optimizer"
         )
 
 
@@ -141,7 +139,7 @@ def _torch_file(
 ) -> NewFile:
     with writing(path):
         torch, tensor = torch_tensors()
-    dummy = torch.optim.Adam(  # its group has every setting that this PyTorch knows
+    dummy = torch.optim.Adam(  # to get a group with every setting of the installed PyTorch
         [torch.nn.Parameter(torch.zeros(1))],
         lr=recipe.learning_rate,
         betas=(recipe.beta1, recipe.beta2),
@@ -156,9 +154,7 @@ def _torch_file(
         arrays = {k: v for k, v in expected.items() if isinstance(v, np.ndarray)}
         compare_arrays({k: v for k, v in found.items() if isinstance(v, np.ndarray)}, arrays)
         if any(found.get(k) != v for k, v in expected.items() if k not in arrays):
-            raise CheckpointError(
-                "was read back with other settings than were written: not replaced"
-            )
+            raise CheckpointError("was read back with other settings than written: not replaced")
 
     return NewFile(path, lambda file: torch.save(_map(content, tensor), file), check)
 
@@ -184,13 +180,13 @@ def _paddle_file(path: Path, tensors: Tensors, names: Mapping[str, str]) -> NewF
     def check(draft: Path) -> None:
         check_tensors(draft, arrays)
         if read_parameter_names(draft) != names:
-            raise CheckpointError("was read back with other names than were written: not replaced")
+            raise CheckpointError("was read back with different names than written: not replaced")
 
     return NewFile(path, lambda file: write_pdparams(arrays, file, names), check)
 
 
 def _map(value: Any, tensor: Any) -> Any:
-    """The same containers with tensors in the place of arrays."""
+    """Return the same containers with arrays converted to tensors."""
     if isinstance(value, dict):
         return {key: _map(item, tensor) for key, item in value.items()}
     if isinstance(value, list):
@@ -199,7 +195,7 @@ def _map(value: Any, tensor: Any) -> Any:
 
 
 def _flat(value: Any, path: tuple = ()) -> dict[tuple, Any]:
-    """The leaves of dicts and lists by path, tensors as arrays."""
+    """Return the leaves of dicts and lists by path, tensors as arrays."""
     if isinstance(value, dict | list):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         return {k: v for key, item in items for k, v in _flat(item, (*path, key)).items()}

@@ -1,7 +1,7 @@
-"""Write a checkpoint that other programs read, and never lose the file it replaces.
+"""Write checkpoints that other programs can read, without losing the file they replace.
 
-The new file is written beside the old one, read back with this package's own reader, compared bit
-for bit and flushed to the disk; only then does it take the old one's place, in one step.
+The new file is written beside the old one, read back with this package's reader, compared bit for
+bit and flushed to disk; only then does it replace the old one atomically.
 """
 
 from __future__ import annotations
@@ -24,22 +24,21 @@ from vae_jax.errors import CheckpointError
 
 
 def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Any]) -> None:
-    """Write named arrays as a checkpoint; the suffix decides the format.
+    """Write named arrays as a checkpoint in the format of the path's suffix.
 
     ``.safetensors`` and ``.pdparams`` (for ``paddle.load``) need nothing else; ``.pth`` and ``.pt``
-    need PyTorch, and hold a plain state dict that ``torch.load(weights_only=True)`` takes;
-    ``.index`` needs TensorFlow, and writes all files of a checkpoint of that prefix. Arrays keep
-    their dtype and shape, NaN payloads included; the byte order becomes little-endian and the
-    memory contiguous.
+    need PyTorch, and hold a plain state dict for ``torch.load(weights_only=True)``; ``.index``
+    needs TensorFlow, and writes all files of a checkpoint with that prefix. Arrays keep their dtype
+    and shape, NaN payloads included; they become little-endian and contiguous.
 
     Args:
         path: the file to write or replace.
-        tensors: name to array (NumPy or JAX).
+        tensors: names to arrays (NumPy or JAX).
 
     Raises:
-        CheckpointError: one line, if the arrays or the place cannot be written; a file that was
-            there before is left as it was.
-        MissingExtraError: if the format needs PyTorch or TensorFlow and it is not installed.
+        CheckpointError: the arrays or the file cannot be written; an existing file is left
+            unchanged.
+        MissingExtraError: the format needs PyTorch or TensorFlow, which is not installed.
     """
     if Path(path).suffix == ".index":
         write_tensorflow(str(path).removesuffix(".index"), tensors)

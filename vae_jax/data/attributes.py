@@ -1,4 +1,4 @@
-"""``attributes.csv`` beside the class folders: what is known of each picture.
+"""Read and write ``attributes.csv``, the attributes of a folder's pictures.
 
 The first column, ``file``, is the picture's path in the folder; every other column is an attribute.
 """
@@ -15,19 +15,19 @@ import numpy as np
 from vae_jax.errors import DataError
 
 ATTRIBUTES_FILE = "attributes.csv"
-MAX_TEXT = 1000  # letters: an array of texts takes as much for each as for the longest
+MAX_TEXT = 1000  # characters: an array of texts takes as much memory for each as for the longest
 Columns = Mapping[str, np.ndarray]
-"""A column's name -> its values [N]: text, or float64 with NaN where there is none."""
+"""Column names to values [N]: text, or float64 with NaN for missing values."""
 
 
 def read_attributes(source: str, folder: pathlib.Path, names: Sequence[str]) -> Columns:
-    """The attributes of a folder's pictures in the order of ``names``; none without the file.
+    """Read the attributes of a folder's pictures in the order of ``names``; {} without the file.
 
-    A column whose every value is a number or empty is read as float64, any other as text.
+    A column with only numbers and empty values is read as float64, any other as text.
 
     Raises:
         DataError: the file cannot be read, its first column is not ``file``, a line has another
-            number of fields or a very long one, or a picture has no line, or two.
+            number of fields or a very long one, or a picture has no line or two.
     """
     path = folder / ATTRIBUTES_FILE
     if not path.is_file():
@@ -39,7 +39,7 @@ def read_attributes(source: str, folder: pathlib.Path, names: Sequence[str]) -> 
         raise DataError(f"{source}: cannot read {path}: {error}") from error
     if not rows or rows[0][0] != "file" or len(set(rows[0])) != len(rows[0]):
         raise DataError(
-            f"{source}: {path} does not begin with a line of different column names, the first of"
+            f"{source}: {path} does not begin with a line of distinct column names, the first of"
             " them 'file'"
         )
     header, by_file = rows[0], {}
@@ -52,23 +52,23 @@ def read_attributes(source: str, folder: pathlib.Path, names: Sequence[str]) -> 
         if max(map(len, row)) > MAX_TEXT:
             raise DataError(
                 f"{source}: {path}: the line of {row[0]!r:.200} has a field of"
-                f" {max(map(len, row))} letters, expected {MAX_TEXT} at most: shorten it"
+                f" {max(map(len, row))} characters, expected at most {MAX_TEXT}: shorten it"
             )
         if row[0] in by_file:
-            raise DataError(f"{source}: {path} has two lines of {row[0]!r:.200}")
+            raise DataError(f"{source}: {path} has two lines for {row[0]!r:.200}")
         by_file[row[0]] = row[1:]
     table = []
     for name in names:
         key = name.replace(os.sep, "/")
         if key not in by_file:
-            raise DataError(f"{source}: {path} has no line of {key!r}, which the folder holds")
+            raise DataError(f"{source}: {path} has no line for {key!r}, which the folder holds")
         table.append(by_file[key])
     columns = zip(header[1:], zip(*table, strict=True), strict=True)
     return {name: _typed(values) for name, values in columns}
 
 
 def write_attributes(path: pathlib.Path, names: Sequence[str], columns: Columns) -> None:
-    """Writes the attributes of pictures; NaN becomes an empty field."""
+    """Write the attributes of pictures; NaN becomes an empty field."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", *columns])
@@ -76,7 +76,7 @@ def write_attributes(path: pathlib.Path, names: Sequence[str], columns: Columns)
             writer.writerow([name, *map(_text, values)])
 
 
-def _text(value) -> str:
+def _text(value: str | float) -> str:
     if isinstance(value, str):
         return value
     return "" if np.isnan(value) else repr(float(value))

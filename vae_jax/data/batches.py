@@ -1,9 +1,9 @@
-"""Batches: constant shapes, and an order that is a function of the seed and the epoch alone.
+"""Batches of constant shape, in an order that depends only on the seed and the epoch.
 
-A run that stops within an epoch resumes with the batch after its last one: no state of the
-shuffling needs saving. The tutorials keep their last partial batch (PyTorch's DataLoader) or
-drop it (`// batchsize`, tutorial 004); kept, it is padded and masked, because a compiled step
-would otherwise be compiled twice.
+A run that stops within an epoch can thus resume with its next batch without saving any shuffling
+state. The tutorials keep their last partial batch (PyTorch's DataLoader) or drop it
+(``// batchsize``, tutorial 004); if kept, it is padded and masked, because another shape would
+compile the step again.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from vae_jax.errors import DataError
 
 
 def epoch_order(num_examples: int, seed: int, epoch: int) -> np.ndarray:
-    """The order in which an epoch visits the examples.
+    """Return the order in which an epoch visits the examples.
 
     Args:
-      num_examples: how many there are.
-      seed: any integer.
-      epoch: the number of the epoch, 0 or more.
+        num_examples: the number of examples.
+        seed: any integer.
+        epoch: the number of the epoch, 0 or more.
 
     Returns:
-      A permutation of 0 .. num_examples - 1, int64 [N]: the same on any machine and for any
-      version of NumPy, whose raw random words are frozen (NEP 19) where its shuffles are not.
+        A permutation of 0 .. num_examples - 1, int64 [N]. It is the same on any machine and with
+        any NumPy: NEP 19 freezes NumPy's raw random words, but not its shuffles.
     """
     sequence = np.random.SeedSequence(seed % 2**64, spawn_key=(epoch,))
     return np.argsort(np.random.PCG64(sequence).random_raw(num_examples), kind="stable")
 
 
 def num_batches(num_examples: int, batch_size: int, drop_remainder: bool) -> int:
-    """How many batches an epoch has; the last partial one counts unless it is dropped.
+    """Return the number of batches of an epoch, with the last partial one unless it is dropped.
 
     Raises:
-      DataError: if `batch_size` is less than 1, or there would be no batch at all.
+        DataError: ``batch_size`` is less than 1, or there would be no batch.
 
     >>> num_batches(70, 32, drop_remainder=False), num_batches(70, 32, drop_remainder=True)
     (3, 2)
@@ -62,15 +62,15 @@ def batch_rows(
     drop_remainder: bool,
     width: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Finds which examples the batches of an epoch hold.
+    """Return which examples the batches of an epoch hold.
 
     Returns:
-      Their numbers, int64 [batches, width], each filled up with its first one to `width` (default:
-      the batch size); and, where one had to be, the mask, float32 of the same shape: 1 for an
-      example, 0 for padding.
+        The numbers of the examples, int64 [batches, width], each row padded with its first one to
+        ``width`` (default: the batch size); and a mask, float32 of the same shape, 1 for an example
+        and 0 for padding, or None if no row was padded.
 
     Raises:
-      DataError: as `num_batches`.
+        DataError: as in ``num_batches``.
     """
     count = num_batches(num_examples, batch_size, drop_remainder)
     order = epoch_order(num_examples, seed, epoch)[: count * batch_size]
@@ -95,27 +95,27 @@ def iterate_batches(
     shard: tuple[int, int] = (0, 1),
     width: int | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Iterates over the batches of one epoch, each example once.
+    """Iterate over the batches of one epoch, each example once.
 
     Args:
-      split: the examples.
-      batch_size: how many examples a batch has; every batch has exactly as many rows.
-      seed: of the order.
-      epoch: of the order.
-      drop_remainder: leave out the examples that do not fill a batch.
-      start: the first batch to give: the batches from there on are those of the whole epoch.
-      shard: (index, count): host `index` of `count` gets its equal part of the rows of every batch,
-        the parts of all in turn being the whole batch, and reads no other image.
-      width: rows of a batch, of all hosts, where they are to be more than `batch_size`.
+        split: the examples.
+        batch_size: examples per batch; every batch has this many rows.
+        seed: determines the order, with ``epoch``.
+        epoch: determines the order, with ``seed``.
+        drop_remainder: leave out the examples that do not fill a batch.
+        start: skip the epoch's batches before this one.
+        shard: (index, count): yield and read only the rows of host ``index`` of ``count``, which
+            share each batch equally and in order.
+        width: rows per batch over all hosts, if more than ``batch_size``.
 
     Yields:
-      "image" uint8 [B, H, W, C], "label" int32 [B], and, in every batch or in none, "mask"
-      float32 [B]: there where a batch was padded, 1 for an example and 0 for padding, which
-      repeats the first row of its batch. B is the width over the number of hosts.
+        "image" uint8 [B, H, W, C], "label" int32 [B] and, if any batch of the epoch was padded,
+        "mask" float32 [B]: 1 for an example and 0 for padding, which repeats the first row of its
+        batch. B is the width divided by the number of hosts.
 
     Raises:
-      DataError: at the call, as `num_batches`, or if `start` lies beyond the epoch, the hosts
-        cannot share a batch equally, or there is no such host.
+        DataError: when called, as in ``num_batches``, or if ``start`` or the host does not exist or
+            the hosts cannot share a batch equally.
     """
     count = num_batches(len(split), batch_size, drop_remainder)
     if not 0 <= start <= count:
@@ -144,7 +144,7 @@ def iterate_batches(
 
 
 def _images_of(split: Split, rows: np.ndarray) -> Generator[np.ndarray, None, None]:
-    """Yields the images of each row of numbers, those of `stream:` decoded ahead."""
+    """Yield the images of each row of numbers; those of ``stream:`` are decoded ahead."""
     if isinstance(split.images, Pictures):
         yield from split.images.batches(rows)
     else:
@@ -153,17 +153,17 @@ def _images_of(split: Split, rows: np.ndarray) -> Generator[np.ndarray, None, No
 
 
 def first_of_each_class(split: Split, num_classes: int = 10) -> np.ndarray:
-    """Finds one example of each class, as the tutorial does (002, listing 7.2).
+    """Find one example of each class, as the tutorial does (002, listing 7.2).
 
-    Its loop goes through the test set once: it looks for the first 0, from there on for a 1,
-    from there on for a 2; so these are not the first examples of their classes. Where the set
-    ends before the last class is found, the first example of each class is taken instead.
+    Its loop goes through the test set once: it looks for the first 0, then for the next 1, then
+    for the next 2, so these are not the first examples of their classes. If the set ends before the
+    last class is found, the first example of each class is used instead.
 
     Returns:
-      Their indices, int64 [num_classes], in the order of the classes.
+        Their indices, int64 [num_classes], in the order of the classes.
 
     Raises:
-      DataError: if a class has no example.
+        DataError: a class has no example.
     """
     in_order: list[int] = []
     for index, label in enumerate(split.labels.tolist()):
@@ -176,7 +176,7 @@ def first_of_each_class(split: Split, num_classes: int = 10) -> np.ndarray:
     missing = [label for label in range(num_classes) if label not in found]
     if missing:
         raise DataError(
-            f"no example of class {', '.join(map(str, missing))}: expected one of each of"
+            f"no example of class {', '.join(map(str, missing))}: expected at least one of each of"
             f" {num_classes} classes"
         )
     return np.array([found[label] for label in range(num_classes)], np.int64)

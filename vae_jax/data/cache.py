@@ -1,12 +1,11 @@
-"""Pictures decoded once: a folder with the pixels as one .npy file and an index beside it.
+"""Cache decoded pictures: one folder per data set, with the pixels as a .npy file and an index.
 
-An entry is written under another name and renamed when complete, so half an entry is never
-seen, however a run ends and however many run at once. It is checked against its own hash
-whenever it is opened. The whole cache can be deleted at any time.
+An entry is written under another name and renamed when complete, so no incomplete entry is ever
+seen, however a run ends and however many run at once. It is checked against its own hash whenever
+it is opened. The whole cache can be deleted at any time.
 
-A set may be larger than the memory: its pixels are read through a map, whose pages are clean and
-which the kernel takes back when it needs them. Two epochs over 384 MB were measured to add 5 MB to
-the memory of the process that is its own.
+A data set may be larger than memory: its pixels are memory-mapped, and the kernel drops the clean
+pages when it needs space. Two epochs over 384 MB added 5 MB to the process's private memory.
 """
 
 from __future__ import annotations
@@ -29,23 +28,21 @@ from vae_jax.data.dataset import Split, describe_shape, fingerprint
 from vae_jax.errors import DataError
 from vae_jax.files import PARTIAL, explain_errors, hidden_folder
 
-# Raised whenever decoding, resizing or the layout of an entry changes.
-VERSION = 1
-# What an interrupted run left behind is swept away by a later one, after a day.
-STALE_SECONDS = 24 * 3600
+VERSION = 1  # increase it whenever decoding, resizing or the layout of an entry changes
+STALE_SECONDS = 24 * 3600  # age of an interrupted run's files that a later run deletes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Content:
-    """What an entry holds, and what it was made of.
+    """The contents of a cache entry, and what they were made from.
 
     Attributes:
-      name: a readable beginning for the entry's name.
-      where: names the place of the source: an entry replaces the older one of the same place.
-      what: everything whose change makes the entry worthless.
-      class_names: the classes.
-      labels: int32 [N].
-      image_shape: (height, width, channels) of the images.
+        name: a readable beginning for the entry's name.
+        where: identifies the source; an entry replaces older ones of the same source.
+        what: everything whose change makes the entry stale.
+        class_names: the classes.
+        labels: int32 [N].
+        image_shape: (height, width, channels) of the images.
     """
 
     name: str
@@ -57,7 +54,7 @@ class Content:
 
 
 def cache_folder() -> pathlib.Path:
-    """`$VAE_JAX_CACHE`, or `vae_jax` in `$XDG_CACHE_HOME`, or `~/.cache/vae_jax`."""
+    """Return ``$VAE_JAX_CACHE``, ``$XDG_CACHE_HOME/vae_jax`` or ``~/.cache/vae_jax``."""
     if own := os.environ.get("VAE_JAX_CACHE"):
         return pathlib.Path(own).expanduser().absolute()
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vae_jax"
@@ -66,18 +63,18 @@ def cache_folder() -> pathlib.Path:
 def open_cached(
     source: str, content: Content, decode: Callable[[], Iterable[np.ndarray]]
 ) -> tuple[np.ndarray, str]:
-    """Returns the images from the cache, decoding them first where it has none or a damaged one.
+    """Return images from the cache, after decoding them if the entry is missing or damaged.
 
     Args:
-      source: the source as the user gave it, for the messages.
-      content: what the entry is to hold.
-      decode: yields the images in order, uint8 [H, W, C].
+        source: the source as the user gave it, for error messages.
+        content: the expected contents of the entry.
+        decode: yields the images in order, uint8 [H, W, C].
 
     Returns:
-      The images, uint8 [N, H, W, C], mapped read-only, and their fingerprint.
+        The images, uint8 [N, H, W, C], mapped read-only, and their fingerprint.
 
     Raises:
-      DataError: if the cache cannot be written; and whatever `decode` raises.
+        DataError: the cache cannot be written; or as ``decode``.
     """
     root = cache_folder()
     place = f"{content.name[:40]}-{describe_shape(content.image_shape)}-{_hash(content.where)[:8]}"
@@ -95,15 +92,15 @@ def open_cached(
             _publish(partial, entry, content)
         cached = _read(entry, content)
     if cached is None:
-        raise DataError(f"{source}: the cache entry {entry} changed under our eyes: try again")
+        raise DataError(f"{source}: the cache entry {entry} was changed meanwhile: try again")
     for other in root.glob(f"{glob.escape(place)}-*"):
         if other != entry:
-            shutil.rmtree(other, ignore_errors=True)  # of an older state of the same folder
+            shutil.rmtree(other, ignore_errors=True)  # an older state of the same source
     return cached
 
 
 def _read(entry: pathlib.Path, content: Content) -> tuple[np.ndarray, str] | None:
-    """Reads an entry, or returns None where it is missing or not what it should be."""
+    """Read an entry; return None if it is missing, damaged or another one."""
     try:
         stored = json.loads((entry / "index.json").read_text())["fingerprint"]
         images = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
@@ -118,8 +115,7 @@ def _read(entry: pathlib.Path, content: Content) -> tuple[np.ndarray, str] | Non
 def _write(partial: pathlib.Path, content: Content, images: Iterable[np.ndarray]) -> None:
     shape = (len(content.labels), *content.image_shape)
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    # Written as a stream, not through a memory map: on a full disk a stream raises an error
-    # and a map kills the process.
+    # Write a stream instead of a memory map, which would kill the process on a full disk.
     with (partial / "images.npy").open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for image in images:
@@ -141,7 +137,7 @@ def _publish(partial: pathlib.Path, entry: pathlib.Path, content: Content) -> No
     try:
         partial.rename(entry)
     except OSError:
-        # There is an entry already: one of a run that was faster, or the damaged one.
+        # The entry exists already: another run was faster, or it is damaged.
         if _read(entry, content) is not None:
             return
         shutil.rmtree(entry, ignore_errors=True)

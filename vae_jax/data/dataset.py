@@ -1,4 +1,4 @@
-"""What every source returns: the images of each split as bytes, and a fingerprint of them."""
+"""Data sets: the images of each split as uint8, and a fingerprint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vae_jax.errors import DataError
 
 if TYPE_CHECKING:
     Images = np.ndarray
-else:  # to those who index them, pictures decoded on demand are an array
+else:  # Pictures are decoded on demand, but are indexed like an array
     Images = np.ndarray | Pictures
 
 
@@ -24,11 +24,11 @@ class Split:
     """One part of a data set.
 
     Attributes:
-      images: uint8 [N, H, W, C], pixels 0 to 255; may be a read-only memory map, or the
-        `Pictures` of `stream:`, which are decoded when they are indexed.
-      labels: int32 [N], class numbers.
-      attributes: what is known of each image beside its class: a column's name -> its values [N],
-        text or float64 (NaN where an image has none). Not part of the fingerprint.
+        images: uint8 [N, H, W, C], pixels 0 to 255; possibly a read-only memory map, or the
+            ``Pictures`` of ``stream:``, which are decoded when they are indexed.
+        labels: int32 [N], class numbers.
+        attributes: further attributes of the images: column names to values [N], text or float64
+            (NaN for missing values). Not part of the fingerprint.
     """
 
     images: Images
@@ -41,15 +41,15 @@ class Split:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set, as `vae_jax.data.open_dataset` returns it.
+    """A data set, as ``vae_jax.data.open_dataset`` returns it.
 
     Attributes:
-      name: the source as the user gave it, "digits" or "idx:DIR".
-      train: the images to train on.
-      test: the images held out, or None where the source has none.
-      class_names: the name of class i at place i.
-      fingerprint: 16 hex digits of the SHA-256 of all the above but `name`: the same data give
-        the same string on any machine, wherever they lie.
+        name: the source as the user gave it, such as "digits" or "idx:DIR".
+        train: the training images.
+        test: the held-out images, or None if the source has none.
+        class_names: the classes' names, in the order of their numbers.
+        fingerprint: 16 hex digits of the SHA-256 of images, labels and class names: the same data
+            give the same string on any machine and in any folder.
     """
 
     name: str
@@ -62,15 +62,15 @@ class Dataset:
 def make_dataset(
     name: str, train: Split, test: Split | None, class_names: tuple[str, ...]
 ) -> Dataset:
-    """Puts a data set together and takes its fingerprint (0.7 s for a gigabyte of pixels)."""
+    """Return a data set with its fingerprint, which takes 0.7 s per gigabyte of pixels."""
     return Dataset(name, train, test, class_names, fingerprint(train, test, class_names))
 
 
 def take(dataset: Dataset, numbers: list[int]) -> Dataset:
-    """A data set with some of the training images alone, in the order given.
+    """Return a data set with only some of the training images, in the order given.
 
     Raises:
-      DataError: there is no image of that number.
+        DataError: an image does not exist.
     """
     for number in numbers:
         if number >= len(dataset.train):
@@ -84,10 +84,10 @@ def take(dataset: Dataset, numbers: list[int]) -> Dataset:
 
 
 def image_number(dataset: Dataset, number: int) -> int:
-    """The number of a training image from the first; one below 0 counts from the end.
+    """Return a training image's number; a negative one counts from the end.
 
     Raises:
-      DataError: there is no such image.
+        DataError: the image does not exist.
     """
     total = len(dataset.train)
     if not -total <= number < total:
@@ -99,10 +99,10 @@ def image_number(dataset: Dataset, number: int) -> int:
 
 
 def require_labels(dataset: Dataset, num_classes: int) -> None:
-    """Checks that a model knows every label; with no classes (0) labels do not matter.
+    """Check that a model accepts every label; with 0 classes, labels do not matter.
 
     Raises:
-      DataError: a label outside 0 to `num_classes` - 1.
+        DataError: a label is outside 0 to ``num_classes`` - 1.
     """
     for split in (dataset.train, dataset.test) if num_classes else ():
         if split is None or len(split) == 0:
@@ -111,36 +111,32 @@ def require_labels(dataset: Dataset, num_classes: int) -> None:
             if not 0 <= label < num_classes:
                 raise DataError(
                     f"{dataset.name}: a label is {label} but the model takes 0 to"
-                    f" {num_classes - 1}: choose data with no more than {num_classes} classes"
+                    f" {num_classes - 1}: choose data with at most {num_classes} classes"
                 )
 
 
 def fingerprint(train: Split, test: Split | None, class_names: tuple[str, ...]) -> str:
-    """Hashes the pixels, labels, shapes and class names of a data set.
-
-    Returns:
-      16 hex digits.
-    """
-    digest = hashlib.sha256()
+    """Return 16 hex digits of a hash of the pixels, labels, shapes and class names."""
+    sha256 = hashlib.sha256()
     splits = {"train": train, "test": test}
     shapes = {part: list(s.images.shape) for part, s in splits.items() if s is not None}
-    digest.update(json.dumps([list(class_names), shapes]).encode())
+    sha256.update(json.dumps([list(class_names), shapes]).encode())
     for split in splits.values():
         if split is None:
             continue
-        # A fixed byte order: the same file hashes alike on a big-endian machine.
-        digest.update(np.ascontiguousarray(split.labels, dtype="<i4").data)
-        digest.update(np.ascontiguousarray(split.images, dtype=np.uint8).data)
-    return digest.hexdigest()[:16]
+        # The byte order is fixed, so that big-endian machines give the same hash.
+        sha256.update(np.ascontiguousarray(split.labels, dtype="<i4").data)
+        sha256.update(np.ascontiguousarray(split.images, dtype=np.uint8).data)
+    return sha256.hexdigest()[:16]
 
 
 def require_shape(
     source: str, found: tuple[int | None, ...], expected: tuple[int, int, int]
 ) -> None:
-    """Checks that a source's images are what the model takes.
+    """Check that a source's images have the shape that the model takes.
 
     Raises:
-      DataError: if `found` is not `expected`, both (height, width, channels).
+        DataError: ``found`` is not ``expected``, both (height, width, channels).
     """
     if tuple(found) != tuple(expected):
         raise DataError(
@@ -151,5 +147,5 @@ def require_shape(
 
 
 def describe_shape(shape: tuple[int | None, ...]) -> str:
-    """Writes (height, width, channels) as "28x28x1"."""
+    """Format (height, width, channels) as "28x28x1"."""
     return "x".join("?" if size is None else str(size) for size in shape)

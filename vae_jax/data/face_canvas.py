@@ -1,4 +1,4 @@
-"""What a face is drawn with: polygons of plain colours on a canvas of twice the picture's size."""
+"""A canvas for faces: polygons of plain colours at twice the picture's size."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from collections.abc import Sequence
 import numpy as np
 
 SIZE = 256
-_SCALE = 2  # the canvas is averaged down, for smooth edges
+_SCALE = 2  # the canvas is averaged down for smooth edges
 _ANGLES = np.linspace(0, 2 * np.pi, 48)
-# From the bottom by the left to the top, and back by the right: what lies above a line is one
-# stretch of it, from left to right.
+# From the bottom clockwise over the left and the top: the points above a horizontal line are
+# contiguous, from left to right.
 _CIRCLE = np.stack([-np.sin(_ANGLES), np.cos(_ANGLES)], axis=1)
 _EYES = np.array([0.0, -10.0])
 
 Number = int | float
 Colour = np.ndarray | tuple[Number, Number, Number]
-"""Red, green and blue from 0 to 255; what lies outside is cut off."""
+"""Red, green and blue from 0 to 255, clipped to this range."""
 Points = np.ndarray | Sequence[tuple[Number, Number]]
-"""Corners [P, 2], (x, y) from the face's middle, to the right and down, in pixels."""
+"""Corners [P, 2] as (x, y) pixels to the right of the face's centre and below it."""
 
 
 class Canvas:
-    """A picture in the making.
+    """A picture to draw on.
 
     Args:
         corners: the background's colours: top left and right, bottom left and right.
-        middle: where in the picture the face's middle is.
-        size: of the face, about 1.
-        tilt: of the head about the eyes, in degrees, clockwise.
+        middle: position of the face's centre.
+        size: scale of the face, about 1.
+        tilt: rotation of the head about the eyes, in degrees clockwise.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Canvas:
         self._turn = np.array([[cosine, sine], [-sine, cosine]])
 
     def fill(self, points: Points, colour: Colour, *, upright: bool = False) -> None:
-        """Fills a polygon; ``upright`` leaves out the tilt of the head."""
+        """Fill a polygon; ``upright`` ignores the tilt of the head."""
         placed = np.asarray(points) * self._size
         if not upright:
             placed = (placed - _EYES) @ self._turn + _EYES
@@ -56,29 +56,28 @@ class Canvas:
         self._pen.polygon(corners, fill=(red, green, blue))
 
     def picture(self, light: float) -> np.ndarray:
-        """The picture, uint8 [256, 256, 3], lit from one side by ``light`` and a little from
-        above."""
+        """Return the picture, uint8 [256, 256, 3], lit by ``light`` from a side and from above."""
         small = np.asarray(self._image.reduce(_SCALE), np.float32)
-        across = np.linspace(-1, 1, SIZE, dtype=np.float32) * light
-        down = np.linspace(0.05, -0.05, SIZE, dtype=np.float32)
-        lit = small * (1 + across[None, :, None] + down[:, None, None])
+        columns = np.linspace(-1, 1, SIZE, dtype=np.float32) * light
+        rows = np.linspace(0.05, -0.05, SIZE, dtype=np.float32)
+        lit = small * (1 + columns[None, :, None] + rows[:, None, None])
         return np.clip(lit + 0.5, 0, 255).astype(np.uint8)
 
 
 def oval(x: Number, y: Number, width: Number, height: Number, corners: Number = 1) -> np.ndarray:
-    """An ellipse about (x, y) of half axes width and height; ``corners`` below 1 fill its corners.
+    """Return an ellipse about (x, y) with half axes width and height.
 
-    It begins at the bottom and goes round by the left.
+    ``corners`` below 1 makes it more rectangular. It starts at the bottom and goes clockwise.
     """
     shape = np.sign(_CIRCLE) * np.abs(_CIRCLE) ** corners
     return np.add(shape * (width, height), (x, y))
 
 
 def shade(colour: Colour, factor: float) -> np.ndarray:
-    """A colour darkened (a factor below 1) or lightened."""
+    """Darken (a factor below 1) or lighten a colour."""
     return np.asarray(colour) * factor
 
 
 def tone(hue: float, saturation: float, lightness: float) -> np.ndarray:
-    """A colour by hue, saturation and lightness, each from 0 to 1."""
+    """Return the colour of a hue, saturation and lightness, each from 0 to 1."""
     return 255 * np.array(colorsys.hls_to_rgb(hue, lightness, saturation))

@@ -1,7 +1,7 @@
-"""Faces drawn from exact attributes.
+"""Draw faces from attributes.
 
-The pictures stand in for the eyeglasses photographs of tutorial 002, section 7.4, which cannot be
-shipped. They are drawings, not likenesses: what matters is that every attribute is known.
+The pictures replace the eyeglasses photographs of tutorial 002, section 7.4, which cannot be
+shipped. They need not look real, but every attribute is known.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from vae_jax.data.face_canvas import Canvas, Number, oval, shade, tone
 
 NUM_VARIETY = 40  # more than any face uses
-EYES_TURN = 9  # pixels that the eyes go with a head turned as far as any
+EYES_TURN = 9  # pixels by which the eyes move at the largest yaw
 HAIR_COLOURS = {
     "black": (30, 26, 28),
     "brown": (96, 60, 36),
@@ -27,20 +27,20 @@ class Face(NamedTuple):
     """The attributes of a face.
 
     Attributes:
-        glasses: whether there are any.
-        man: short hair, perhaps a beard; else long hair and none.
-        frame_lightness: of the glasses, 0 black to 1 white; NaN without.
-        square_frame: rims with corners; else round.
-        beard: only of a man.
+        glasses: whether the face has glasses.
+        man: short hair and perhaps a beard; otherwise long hair and no beard.
+        frame_lightness: lightness of the glasses, 0 black to 1 white; NaN without glasses.
+        square_frame: rectangular rims; otherwise round ones.
+        beard: whether a man has a beard.
         skin_lightness: 0 dark to 1 light.
         hair_colour: one of ``HAIR_COLOURS``.
         yaw: -1 turned to the picture's left, 1 to its right.
-        tilt: of the head, in degrees, clockwise.
+        tilt: rotation of the head, in degrees clockwise.
         smile: -1 sad to 1 happy.
-        background_hue: 0 to 1, round the colour circle.
+        background_hue: 0 to 1, around the colour wheel.
         background_lightness: 0 to 1.
-        variety: uniform numbers [NUM_VARIETY] behind everything else: place, size, proportions,
-            clothes, eyes.
+        variety: uniform numbers [NUM_VARIETY] that determine everything else: position, size,
+            proportions, clothes, eyes.
     """
 
     glasses: bool
@@ -59,7 +59,7 @@ class Face(NamedTuple):
 
 
 def draw_face(face: Face) -> np.ndarray:
-    """The picture of a face, uint8 [256, 256, 3]."""
+    """Draw a face, uint8 [256, 256, 3]."""
     drawing = _Drawing(face)
     drawing.body()
     drawing.head()
@@ -72,7 +72,7 @@ def draw_face(face: Face) -> np.ndarray:
 
 
 class _Drawing:
-    """Draws from the back to the front; every call of ``vary`` uses up one number of variety."""
+    """A drawing from back to front; every call of ``vary`` consumes one number of variety."""
 
     def __init__(self, face: Face):
         self.face, self._variety = face, iter(face.variety)
@@ -86,8 +86,8 @@ class _Drawing:
             for _ in range(4)
         ]
         size = vary(0.95, 1.05)
-        # The eyes stay where they are, as in photographs that were aligned by them: a face that
-        # turns goes the other way.
+        # The eyes stay in place, as in photographs aligned by them, so a face that turns moves the
+        # other way.
         middle = (128 - EYES_TURN * face.yaw + vary(-4, 4), 124 + vary(-4, 4))
         self.canvas = Canvas(corners, middle, size, face.tilt)
         self.width = (58 if face.man else 54) * vary(0.94, 1.06)
@@ -98,11 +98,11 @@ class _Drawing:
         self.hair_colour = shade(HAIR_COLOURS[face.hair_colour], vary(0.85, 1.15))
 
     def vary(self, low: Number, high: Number) -> float:
-        """A number between two, by the next number of variety."""
+        """Scale the next number of variety to a range."""
         return low + (high - low) * float(next(self._variety))
 
     def body(self) -> None:
-        """Long hair, which falls behind the shoulders; clothes; the neck."""
+        """Draw long hair behind the shoulders, clothes and the neck."""
         man, fill = self.face.man, self.canvas.fill
         if not man:
             length, width = self.vary(70, 110), self.width * self.vary(1.25, 1.45)
@@ -118,14 +118,14 @@ class _Drawing:
         fill(column, shade(self.skin, 0.82), upright=True)
 
     def outline(self, margin: Number) -> np.ndarray:
-        """The head's outline [P, 2], that much larger: an ellipse, narrower towards the chin."""
+        """Return the head's outline [P, 2] with a margin: an ellipse, narrower at the chin."""
         shape = oval(0, 0, self.width + margin, self.height + margin)
         below = np.clip(shape[:, 1] / self.height, 0, 1)
         shape[:, 0] *= 1 - (1 - self.jaw) * below**1.5
         return shape
 
     def head(self) -> None:
-        """Ears where no hair hides them, the head, a beard."""
+        """Draw ears unless hair hides them, the head and a beard."""
         face, fill = self.face, self.canvas.fill
         for side in (-1, 1) if face.man else ():
             fill(oval(side * self.width - face.yaw * 5, 2, 9, 15), shade(self.skin, 0.9))
@@ -139,7 +139,7 @@ class _Drawing:
             fill(np.concatenate([lower, inner]), self.hair_colour)
 
     def mouth_and_nose(self) -> None:
-        """Lips on a curve, and the shaded side of a nose."""
+        """Draw curved lips and the shaded side of a nose."""
         face, shift = self.face, self.face.yaw * 11
         x, width = np.linspace(-1, 1, 9), self.vary(17, 23)
         curve = np.stack([x * width + shift, 42 + 9 * face.smile * (0.5 - x**2)], axis=1)
@@ -153,11 +153,11 @@ class _Drawing:
         self.canvas.fill(triangle, shade(self.skin, 0.84))
 
     def eye_x(self, side: int) -> float:
-        """Where an eye is: the left one (-1) or the right one (1)."""
+        """Return the x position of the left (-1) or the right (1) eye."""
         return side * self.width * 0.44 + self.face.yaw * EYES_TURN
 
     def eyes(self) -> None:
-        """Eyes that look where the head turns, and brows."""
+        """Draw eyes that look where the head turns, and brows."""
         face, fill = self.face, self.canvas.fill
         height = self.vary(5.0, 7.5)
         iris = tone(self.vary(0.05, 0.65), 0.45, self.vary(0.2, 0.5))
@@ -172,7 +172,7 @@ class _Drawing:
             fill(np.add(bow * (side, 1), (x, brow)), shade(self.hair_colour, 0.8))
 
     def hair(self) -> None:
-        """What covers the head, down to the ears or to the cheeks, with a parting."""
+        """Draw the hair in front, down to the ears or the cheeks, with a parting."""
         man, shift = self.face.man, self.face.yaw * 4
         line = -self.height * self.vary(0.48, 0.66)  # where the forehead begins
         part = self.vary(-0.6, 0.6)
@@ -190,7 +190,7 @@ class _Drawing:
         self.canvas.fill(np.concatenate([crown, fringe]), self.hair_colour)
 
     def glasses(self) -> None:
-        """Two rims, the bar to each ear that is seen, and the bridge."""
+        """Draw two rims, the visible temples and the bridge."""
         face, fill = self.face, self.canvas.fill
         tint, value = self.vary(-10, 10), 18 + 226 * face.frame_lightness
         frame = (value + tint, value, value - tint)

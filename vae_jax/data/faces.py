@@ -1,8 +1,8 @@
-"""Synthetic faces with exact attributes: the data of ``face_vae`` that everyone has.
+"""Synthetic faces with known attributes, the data of ``face_vae`` that need no download.
 
-They are laid out as the folder of tutorial 002, section 7.4.1: all with glasses first, then all
-without; and the places that listing 7.7 picks by hand hold whom it expects there, so that the
-tutorial's numbers work as printed.
+They have the layout of tutorial 002's folder, section 7.4.1: first all with glasses, then all
+without. Listing 7.7 finds a man or a woman at each number it picks, so the tutorial's numbers work
+as printed.
 """
 
 from __future__ import annotations
@@ -26,25 +26,24 @@ NUM_FACES = 5000
 MAX_FACES = 99_999  # the file names have five digits
 CLASS_NAMES = ("glasses", "no_glasses")
 TRAIN_SEED, TEST_SEED = 0, 1
-# Raised whenever the drawing changes, so that no cache keeps the old faces.
-VERSION = 1
-# Listing 7.7: of the first 25, and of the last 25 counted backwards.
+VERSION = 1  # increase it whenever the drawing changes, so that caches become stale
+# Listing 7.7 picks from the first 25 faces, and from the last 25 by negative numbers.
 LISTING_MEN = (0, 3, 14, -2, -8, -23)
 LISTING_WOMEN = (9, 15, 21, -5, -10, -20)
 _NUM_DRAWS = 12
 
 
 def open_faces(source: str, place: str, image_shape: tuple[int, int, int]) -> Dataset:
-    """Opens the faces, drawing them the first time: a tenth more are the test images.
+    """Open the faces, after drawing them the first time; another tenth are test images.
 
     Args:
-        source: as the user gave it, for the messages.
-        place: how many to train on; "" for 5,000.
-        image_shape: of the model; other than (256, 256, 3), the pictures are resized as those of a
-            folder are.
+        source: the source as the user gave it, for error messages.
+        place: the number of training images; "" for 5,000.
+        image_shape: the model's shape; unless it is (256, 256, 3), the pictures are resized like
+            those of a folder.
 
     Raises:
-        DataError: the number is no number, or the cache cannot be written.
+        DataError: ``place`` is not a number, or the cache cannot be written.
     """
     count = NUM_FACES
     if place:
@@ -59,9 +58,9 @@ def open_faces(source: str, place: str, image_shape: tuple[int, int, int]) -> Da
 
 
 def make_face(seed: int, index: int, count: int) -> Face:
-    """The attributes of face ``index`` of ``count``, always the same for a seed."""
-    # The raw words of a bit generator are frozen by NumPy's policy (NEP 19); its distributions
-    # are not, and these faces must never change.
+    """Return the attributes of face ``index`` of ``count``, always the same for a seed."""
+    # NumPy's policy (NEP 19) freezes a bit generator's raw words, but not its distributions, and
+    # these faces must never change.
     bits = np.random.PCG64(np.random.SeedSequence([seed, index]))
     words = bits.random_raw(_NUM_DRAWS + NUM_VARIETY)
     u = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
@@ -89,7 +88,7 @@ def make_face(seed: int, index: int, count: int) -> Face:
 
 
 def face_attributes(faces: list[Face]) -> Columns:
-    """The columns of ``attributes.csv``: yes and no, man and woman, numbers."""
+    """Return the columns of ``attributes.csv``, texts such as "yes" and numbers."""
 
     def yes_no(values: list[bool]) -> np.ndarray:
         return np.where(values, "yes", "no")
@@ -108,10 +107,10 @@ def face_attributes(faces: list[Face]) -> Columns:
 
 
 def write_faces(folder: pathlib.Path, count: int, seed: int) -> None:
-    """Writes faces as PNG in the tutorial's layout, with ``attributes.csv``; whole or not at all.
+    """Write all faces as PNG in the tutorial's layout, with ``attributes.csv``, or none.
 
     Raises:
-        DataError: the folder holds something already, or cannot be written.
+        DataError: the folder is not empty or cannot be written.
     """
     import concurrent.futures
 
@@ -130,7 +129,7 @@ def write_faces(folder: pathlib.Path, count: int, seed: int) -> None:
             def write(name: str, face: Face) -> None:
                 Image.fromarray(draw_face(face)).save(root / name, compress_level=1)
 
-            # Pillow gives up the GIL while it compresses.
+            # Pillow releases the GIL while it compresses.
             with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
                 for _ in _progress(pool.map(write, names, faces), count):
                     pass
@@ -162,7 +161,7 @@ def _draw_all(faces: list[Face], image_shape: tuple[int, int, int]) -> Iterator[
 
 
 def _progress(items, count: int):
-    """A bar for long work, on a terminal alone."""
+    """Show a progress bar for long work, only on a terminal."""
     import tqdm
 
     disable = True if count < 500 else None  # None: silent unless on a terminal

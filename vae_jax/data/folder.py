@@ -1,10 +1,10 @@
-"""Pictures in a folder, one subfolder a class: torchvision's `ImageFolder` and `T.Resize`.
+"""Open a folder of pictures, one subfolder per class, like torchvision's ``ImageFolder``.
 
-The face tutorial (002, section 7.4.1) reads its data with `ImageFolder` and `T.Resize(256)`.
-The order of the examples and every pixel are what torchvision gives: listing 7.7 picks faces by
-their place in that order. Resizing a folder takes minutes, so `folder:DIR` does it once
-(`cache.py`). `stream:DIR` has no cache, for sets that no disk holds decoded: the same pictures are
-decoded anew in every epoch, ahead of the step that trains on them.
+The face tutorial (002, section 7.4.1) reads its data with ``ImageFolder`` and ``T.Resize(256)``.
+The order of the examples and every pixel equal torchvision's, because listing 7.7 picks faces by
+their number in that order. Resizing a folder takes minutes, so ``folder:DIR`` does it once (see
+``cache.py``). ``stream:DIR`` has no cache, for data too large to store decoded: the pictures are
+decoded in every epoch, ahead of the step that trains on them.
 """
 
 from __future__ import annotations
@@ -28,15 +28,13 @@ from vae_jax.errors import DataError
 
 # torchvision.datasets.folder.IMG_EXTENSIONS
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-# Of a class, its own among them: two links in each of 30 folders make a way to 2**30.
-MAX_FOLDERS = 100_000
+MAX_FOLDERS = 100_000  # per class, because two links in each of 30 folders give 2**30 paths
 MAX_DEPTH = 32
-# Fewer pictures than this are there before anybody would read a progress bar.
-MANY = 500
+MANY = 500  # fewer pictures are decoded too fast for a progress bar
 
 
 class Picture(NamedTuple):
-    """A file of the folder: its path relative to it, its class, and what tells that it changed."""
+    """A file of the folder: relative path, class, and what shows that it changed."""
 
     name: str
     label: int
@@ -45,7 +43,7 @@ class Picture(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """What is known of a folder before any picture is decoded; labels are int32 [N]."""
+    """A folder's contents before any picture is decoded; labels are int32 [N]."""
 
     path: pathlib.Path
     class_names: tuple[str, ...]
@@ -55,20 +53,20 @@ class Folder(NamedTuple):
 
 
 def open_folder(source: str, place: str, image_shape: tuple[int, int, int]) -> Dataset:
-    """Opens a folder of pictures, resized to the model; `test` is None.
+    """Open a folder of pictures, resized to the model; ``test`` is None.
 
     Args:
-      source: the source as the user gave it, for the messages.
-      place: the folder.
-      image_shape: the model's (height, width, channels): 3 channels are RGB, 1 is grey.
+        source: the source as the user gave it, for error messages.
+        place: the folder.
+        image_shape: the model's (height, width, channels): 3 channels are RGB, 1 is grey.
 
     Returns:
-      The examples sorted by class name, then by subfolder, then by file name, with the attributes
-      of `attributes.csv` if there is one; the images are a read-only memory map of the cache.
+        The examples sorted by class name, then by subfolder, then by file name, with the attributes
+        of ``attributes.csv`` if it exists; the images are a read-only memory map of the cache.
 
     Raises:
-      DataError: if there are no class folders, a class has no pictures, a picture cannot be
-        read, or the cache cannot be written.
+        DataError: there are no class folders, a class has no pictures, a picture cannot be read,
+            or the cache cannot be written.
     """
     folder = list_folder(source, place, image_shape)
     content = cache.Content(
@@ -86,20 +84,20 @@ def open_folder(source: str, place: str, image_shape: tuple[int, int, int]) -> D
 
 
 def open_stream(source: str, place: str, image_shape: tuple[int, int, int]) -> Dataset:
-    """Opens a folder of pictures as `open_folder`, and decodes none; `test` is None.
+    """Open a folder like ``open_folder``, but decode the pictures when they are indexed.
 
     Args:
-      source: the source as the user gave it, for the messages.
-      place: the folder.
-      image_shape: the model's (height, width, channels): 3 channels are RGB, 1 is grey.
+        source: the source as the user gave it, for error messages.
+        place: the folder.
+        image_shape: the model's (height, width, channels): 3 channels are RGB, 1 is grey.
 
     Returns:
-      The examples of `folder:`, the images a `Pictures`. The fingerprint is of the classes, the
-      image shape, and the pictures' names, classes and sizes in bytes: the pixels are not hashed,
-      so that of a picture replaced by another of its size nothing is noticed.
+        The examples of ``folder:``, with ``Pictures`` as images. The fingerprint covers the
+        classes, the image shape, and the pictures' names, classes and sizes in bytes, but not the
+        pixels: it does not change if a picture is replaced by another of the same size.
 
     Raises:
-      DataError: as `open_folder`; for a picture that cannot be read, when it is decoded.
+        DataError: as in ``open_folder``; a picture that cannot be read raises when it is decoded.
     """
     folder = list_folder(source, place, image_shape)
     files = [(p.name.replace(os.sep, "/"), p.label, p.size) for p in folder.pictures]
@@ -111,10 +109,10 @@ def open_stream(source: str, place: str, image_shape: tuple[int, int, int]) -> D
 
 
 def list_folder(source: str, place: str, image_shape: tuple[int, int, int]) -> Folder:
-    """Lists a folder, and reads its attributes.
+    """List a folder, and read its attributes.
 
     Raises:
-      DataError: as `open_folder`, for what is wrong beside the pictures' contents.
+        DataError: as in ``open_folder``, except for what decoding finds.
     """
     if image_shape[2] not in (1, 3):
         raise DataError(f"{source}: pictures have 1 or 3 channels, the model {image_shape[2]}")
@@ -126,10 +124,10 @@ def list_folder(source: str, place: str, image_shape: tuple[int, int, int]) -> F
 
 
 def list_pictures(source: str, folder: pathlib.Path) -> tuple[tuple[str, ...], tuple[Picture, ...]]:
-    """Lists the classes and the pictures in `ImageFolder`'s order.
+    """List the classes and the pictures in ``ImageFolder``'s order.
 
     Raises:
-      DataError: as `open_folder`.
+        DataError: as in ``open_folder``.
     """
     try:
         if not folder.is_dir():
@@ -139,7 +137,7 @@ def list_pictures(source: str, folder: pathlib.Path) -> tuple[tuple[str, ...], t
         names = tuple(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()))
         if not names:
             raise DataError(
-                f"{source}: {str(folder)!r} has no subfolders: expected one a class, such as"
+                f"{source}: {str(folder)!r} has no subfolders: expected one per class, such as"
                 " DIR/glasses/1.jpg and DIR/no_glasses/2.jpg"
             )
         pictures: list[Picture] = []
@@ -151,7 +149,7 @@ def list_pictures(source: str, folder: pathlib.Path) -> tuple[tuple[str, ...], t
             if len(found) > MAX_FOLDERS:
                 raise DataError(
                     f"{source}: the class folder {name!r} holds more than {MAX_FOLDERS} folders,"
-                    " as links that lead to each other make: take them away"
+                    " probably links to each other: remove them"
                 )
             before = len(pictures)
             for parent, files in found:
@@ -163,7 +161,7 @@ def list_pictures(source: str, folder: pathlib.Path) -> tuple[tuple[str, ...], t
             if len(pictures) == before:
                 raise DataError(
                     f"{source}: the class folder {name!r} holds no pictures"
-                    f" ({' '.join(EXTENSIONS)}): fill it or take it away"
+                    f" ({' '.join(EXTENSIONS)}): fill it or remove it"
                 )
     except OSError as error:
         raise DataError(f"{source}: cannot be listed: {error}") from error
@@ -173,17 +171,16 @@ def list_pictures(source: str, folder: pathlib.Path) -> tuple[tuple[str, ...], t
 def _walk(
     source: str, folder: str, ancestors: tuple[tuple[int, int], ...]
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yields each folder with the names of its pictures, following links as `ImageFolder` does.
+    """Yield each folder with the names of its pictures, following links as ``ImageFolder`` does.
 
-    A link back to a folder that it lies in is left out, where os.walk would go round until the
-    path is too long.
+    A link to one of its own parents is skipped; os.walk would follow it until the path is too long.
     """
     status = os.stat(folder)
     identity = (status.st_dev, status.st_ino)
     if identity in ancestors:
         return
     if len(ancestors) > MAX_DEPTH:
-        raise DataError(f"{source}: has folders over {MAX_DEPTH} deep: expected one a class")
+        raise DataError(f"{source}: has folders over {MAX_DEPTH} deep: expected one per class")
     files = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -200,7 +197,7 @@ def _pictures(source: str, folder: Folder, image_shape: tuple[int, int, int]) ->
 
 
 def _with_progress(pictures: Pictures) -> Iterator[np.ndarray]:
-    """Yields the pictures in order; a few at a time are in memory."""
+    """Yield the pictures in order, with a progress bar, keeping only a few in memory."""
     import tqdm
 
     disable = True if len(pictures) < MANY else None  # None: silent unless on a terminal

@@ -1,7 +1,7 @@
-"""MNIST's own file format, IDX (http://yann.lecun.com/exdb/mnist/), gzipped or not.
+"""Read MNIST's file format, IDX (http://yann.lecun.com/exdb/mnist/), gzipped or not.
 
 Fashion-MNIST and KMNIST use the same files under the same names, and Debian packages
-Fashion-MNIST (`apt-get install dataset-fashion-mnist`, into /usr/share/datasets/fashion-mnist).
+Fashion-MNIST (``apt-get install dataset-fashion-mnist``, into /usr/share/datasets/fashion-mnist).
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from vae_jax.data.dataset import Dataset, Split, make_dataset, require_shape
 from vae_jax.errors import DataError
 
 UNSIGNED_BYTE = 0x08
-# Deflate cannot expand further than this, so a header that asks for more is a lie.
+# Deflate cannot expand data more than this, so a header that states more is wrong.
 MAX_GZIP_RATIO = 1032
 
 Stream = gzip.GzipFile | io.BufferedReader
 
 
 def open_idx(source: str, place: str, image_shape: tuple[int, int, int]) -> Dataset:
-    """Opens a folder of IDX files.
+    """Open a folder of IDX files.
 
-    The `train` files are the training set and the `t10k` files the test set. In a folder that
-    holds one pair alone, that pair, whichever it is, is the training set and `test` is None.
+    The ``train`` files are the training set and the ``t10k`` files the test set. If the folder
+    holds only one of the pairs, it is the training set and ``test`` is None.
 
     Args:
-      source: the source as the user gave it, for the messages.
-      place: the folder.
-      image_shape: the model's (height, width, channels).
+        source: the source as the user gave it, for error messages.
+        place: the folder.
+        image_shape: the model's (height, width, channels).
 
     Raises:
-      DataError: if a file is missing, damaged, or not what its name or its header says.
+        DataError: a file is missing, damaged, or not what its name or its header says.
     """
     folder = pathlib.Path(place).expanduser()
     if not folder.is_dir():
@@ -65,7 +65,7 @@ def _open_pair(
     if image_path is None or label_path is None:
         found, missing = (label_path, "images") if image_path is None else (image_path, "labels")
         raise DataError(
-            f"{source}: {found} is there but the {prefix}-{missing} file is not:"
+            f"{source}: {found} exists but the {prefix}-{missing} file does not:"
             " put both files of the pair in the folder"
         )
     labels = read_idx(label_path, num_dimensions=1)
@@ -73,13 +73,13 @@ def _open_pair(
     if len(images) != len(labels):
         raise DataError(
             f"{source}: {image_path} holds {len(images)} images but {label_path} holds"
-            f" {len(labels)} labels: the two files are not of one set"
+            f" {len(labels)} labels: the two files do not belong together"
         )
     return Split(images, labels.astype(np.int32))
 
 
 def _find(folder: pathlib.Path, stem: str, kind: str) -> pathlib.Path | None:
-    # Both spellings are in circulation: the second is what some unpackers make of the first.
+    # Both spellings are common: some unpackers turn the first into the second.
     for name in (f"{stem}-{kind}", f"{stem}.{kind}"):
         for suffix in ("", ".gz"):
             if (folder / (name + suffix)).is_file():
@@ -90,19 +90,19 @@ def _find(folder: pathlib.Path, stem: str, kind: str) -> pathlib.Path | None:
 def read_idx(
     path: pathlib.Path, *, num_dimensions: int, image_shape: tuple[int, int, int] | None = None
 ) -> np.ndarray:
-    """Reads one IDX file of bytes; nothing is allocated before the header has been believed.
+    """Read one IDX file of bytes; check its header before allocating memory.
 
     Args:
-      path: the file; gzip is told by its first bytes, not by its name.
-      num_dimensions: 1 for labels, 3 for images.
-      image_shape: the (height, width, channels) that images must have; the format's are grey.
+        path: the file; gzip is detected by its first bytes, not by its name.
+        num_dimensions: 1 for labels, 3 for images.
+        image_shape: the required (height, width, channels) of images, which are grey.
 
     Returns:
-      uint8, of the shape that the header states.
+        uint8, in the shape that the header states.
 
     Raises:
-      DataError: if the header is not that of such a file, or the contents are shorter or
-        longer than it says.
+        DataError: the header is not that of such a file, or the contents are shorter or longer
+            than it states.
     """
     try:
         with _open(path) as (stream, most_bytes):
@@ -111,7 +111,7 @@ def read_idx(
                 require_shape(str(path), (*shape[1:], 1), image_shape)
             if math.prod(shape) > most_bytes:
                 raise DataError(
-                    f"{path} is truncated or no IDX file: its header states {math.prod(shape)}"
+                    f"{path} is truncated or not an IDX file: its header states {math.prod(shape)}"
                     " bytes, more than it can hold: fetch it again"
                 )
             array = np.empty(shape, np.uint8)
@@ -121,10 +121,10 @@ def read_idx(
                     f"{path} is truncated: {num_read} of the {array.size} bytes that its header"
                     " states: fetch it again"
                 )
-            # One byte more is asked for, never the rest: a bomb unpacks no further than this.
+            # Read one byte more, not the rest, so that a bomb unpacks no further.
             if stream.read(1):
                 raise DataError(
-                    f"{path} goes on after the {array.size} bytes that its header states:"
+                    f"{path} continues after the {array.size} bytes that its header states:"
                     " it is damaged or not an IDX file"
                 )
             return array
@@ -136,7 +136,7 @@ def _read_header(path: pathlib.Path, stream: Stream, num_dimensions: int) -> tup
     head = stream.read(4)
     if len(head) < 4 or head[:2] != b"\0\0":
         raise DataError(
-            f"{path} starts with the bytes {head.hex(' ')!r}, an IDX file of bytes with '00 00 08':"
+            f"{path} starts with the bytes {head.hex(' ')!r}, expected '00 00 08' of an IDX file:"
             " fetch it again"
         )
     if head[2] != UNSIGNED_BYTE:
@@ -157,7 +157,7 @@ def _read_header(path: pathlib.Path, stream: Stream, num_dimensions: int) -> tup
 
 @contextlib.contextmanager
 def _open(path: pathlib.Path):
-    """Yields a stream of the file's contents and the most bytes that it can hold."""
+    """Yield a stream of the file's contents and the most bytes that it can hold."""
     size = path.stat().st_size
     with path.open("rb") as raw:
         is_gzip = raw.read(2) == b"\x1f\x8b"
@@ -172,8 +172,8 @@ def _open(path: pathlib.Path):
 def _read_into(stream: Stream, array: np.ndarray) -> int:
     view = array.reshape(-1).data
     num_read = 0
-    # In pieces, because the pages of `array` are real only once they are written to: a header
-    # that states more than the file holds costs what the file holds.
+    # Read in pieces: the kernel allocates the pages of ``array`` when they are written, so a header
+    # that overstates the size takes no more memory than the file's contents.
     while num_read < len(view) and (
         count := stream.readinto(view[num_read : num_read + (1 << 20)])
     ):

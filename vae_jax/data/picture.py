@@ -1,14 +1,13 @@
-"""One picture from its file to the model's size, opened as far as anybody's file may be.
+"""Read a picture safely, and resize it to the model's size.
 
-Pillow knows some forty formats and tells them by the content, whatever the name: one of them,
-EPS, is a program, which it hands to Ghostscript. Here only formats that are pixels are known.
+Pillow knows about forty formats and detects them by the content, not the name. One of them, EPS, is
+a program that it runs in Ghostscript, so only formats that consist of pixels are accepted here.
 
-The pixels are those of torchvision with PIL. `ImageFolder`'s loader is
-`Image.open(f).convert("RGB")`; `T.Resize(size)` is `Image.resize` to `size` on the shorter side and
-int(size * long / short) on the longer, bilinear and antialiased; `T.CenterCrop` starts at
-int(round((height - size) / 2)). As in torchvision, the orientation that a camera wrote into the
-EXIF data is not applied.
-"""
+The pixels are those of torchvision with PIL. ``ImageFolder``'s loader is
+``Image.open(f).convert("RGB")``; ``T.Resize(size)`` is ``Image.resize`` to ``size`` on the shorter
+side and int(size * long / short) on the longer, bilinear and antialiased; ``T.CenterCrop`` starts
+at int(round((height - size) / 2)). As in torchvision, the orientation that a camera wrote into the
+EXIF data is not applied."""
 
 from __future__ import annotations
 
@@ -29,36 +28,35 @@ if TYPE_CHECKING:
     import PIL.Image
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
-"""Pillow's names of those whose pictures are read."""
-ANY_FILE = 8 << 20  # pixels that any file may have: 64 MiB, with those converted to RGB
+"""Pillow's names of the accepted formats."""
+ANY_FILE = 8 << 20  # pixels that any file may have: 64 MiB, including the conversion to RGB
 _PILLOW = re.compile(r"PIL\.")
-MAX_RATIO = 1000  # pixels a byte beyond that; what a camera takes has 20 at most
+MAX_RATIO = 1000  # pixels per byte of larger pictures; photographs have at most 20
 
 
 @contextlib.contextmanager
 def opened_regular(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
-    """Opens a file to read its bytes.
+    """Open a file to read its bytes.
 
     Raises:
-      OSError: it cannot be read, or is a pipe or a device, whose opening may wait for ever.
+        OSError: it cannot be read, or is a pipe or a device, which might block forever.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError("it is no regular file")
+        raise OSError("it is not a regular file")
     with open(path, "rb") as file:
         yield file
 
 
 @contextlib.contextmanager
 def opened_picture(file: io.BufferedReader | io.BytesIO) -> Iterator[PIL.Image.Image]:
-    """Opens a picture; its pixels are not decoded yet.
+    """Open a picture without decoding its pixels.
 
     Args:
-      file: at its beginning, and seekable.
+        file: a seekable file at its beginning.
 
     Raises:
-      Exception: it is no picture of these formats, whatever Pillow raises on a damaged one, or a
-        DecompressionBombError: it has more pixels than Pillow's limit, or than a file of so few
-        bytes has.
+        Exception: it is not a picture of these formats, or damaged (Pillow raises many types); or a
+            DecompressionBombError: it has too many pixels for Pillow's limit or its size in bytes.
     """
     import PIL.Image
 
@@ -66,27 +64,26 @@ def opened_picture(file: io.BufferedReader | io.BytesIO) -> Iterator[PIL.Image.I
     num_bytes = file.seek(0, os.SEEK_END)
     try:
         opened = PIL.Image.open(file, formats=FORMATS)
-    except PIL.UnidentifiedImageError:  # whose message would name the file once more
-        raise ValueError(f"it is no picture of the formats {', '.join(FORMATS)}") from None
+    except PIL.UnidentifiedImageError:  # its message would name the file a second time
+        raise ValueError(f"it is not a picture of the formats {', '.join(FORMATS)}") from None
     with opened:
         refuse_bomb(opened.size, num_bytes)
         yield opened
 
 
 def silence_pillow() -> None:
-    """Ignores Pillow's warnings from now on, in all threads.
+    """Ignore Pillow's warnings from now on, in all threads.
 
-    They are of metadata, without the file's name: pixels that are missing raise an error, and so
-    does, in `refuse_bomb`, the size of a decompression bomb. The filter stays, because
-    catch_warnings, in one thread, undoes what another has set.
+    They concern metadata and do not name the file; missing pixels raise an error, and so do
+    decompression bombs, in ``refuse_bomb``. The filter is permanent, because catch_warnings in one
+    thread undoes what another has set.
     """
     if ("ignore", None, Warning, _PILLOW, 0) not in warnings.filters:
         warnings.filterwarnings("ignore", module=_PILLOW.pattern)
 
 
 def refuse_bomb(size: tuple[int, int], num_bytes: int | None = None) -> None:
-    """Raises Pillow's DecompressionBombError for a size beyond its limit; of a file of so many
-    bytes, also beyond what they can hold."""
+    """Raise Pillow's DecompressionBombError for a size beyond its limit or the file's bytes."""
     import PIL.Image
 
     limit, pixels = PIL.Image.MAX_IMAGE_PIXELS, size[0] * size[1]
@@ -96,51 +93,50 @@ def refuse_bomb(size: tuple[int, int], num_bytes: int | None = None) -> None:
         )
     if num_bytes is not None and pixels > max(ANY_FILE, MAX_RATIO * num_bytes):
         raise PIL.Image.DecompressionBombError(
-            f"{size[0]} times {size[1]} pixels in {num_bytes} bytes, expected {MAX_RATIO} a byte at"
-            " most"
+            f"{size[0]} times {size[1]} pixels in {num_bytes} bytes, expected at most {MAX_RATIO}"
+            " per byte"
         )
 
 
 def read_image(path: str | os.PathLike[str], image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Reads a picture, resizes it to cover the model's image, and crops what stands over.
+    """Read a picture, resize it to cover the model's image, and crop the rest.
 
-    The tutorial's pictures are square and are resized alone. A batch needs one shape, so
-    others lose the ends of their longer side, equally.
+    The tutorial's pictures are square and need no cropping. Others lose both ends of their longer
+    side equally, because a batch needs one shape.
 
     Args:
-      path: the file.
-      image_shape: (height, width, channels): with 3 channels the picture is converted to RGB,
-        with 1 to grey ("L"), from whatever mode it has.
+        path: the file.
+        image_shape: (height, width, channels): the picture is converted to RGB for 3 channels, and
+            to grey ("L") for 1.
 
     Returns:
-      uint8, of `image_shape`.
+        uint8, in ``image_shape``.
 
     Raises:
-      Exception: whatever Pillow's decoders raise on a damaged file, and its
-        DecompressionBombError already where Pillow alone would warn.
+        Exception: as in ``opened_picture``.
     """
     with opened_regular(path) as file, opened_picture(file) as picture:
         return cover(picture, image_shape)
 
 
 def cover(image: PIL.Image.Image, image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Resizes a picture of 3 or 1 channels to cover (height, width), and crops what stands over.
+    """Resize a picture to cover (height, width), and crop the rest.
 
     Returns:
-      uint8, of `image_shape`.
+        uint8, in ``image_shape``, which has 3 or 1 channels.
     """
     import PIL.Image
 
     height, width, channels = image_shape
     image.load()  # which may change the mode
     mode = "RGB" if channels == 3 else "L"
-    if image.mode != mode:  # else `convert` would copy it, a tenth of the whole work
+    if image.mode != mode:  # ``convert`` would copy even without a change, a tenth of the work
         image = image.convert(mode)
     size = covering_size((image.height, image.width), (height, width))
-    refuse_bomb(size)  # a sliver, 1 pixel high and thousands wide, grows enormous
+    refuse_bomb(size)  # a picture 1 pixel high and thousands wide would become enormous
     if size != (image.height, image.width):
         image = image.resize((size[1], size[0]), PIL.Image.Resampling.BILINEAR)
-    # Python rounds halves to even here, and so does torchvision.
+    # Python rounds halves to even, as torchvision does.
     top, left = round((size[0] - height) / 2.0), round((size[1] - width) / 2.0)
     if size != (height, width):
         image = image.crop((left, top, left + width, top + height))
@@ -150,24 +146,24 @@ def cover(image: PIL.Image.Image, image_shape: tuple[int, int, int]) -> np.ndarr
 def open_picture(
     source: str, path: str | os.PathLike[str], image_shape: tuple[int, int, int]
 ) -> np.ndarray:
-    """Reads a picture as `read_image`; one that cannot be read is named.
+    """Read a picture by ``read_image``, and report errors with the file's name.
 
     Raises:
-      DataError: whatever is wrong with it, begun with `source`.
+        DataError: it cannot be read; the message begins with ``source``.
     """
     try:
         return read_image(path, image_shape)
     except Exception as error:  # a damaged file can make a decoder raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise DataError(
-            f"{source}: cannot read the picture {str(path)!r} ({reason}): repair it or take it away"
+            f"{source}: cannot read the picture {str(path)!r} ({reason}): repair it or remove it"
         ) from error
 
 
 def covering_size(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
-    """Scales (height, width) to cover `target`, touching it on one side.
+    """Scale (height, width) to cover ``target`` exactly on one side.
 
-    For a square target this is `T.Resize`: the shorter side becomes the target's.
+    For a square target this is ``T.Resize``: the shorter side becomes the target's.
 
     >>> covering_size((218, 178), (256, 256))
     (313, 256)

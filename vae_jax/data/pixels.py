@@ -1,4 +1,4 @@
-"""From stored pixels to a model's range."""
+"""Scale stored pixels to a model's range."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from vae_jax.typing import AnyArray, Image
 
 _SHORT_255TH = np.float32(round(2**23 / 255) / 2**23)
 _REST_255TH = np.float32(1 / 255 - float(_SHORT_255TH))
-_SLACK = 1e-6  # by which rounding may carry a pixel out of the range
+_SLACK = 1e-6  # how far rounding may move a pixel out of the range
 
 
 @partial(jax.jit, static_argnums=1)
 def scale_pixels(image: AnyArray, pixel_range: tuple[float, float]) -> Image:
-    """Stored pixels 0 to 255 as float32 in a model's range; ``ToTensor``'s bits for (0, 1)."""
+    """Scale pixels 0 to 255 to float32 in a model's range, for (0, 1) bit for bit ``ToTensor``."""
     low, high = pixel_range
-    # XLA would divide by 255 by multiplying by its reciprocal, which is another float for some
-    # pixels. With the reciprocal in two parts, the first short enough for an exact product, all 256
-    # are right; a table of them takes up to twice as long.
+    # XLA turns a division by 255 into a product with its reciprocal, which rounds some pixels
+    # differently. Splitting the reciprocal in two, the first short enough for an exact product,
+    # makes all 256 right; a lookup table takes up to twice as long.
     x = jnp.asarray(image).astype(jnp.float32)
     unit = x * _SHORT_255TH + x * _REST_255TH
     return unit * np.float32(high - low) + np.float32(low)
@@ -34,16 +34,16 @@ def model_pixels(
     pixel_range: tuple[float, float],
     check_range: bool = True,
 ) -> Image:
-    """Return images [N, H, W, C] in a model's pixel range, checked.
+    """Check images [N, H, W, C], and return them in a model's pixel range.
 
     Args:
-        images: uint8 (0 to 255), or floats that are in the range already.
+        images: uint8 (0 to 255), or floats that are already in the range.
         image_shape: the model's (height, width, channels).
         pixel_range: the model's values of black and white.
         check_range: refuse floats outside the range.
 
     Raises:
-        UserError: another shape or type, or floats outside the range.
+        UserError: the images have another shape or type, or floats are outside the range.
     """
     if len(images.shape) != 4 or tuple(images.shape[1:]) != image_shape:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Batches made ready in a background thread while the step before them runs."""
+"""Prepare batches in a background thread while the previous step runs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 
 class Prefetch(Iterator[Any]):
-    """The iterator that `prefetch` returns."""
+    """The iterator that ``prefetch`` returns."""
 
     def __init__(self, batches: Iterable[Any], transform: Callable[[Any], Any] | None, depth: int):
         self._ready: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._free = threading.Semaphore(depth)
         stopped = threading.Event()
-        # Neither the thread nor the finalizer holds the iterator itself, so that one that is
-        # dropped stops its thread; and at exit the finalizer runs before daemons are cut off.
+        # Neither the thread nor the finalizer refers to the iterator, so that dropping it stops the
+        # thread; at exit the finalizer runs before daemon threads are killed.
         thread = threading.Thread(
             target=_fill,
             args=(batches, transform, self._ready, self._free, stopped),
@@ -38,7 +38,7 @@ class Prefetch(Iterator[Any]):
         raise StopIteration if kind == "end" else item
 
     def close(self) -> None:
-        """Stops the thread, waits for it, and drops what it has made ready."""
+        """Stop the thread, wait for it, and drop the prepared items."""
         self._stop()
         self._ready = queue.SimpleQueue()
 
@@ -46,19 +46,20 @@ class Prefetch(Iterator[Any]):
 def prefetch(
     batches: Iterable[Any], transform: Callable[[Any], Any] | None = None, depth: int = 2
 ) -> Prefetch:
-    """Runs an iterable, and what is to be done with each item, in a thread of its own.
+    """Run an iterable and a function of each item in a background thread.
 
     Args:
-      batches: what to iterate over; closed, where it has a `close`, once no more is taken of it.
-      transform: applied to each item in the thread: a copy to the device, for one.
-      depth: how many items the thread is ahead at most, 1 or more.
+        batches: the iterable; if it has ``close``, it is closed when no more items are needed.
+        transform: applied to each item in the thread, such as a copy to the device.
+        depth: the most items that the thread is ahead, 1 or more.
 
     Returns:
-      The items in order. An exception of `batches` or `transform` is raised in the place of its
-      item and ends them. The thread stops at the end, at `close`, or when the iterator is dropped.
+        The items in order. An exception of ``batches`` or ``transform`` is raised in place of its
+        item, as the last one. The thread stops at the end, at ``close``, or when the iterator is
+        dropped.
 
     Raises:
-      ValueError: a depth below 1.
+        ValueError: the depth is below 1.
     """
     if depth < 1:
         raise ValueError(f"the depth is {depth}; expected 1 or more")
@@ -77,7 +78,7 @@ def _fill(
             free.acquire()
             for item in batches:
                 ready.put(("item", item if transform is None else transform(item)))
-                del item  # a batch less in memory while this waits
+                del item  # to keep one batch less in memory while this waits
                 free.acquire()
                 if stopped.is_set():
                     return
@@ -85,12 +86,12 @@ def _fill(
             if hasattr(batches, "close"):
                 batches.close()  # pyright: ignore[reportAttributeAccessIssue]
         ready.put(("end", None))
-    except BaseException as error:  # it is the consumer's
+    except BaseException as error:  # raised again in the consumer
         ready.put(("error", error))
 
 
 def _stop(thread: threading.Thread, free: threading.Semaphore, stopped: threading.Event) -> None:
     stopped.set()
     free.release()
-    if thread is not threading.current_thread():  # the garbage collector may run in any thread
+    if thread is not threading.current_thread():  # the finalizer may run in any thread
         thread.join()

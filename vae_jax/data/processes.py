@@ -1,7 +1,7 @@
-"""Pictures decoded by processes of grain, which are started and stopped here.
+"""Decode pictures in grain's worker processes.
 
-grain starts them with multiprocessing's "spawn", as is right in a program that runs JAX: a fork
-would copy its locks. They import JAX, because grain does, but run nothing on it.
+grain starts them by multiprocessing's "spawn", because a fork would copy JAX's locks. They import
+JAX, because grain does, but run nothing on it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 from vae_jax.errors import DataError
 
-CHUNK = 16  # pictures that a process hands over at once
+CHUNK = 16  # pictures that a process sends at once
 
 
 def decode_by_processes(
@@ -30,22 +30,22 @@ def decode_by_processes(
     ahead: int,
     num_processes: int,
 ) -> Generator[np.ndarray, None, None]:
-    """Yields `read(name)` of each name in order, uint8 [H, W, C].
+    """Yield ``read(name)`` for each name in order, uint8 [H, W, C].
 
     Args:
-      read: can be pickled.
-      names: of the pictures.
-      image_shape: of each of them.
-      ahead: about how many are decoded before they are asked for.
-      num_processes: 1 or more.
+        read: can be pickled.
+        names: of the pictures.
+        image_shape: of each of them.
+        ahead: about how many are decoded before they are asked for.
+        num_processes: 1 or more.
 
     Raises:
-      DataError: as `read` does.
+        DataError: as ``read`` does.
     """
     import grain
     from absl import flags
 
-    # grain 0.2.18 reads a flag of its own, which absl refuses in a program that has parsed none.
+    # grain 0.2.18 reads an absl flag, which fails in a program that has parsed no flags.
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
@@ -57,7 +57,7 @@ def decode_by_processes(
     )
     with contextlib.closing(iter(data)) as decoded:
         with _without_main():
-            begin = list(itertools.islice(decoded, num_processes))  # now all have started
+            begin = list(itertools.islice(decoded, num_processes))  # until all have started
         for chunk in itertools.chain(begin, decoded):
             if isinstance(chunk, DataError):
                 raise chunk
@@ -65,11 +65,11 @@ def decode_by_processes(
 
 
 class _ReadChunk:
-    """Reads a chunk in a process.
+    """A function that reads a chunk in a worker process.
 
-    Bytes pass through a pipe. An array would pass through shared memory, of which a container may
-    have 64 MB: where it ends, the process is killed. An error that is raised gets a note of
-    grain's about its traceback; one that is returned stays as it is.
+    It returns bytes, which go through a pipe: arrays would go through shared memory, of which a
+    container may have only 64 MB before the process is killed. It returns errors instead of raising
+    them, because grain would add a note about the traceback.
     """
 
     def __init__(self, read: Callable[[str], np.ndarray]):
@@ -83,7 +83,7 @@ class _ReadChunk:
 
 
 def _start_worker(index: int, count: int) -> None:
-    """Leaves Ctrl-C to the main process, and ends where that one is killed."""
+    """Leave Ctrl-C to the main process, and end when it is killed."""
     import warnings
 
     warnings.simplefilter("ignore")  # as in decode.py
@@ -100,10 +100,9 @@ def _start_worker(index: int, count: int) -> None:
 
 @contextlib.contextmanager
 def _without_main() -> Iterator[None]:
-    """Hides the main module from processes started meanwhile.
+    """Hide the main module from processes that start meanwhile.
 
-    They would import it, and a script without `if __name__ == "__main__"` would run again in
-    each; nothing of it is needed there.
+    They would import it, which would rerun a script without ``if __name__ == "__main__"``.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")

@@ -1,7 +1,7 @@
-"""Data sets of tensorflow-datasets, read where they lie: no TensorFlow, no network.
+"""Read prepared data sets of tensorflow-datasets (TFDS) without TensorFlow and network.
 
-Reading a set that was prepared as `array_record` needs neither; preparing one (downloading,
-shuffling, writing) needs both, and is left to TFDS's own command, which the error states.
+This needs data prepared as ``array_record``. Preparing them (downloading, shuffling, writing) needs
+both, and is left to a TFDS command that the error message states.
 https://www.tensorflow.org/datasets/data_source
 """
 
@@ -24,24 +24,24 @@ VERSION = re.compile(r"\d+\.\d+\.\d+")
 
 
 def open_tfds(source: str, place: str, image_shape: tuple[int, int, int]) -> Dataset:
-    """Opens a prepared TFDS data set that has the features `image` and `label`.
+    """Open a prepared TFDS data set that has the features ``image`` and ``label``.
 
-    It is looked for in `$TFDS_DATA_DIR`, or `~/tensorflow_datasets`, as TFDS does. The split
-    `test`, or else `validation`, is held out.
+    Like TFDS, it looks in ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets``. The held-out images are
+    the split ``test``, or else ``validation``.
 
     Args:
-      source: the source as the user gave it, for the messages.
-      place: TFDS's name for the set: "mnist", "NAME/CONFIG", and with ":VERSION" if not the
-        newest that is prepared.
-      image_shape: the model's (height, width, channels).
+        source: the source as the user gave it, for error messages.
+        place: TFDS's name for the set: "mnist", "NAME/CONFIG", and with ":VERSION" if not the
+            newest that is prepared.
+        image_shape: the model's (height, width, channels).
 
     Raises:
-      DataError: if the set is not prepared (the message says how to), or holds other images.
+        DataError: if the set is not prepared (the message says how to), or holds other images.
     """
     folder = _find_prepared(source, place)
     builder = _open_builder(source, place, folder)
     splits, features = builder.info.splits, builder.info.features
-    feature_names = sorted(getattr(features, "keys", list)())  # the top may be no dictionary
+    feature_names = sorted(getattr(features, "keys", list)())  # it may be another type
     if not {"image", "label"} <= set(feature_names) or "train" not in splits:
         raise DataError(
             f"{source}: the set has the features {feature_names} and the splits"
@@ -62,17 +62,16 @@ def open_tfds(source: str, place: str, image_shape: tuple[int, int, int]) -> Dat
 
 
 def _find_prepared(source: str, place: str) -> pathlib.Path:
-    """Finds the folder of a prepared version.
+    """Find the folder of a prepared version.
 
-    By hand, because `tfds.builder(NAME)` of a set that is not prepared goes on to the network,
-    where it retries for minutes.
+    For a set that is not prepared, ``tfds.builder(NAME)`` would retry the network for minutes.
     """
     name, _, version = place.partition(":")
     root = _data_dir()
     if not re.fullmatch(r"\w+(/[\w.-]+)*(:\d+\.\d+\.\d+)?", place, re.ASCII) or ".." in place:
-        raise DataError(f"{source}: {place!r} is no TFDS name: expected one like tfds:mnist")
+        raise DataError(f"{source}: {place!r} is not a TFDS name: expected one like tfds:mnist")
     found = (root / name).glob(f"{version or '*'}/dataset_info.json")
-    # A preparation under way, or cut off, lies in a folder "incomplete.XXXXXX_1.0.0".
+    # An unfinished preparation is in a folder "incomplete.XXXXXX_1.0.0".
     infos = sorted((i for i in found if VERSION.fullmatch(i.parent.name)), key=_version_of)
     if not infos:
         configs = sorted(p.parent.parent.name for p in (root / name).glob("*/*/dataset_info.json"))
@@ -94,7 +93,7 @@ def _data_dir() -> pathlib.Path:
 
 
 def _how_to_prepare(place: str) -> str:
-    # Not `tfds build`, which asks for apache_beam as well.
+    # ``tfds build`` would also need apache_beam.
     return (
         "run, where there is a network, pip install 'vae-jax[tensorflow]' and then python -c"
         f" \"import tensorflow_datasets as tfds; tfds.builder('{place}', data_dir='{_data_dir()}',"
@@ -113,7 +112,7 @@ def _open_builder(source: str, place: str, folder: pathlib.Path) -> Any:
             f"{source}: tensorflow-datasets does not import ({error}):"
             " pip install 'tensorflow-datasets>=4.9.9' importlib_resources array_record"
         ) from error
-    except Exception as error:  # TFDS raises what its parsers raise
+    except Exception as error:  # TFDS raises whatever its parsers raise
         raise DataError(
             f"{source}: {folder} is damaged ({_one_line(error)}): delete it and prepare it again"
         ) from error
@@ -130,8 +129,8 @@ def _open_builder(source: str, place: str, folder: pathlib.Path) -> Any:
 def _read_split(source: str, builder: Any, name: str, image_shape: tuple[int, int, int]) -> Split:
     import tensorflow_datasets as tfds
 
-    # Decoding is done here, by Pillow alone: TFDS prefers OpenCV where it is installed, whose
-    # JPEG pixels differ, and the fingerprint should not depend on what is installed.
+    # Decode by Pillow: TFDS prefers OpenCV if it is installed, whose JPEG pixels differ, and the
+    # fingerprint must not depend on what is installed.
     decoders = {"image": tfds.decode.SkipDecoding()}
     try:
         records = builder.as_data_source(split=name, decoders=decoders)
@@ -144,7 +143,7 @@ def _read_split(source: str, builder: Any, name: str, image_shape: tuple[int, in
                 labels[index] = record["label"]
     except DataError:
         raise
-    except Exception as error:  # as above: what the parsers raise
+    except Exception as error:  # whatever the parsers raise
         raise DataError(
             f"{source}: the split {name} cannot be read ({_one_line(error)}):"
             " delete the prepared folder and prepare it again"

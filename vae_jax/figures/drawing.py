@@ -1,6 +1,6 @@
 """What every figure shares: an empty one, values that can be shown, a grid, safe writing.
 
-The grid is that of `torchvision.utils.make_grid`.
+The grid is that of ``torchvision.utils.make_grid``.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ Images = Image | Pixels
 def make_grid(
     images: Images, num_columns: int, padding: int = 2, pad_value: float = 0.0
 ) -> np.ndarray:
-    """Lays images out in rows, with the semantics of `torchvision.utils.make_grid`.
+    """Lays images out in rows, with the semantics of ``torchvision.utils.make_grid``.
 
     Args:
         images: [N, H, W, C]; with one channel, it is repeated three times.
-        num_columns: images a row (torchvision's `nrow`).
+        num_columns: images a row (torchvision's ``nrow``).
         padding: pixels around and between the images.
         pad_value: their value, and that of the places left in the last row.
 

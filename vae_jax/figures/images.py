@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def reconstruction_rows(originals: Images, reconstructions: Images) -> matplotlib.figure.Figure:
-    """Draws originals above their reconstructions: the tutorial's `plot_digits` (listing 7.2).
+    """Draws originals above their reconstructions: the tutorial's ``plot_digits`` (listing 7.2).
 
     As there, a one-channel image is drawn from its own smallest value (white) to its own
     largest (black): an untrained model's faint noise shows at full contrast.
@@ -51,7 +51,7 @@ def reconstruction_rows(originals: Images, reconstructions: Images) -> matplotli
 
 
 def sample_grid(images: Images) -> matplotlib.figure.Figure:
-    """Draws samples, six a row: the tutorial's `plot_epoch` (listing 7.6), of 18 images.
+    """Draws samples, six a row: the tutorial's ``plot_epoch`` (listing 7.6), of 18 images.
 
     Args:
         images: [N, H, W, C].

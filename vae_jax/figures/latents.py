@@ -42,7 +42,7 @@ def latent_scatter(
 
     Points are drawn in the order given, the later above the earlier, as in the tutorial. The
     tutorial has no legend; here the classes that occur are named beside the plot. Up to ten
-    classes have the tutorial's colours; more have Matplotlib's `tab20`, over and over. Up to
+    classes have the tutorial's colours; more have Matplotlib's ``tab20``, over and over. Up to
     the tutorial's 1000 points have its size of dots, more are drawn smaller. A point that is
     not finite is left out.
 

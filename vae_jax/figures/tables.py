@@ -1,6 +1,6 @@
 """Tables of pictures, as tutorial 004 draws its samples, manifolds and comparisons.
 
-Source: the tutorial's `show_image` (10 x 20 samples), its cell 10 (20 x 20 manifold) and cell 11
+Source: the tutorial's ``show_image`` (10 x 20 samples), its cell 10 (20 x 20 manifold) and cell 11
 (2 x 10: posterior above prior). The tutorial makes one axes a picture, which takes seconds for
 400; here all are one image, made dot by dot at the size it is shown.
 """
@@ -35,7 +35,7 @@ def image_table(
     row_titles: Sequence[str] | None = None,
     title: str | None = None,
 ) -> matplotlib.figure.Figure:
-    """Draws pictures row by row with thin white gaps: the tutorial's `GridSpec` tables.
+    """Draws pictures row by row with thin white gaps: the tutorial's ``GridSpec`` tables.
 
     The table is at most 12 inches wide and high, titles not counted. A pixel is a square of
     whole dots; where the pictures have more pixels than 12 inches have dots, the figure gets
@@ -46,7 +46,7 @@ def image_table(
         num_columns: pictures a row.
         cmap: Matplotlib's name of the colours of one-channel pictures.
         own_range: draws each one-channel picture from its own smallest to its own largest
-            value, as the tutorial's `imshow` does: a faint picture shows at full contrast.
+            value, as the tutorial's ``imshow`` does: a faint picture shows at full contrast.
             Otherwise all go from 0 to 1, as colour pictures always do.
         row_titles: a name to the left of each row.
         title: above the table.

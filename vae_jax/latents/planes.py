@@ -1,6 +1,6 @@
 """Grids of points on a plane of a latent space.
 
-Source: tutorial 004, `interpolation2d`.
+Source: tutorial 004, ``interpolation2d``.
 """
 
 from __future__ import annotations

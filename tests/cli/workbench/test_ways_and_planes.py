@@ -127,7 +127,7 @@ def test_samples_stand_beside_their_nearest_training_images(
     assert options["row_titles"] == [f"{row[0]:.3f}" for row in found["distances"]]
     out = succeed(*command, "--out", tmp_path / "a.png").out
     assert out.startswith(f"sample 0: training image {found['numbers'][0][0]} at ")
-    assert f"{found['median_distance']:.4f} of a sample, {among:.4f} of a training image" in out
+    assert f"{found['median_distance']:.4f} from a sample, {among:.4f} from another" in out
     assert "22 training images; expected at least 23" in cli(*command, "--neighbours=23").error
 
 

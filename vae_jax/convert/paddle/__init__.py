@@ -1,1 +1,1 @@
-"""Paddle's files, read and written without Paddle."""
+"""Read and write Paddle files without Paddle."""

@@ -1,10 +1,10 @@
-"""The state of ``paddle.optimizer.Adam`` in ``.pdopt`` files: read without Paddle, and named.
+"""Read the state of ``paddle.optimizer.Adam`` in ``.pdopt`` files without Paddle, and build it.
 
-Such a file knows a parameter by Paddle's internal name (``conv2d_0.w_0``), which counts the layers
-of the process in the order of their construction; the table in the ``.pdparams`` beside it ties
-that to ``conv1.weight``. It keeps neither the step size nor the betas.
+Such a file uses Paddle's internal parameter names (``conv2d_0.w_0``), which number a process's
+layers in the order of their construction; the table in the ``.pdparams`` beside it maps
+``conv1.weight`` to them. The file stores neither the learning rate nor the betas.
 
-Source: ``paddle/optimizer/optimizer.py`` and ``adam.py``, read for the names.
+Source: ``paddle/optimizer/optimizer.py`` and ``adam.py`` define the names.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from vae_jax.typing import Tensors
 SUFFIX = ".pdopt"
 _SLOTS = {"moment1": "exp_avg", "moment2": "exp_avg_sq"}
 _POWERS = ("beta1_pow_acc", "beta2_pow_acc")
-# The last number tells optimisers of one process apart that were made for the same parameters.
+# The last number distinguishes several optimisers of the same parameters in one process.
 _KEY = re.compile(rf"(.+)_({'|'.join((*_SLOTS, *_POWERS))})_\d+", re.DOTALL)
-_TRANSPOSED = ("decoder.conv2", "decoder.conv3")  # tutorial 004; what else it has is a Conv2D
+_TRANSPOSED = ("decoder.conv2", "decoder.conv3")  # tutorial 004; all other layers are Conv2D
 
 
 def find_paddle_adam(
     files: Mapping[str, Path], shapes: Mapping[str, tuple[int, ...]], recipe: Recipe
 ) -> AdamState | None:
-    """The state of Adam in the ``.pdopt`` files beside a model's ``.pdparams`` files.
+    """Read the Adam state in the ``.pdopt`` files beside a model's ``.pdparams`` files.
 
     Args:
-        files: what precedes a file's names in the model's (``encoder.``) to the ``.pdparams``.
-        shapes: of the model's parameters.
+        files: the ``.pdparams`` files by the prefix of their names in the model (``encoder.``).
+        shapes: the shapes of the model's parameters.
         recipe: the betas that the original was trained with.
 
     Returns:
-        The state; None if no such file is there.
+        The state; None if there are no such files.
 
     Raises:
-        CheckpointError: one is there and another is not, or Adam cannot be continued from them.
+        CheckpointError: only some of the files exist, or training cannot be continued from them.
     """
     beside = {prefix: path.with_suffix(SUFFIX) for prefix, path in files.items()}
     there = [path for path in beside.values() if path.is_file()]
@@ -57,12 +57,12 @@ def find_paddle_adam(
     for prefix, path in beside.items():
         with reading(path):
             if path not in there:
-                raise cannot_continue(f"is not there, and {there[0].name} is", "both, or neither")
+                raise cannot_continue(f"is missing, but {there[0].name} exists", "both, or neither")
             names = read_parameter_names(files[prefix])
             if not names:
                 raise cannot_continue(
-                    f"{files[prefix].name} does not tell whose moments it holds (it has no table "
-                    "of Paddle's names)",
+                    f"{files[prefix].name} has no table of Paddle's internal names, which its "
+                    "moments need",
                     "a file that paddle.save wrote of layer.state_dict()",
                 )
             known = {internal: f"{prefix}{name}" for name, internal in names.items()}
@@ -73,7 +73,7 @@ def find_paddle_adam(
         if len(set(counts.values())) > 1:
             listed = ", ".join(f"{path.name} {steps}" for path, steps in counts.items())
             raise cannot_continue(
-                f"counts other steps than the file of the other part ({listed})", "the same"
+                f"has another step count than the other part's file ({listed})", "the same"
             )
         adam = AdamState(counts[there[-1]], moments["exp_avg"], moments["exp_avg_sq"], {})
         check_adam(adam, shapes)
@@ -81,8 +81,9 @@ def find_paddle_adam(
 
 
 def paddle_names(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """Paddle's internal names in a process that makes the tutorial's encoder, then its decoder,
-    and no layer before.
+    """Return Paddle's internal names of the tutorial's parameters.
+
+    They assume a process that makes the encoder, then the decoder, and no layer before.
 
     >>> paddle_names({"encoder.conv1.weight": 0, "encoder.conv1.bias": 0, "decoder.conv2.bias": 0})
     {'encoder.conv1.weight': 'conv2d_0.w_0', 'encoder.conv1.bias': 'conv2d_0.b_0', \
@@ -104,13 +105,13 @@ def paddle_names(parameters: Mapping[str, Any]) -> dict[str, str]:
 def paddle_state(
     adam: AdamState, names: Mapping[str, str], recipe: Recipe, part: str = ""
 ) -> Tensors:
-    """What ``set_state_dict`` of a part's Adam takes: arrays by Paddle's names of them.
+    """Return the arrays that ``set_state_dict`` of a part's Adam takes, by Paddle's names.
 
     Args:
         adam: the model's state.
-        names: parameter to Paddle's name of it.
+        names: the parameters' internal names.
         recipe: the betas.
-        part: the part, such as ``encoder``.
+        part: the prefix of the part's parameters, such as ``encoder.``.
     """
     found: Tensors = {}
     powers = dict(zip(_POWERS, (recipe.beta1, recipe.beta2), strict=True))
@@ -125,7 +126,7 @@ def paddle_state(
 
 
 def _read(root: Any, known: Mapping[str, str], moments: dict[str, Tensors]) -> list[np.ndarray]:
-    """Adds a file's moments under the model's names; the powers of the betas, [] each."""
+    """Add a file's moments to ``moments``, and return the powers of the betas, [] each."""
     if type(root) is not dict:
         raise cannot_continue("holds no dict", "what paddle.save writes of opt.state_dict()")
     if root.get("master_weights"):
@@ -137,11 +138,11 @@ def _read(root: Any, known: Mapping[str, str], moments: dict[str, Tensors]) -> l
             continue
         found = _KEY.fullmatch(key) if type(key) is str else None
         if found is None or type(value) is not Tensor:
-            raise cannot_continue(f"holds {key!r:.80}", "the state of plain Adam alone")
+            raise cannot_continue(f"holds {key!r:.80}", "only the state of plain Adam")
         internal, kind = found[1], found[2]
         if internal not in known:
             raise cannot_continue(
-                f"holds the state of {internal!r:.80}, which the .pdparams beside it has not",
+                f"holds the state of {internal!r:.80}, which the .pdparams beside it does not have",
                 "two files of the same process",
             )
         if (internal, kind) in seen:
@@ -155,7 +156,7 @@ def _read(root: Any, known: Mapping[str, str], moments: dict[str, Tensors]) -> l
             raise cannot_continue(f"has {key!r:.80} of shape {array.shape}", "one number")
         power = powers.setdefault(kind, array.reshape(()))
         if power != array.reshape(()):
-            raise cannot_continue(f"has different {kind} of its parameters", "the same of all")
+            raise cannot_continue(f"has different {kind} for its parameters", "the same for all")
     if len(powers) < len(_POWERS):
         raise cannot_continue("holds no powers of the betas: it is not Adam's", "Adam's state")
     return [powers[kind] for kind in _POWERS]

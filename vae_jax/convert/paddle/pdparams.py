@@ -1,12 +1,12 @@
-"""Paddle's files (``paddle.save``), read and written without Paddle.
+"""Read and write the files of ``paddle.save`` without Paddle.
 
-Such a file is one pickle, tensors included: a dict of NumPy arrays by name and, under names of
-their own, a table of Paddle's internal names (not needed) and a table of the tensors that were too
-large for protocols 2 and 3, cut into pieces (joined here). A dict that holds more than a state
-dict has each tensor as a pair of its internal name and its array. Nothing in the format checks the
-values: a flipped bit stays unseen.
+Such a file is one pickle, tensors included: a dict of NumPy arrays by name and, under reserved
+names, a table of Paddle's internal names and a table of tensors that were too large for protocols 2
+and 3 and were cut into pieces (joined here). A dict that holds more than a state dict has each
+tensor as a pair of its internal name and its array. The format has no checksum: a flipped bit in
+the values goes undetected.
 
-Source: ``paddle/framework/io.py`` and ``io_utils.py``, read for the layout.
+Source: ``paddle/framework/io.py`` and ``io_utils.py`` define the layout.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from vae_jax.errors import CheckpointError
 
 NAME_TABLE = "StructuredToParameterName@@"
 SPLIT_TABLE = "UnpackBigParamInfor@@"
-PROTOCOL = 4  # Paddle's own default
+PROTOCOL = 4  # Paddle's default
 _damaged = partial(damaged, "Paddle file", "one pickle of a dict of arrays")
-MAX_NAME = 512  # bytes of a tensor's name; what is longer is left in the file as an array's bytes
+MAX_NAME = 512  # bytes of a tensor's name; anything longer is taken for an array's bytes
 
 _NO_DTYPES = ("bfloat16", "float8", "uint16", "uint32", "uint64")
 _DTYPES = [dtype for name, dtype in DTYPES.items() if not name.startswith(_NO_DTYPES)]
@@ -43,10 +43,10 @@ def read_pdparams(data: memoryview) -> Any:
         data: the file's bytes.
 
     Returns:
-        What was saved: plain containers with `Tensor` leaves, in dicts that dicts alone lead to.
+        The saved object, as plain containers; arrays inside nested dicts are ``Tensor`` leaves.
 
     Raises:
-        CheckpointError: if the file is damaged, hostile or holds other things than plain data.
+        CheckpointError: the file is damaged, hostile or holds something other than plain data.
     """
     root = _as_tensor(_load(data))
     _settle(root)
@@ -57,10 +57,10 @@ def read_pdparams(data: memoryview) -> Any:
 
 
 def parameter_names(data: memoryview) -> dict[str, str]:
-    """The internal name that Paddle gave each tensor of a file; {} where the file keeps none.
+    """Return Paddle's internal names of a file's tensors; {} if the file stores none.
 
     Raises:
-        CheckpointError: as `read_pdparams`; or the table is not one of names.
+        CheckpointError: as in ``read_pdparams``, or the table is malformed.
     """
     root = _load(data)
     table = root.get(NAME_TABLE, {}) if type(root) is dict else {}
@@ -72,13 +72,13 @@ def parameter_names(data: memoryview) -> dict[str, str]:
 def write_pdparams(
     arrays: Mapping[str, np.ndarray], file: BinaryIO, names: Mapping[str, str] | None = None
 ) -> None:
-    """Write C-contiguous arrays as ``paddle.save`` does; its table of internal names if given.
+    """Write C-contiguous arrays as ``paddle.save`` does, with its table of names if given.
 
     Raises:
-        CheckpointError: for a dtype or a name that such a file cannot have.
+        CheckpointError: such a file cannot store a dtype or a name.
     """
     for name, array in arrays.items():
-        # Paddle reads 16 unsigned bits as a bfloat16, and has no type for the others left out.
+        # Paddle reads uint16 as bfloat16, and lacks the other dtypes left out.
         if array.dtype not in _DTYPES:
             raise CheckpointError(
                 f"tensor {name!r} of dtype {array.dtype} cannot be stored for Paddle: expected one "
@@ -105,7 +105,7 @@ def _find_global(module: str, name: str) -> Any:
         return _STAND_INS[module, name]
     except KeyError:
         raise CheckpointError(
-            f"its pickle refers to {f'{module}.{name}'[:200]!r}, which is no part of a Paddle "
+            f"its pickle refers to {f'{module}.{name}'[:200]!r}, which is not part of a Paddle "
             "state dict: refused, nothing was run; expected a dict of arrays: save "
             "layer.state_dict() with paddle.save, or write safetensors"
         ) from None
@@ -123,7 +123,7 @@ def _as_tensor(value: Any) -> Any:
 
 
 def _settle(root: Any) -> None:
-    """Put tensors in the place of arrays, in every dict that is reached through dicts."""
+    """Replace arrays by tensors, in place, in nested dicts."""
     waiting = [root] if type(root) is dict else []
     seen = {id(root)}
     while waiting:
@@ -137,7 +137,7 @@ def _settle(root: Any) -> None:
 
 
 def _join_pieces(root: dict, table: Any, limit: int) -> None:
-    """Replace the pieces of each tensor that was cut by the whole tensor."""
+    """Replace the pieces of each cut tensor by the whole tensor."""
     if type(table) is not dict:
         raise _damaged(f"its table {SPLIT_TABLE} is a {type(table).__name__}")
     joined: dict[str, Tensor] = {}
@@ -150,14 +150,14 @@ def _join_pieces(root: dict, table: Any, limit: int) -> None:
                 raise _damaged(f"its entry {name!r:.80} of {SPLIT_TABLE} is unknown")
         joined[name] = _join(name, pieces, shape)
         size += _size(joined[name])
-        if size > limit:  # one piece under many names: less in the file than in memory
-            raise _damaged(f"its joined tensors take {size} bytes, and the file has {limit}")
+        if size > limit:  # a file can repeat one piece under many names
+            raise _damaged(f"its joined tensors take {size} bytes, but the file has {limit}")
     root |= joined
 
 
 def _join(name: str, pieces: list[Any], shape: Any) -> Tensor:
     if not all(type(piece) is Tensor and len(piece.shape) == 1 for piece in pieces):
-        raise _damaged(f"a piece of tensor {name!r:.80} is missing or no row of numbers")
+        raise _damaged(f"a piece of tensor {name!r:.80} is missing or not a row of numbers")
     dtype = pieces[0].dtype
     if any(piece.dtype != dtype for piece in pieces):
         raise _damaged(f"the pieces of tensor {name!r:.80} have several dtypes")

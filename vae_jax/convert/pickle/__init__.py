@@ -1,1 +1,1 @@
-"""Pickles, read without running anything."""
+"""Read pickles without running anything."""

@@ -1,12 +1,12 @@
-"""NumPy arrays inside a pickle, without NumPy's own unpickling: stand-ins for what it calls.
+"""Stand-ins for the NumPy functions that pickled arrays call.
 
-A pickle builds an array with ``_reconstruct`` and gives it a state afterwards (shape, dtype, order,
-bytes), or with ``_frombuffer`` in one go. Here both end in a `Tensor`: a checked layout on bytes
-that stay in the file where they are many. Only plain numbers are known: an array of objects, text,
-dates or records is refused.
+A pickle builds an array with ``_reconstruct`` and a state (shape, dtype, order, bytes) that
+follows, or with ``_frombuffer`` in one call. Both become a ``Tensor`` here: a checked layout on
+bytes that stay in the file if they are many. Only arrays of numbers are accepted: no objects, text,
+dates or records.
 
-Source: NumPy's ``array_reduce``, ``array_setstate`` and ``arraydescr_setstate``, read for the
-meaning of the arguments.
+Source: NumPy's ``array_reduce``, ``array_setstate`` and ``arraydescr_setstate`` define the
+arguments.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from vae_jax.errors import CheckpointError
 CODES: dict[str, np.dtype] = {
     f"{dtype.kind}{dtype.itemsize}": dtype
     for dtype in DTYPES.values()
-    if dtype.type.__module__ == "numpy"  # ml_dtypes' own are pickled as classes
+    if dtype.type.__module__ == "numpy"  # ml_dtypes are pickled as classes
 }
-"""NumPy's code of a dtype in a pickle, such as ``"f4"``, and the dtype."""
+"""NumPy's dtype codes in a pickle, such as ``"f4"``, to the dtypes."""
 
 
 class PickledDtype(Unfinished):
-    """A dtype of numbers; its byte order comes as a state."""
+    """A dtype of numbers, whose state is its byte order."""
 
     def __init__(self, code: Any, _align: Any = False, _copy: Any = True):
         if type(code) is not str or code not in CODES:
@@ -47,10 +47,10 @@ class PickledDtype(Unfinished):
         self.big_endian = False
 
     def fill(self, state: Any) -> None:
-        """Take the byte order.
+        """Set the byte order.
 
         Raises:
-            ValueError: the state is of records or subarrays, or none at all.
+            ValueError: the state is malformed, or that of records or subarrays.
         """
         match state:
             case (int(), "<" | ">" | "|" as order, None, None, None, *_):
@@ -62,7 +62,7 @@ class PickledDtype(Unfinished):
 
 
 class PickledArray(Unfinished):
-    """An array, empty until its state comes; the same object wherever the file refers to it."""
+    """An array that is empty until its state is set; every reference shares the object."""
 
     def __init__(self, kind: Any, _shape: Any, _code: Any):
         if type(kind) is not RecordType or kind.name != _NDARRAY.name:
@@ -70,11 +70,11 @@ class PickledArray(Unfinished):
         self.tensor: Tensor | None = None
 
     def fill(self, state: Any) -> None:
-        """Take the shape, the dtype, the order of the axes and the bytes.
+        """Set the shape, dtype, order of axes and bytes.
 
         Raises:
-            CheckpointError: the bytes are not those of such an array.
-            ValueError: the state is that of no array, or the second one.
+            CheckpointError: the bytes do not fit the shape and dtype.
+            ValueError: the state is malformed, or a second one.
         """
         if self.tensor is not None:
             raise ValueError("an array gets two contents")
@@ -86,10 +86,10 @@ class PickledArray(Unfinished):
 
 
 def as_tensor(value: Any) -> Any:
-    """The tensor that an array of a pickle stands for; any other value as it is.
+    """Return the tensor of a pickled array; return any other value unchanged.
 
     Raises:
-        CheckpointError: the array was made, and never given a content.
+        CheckpointError: the array has no contents.
     """
     if type(value) is not PickledArray:
         return value
@@ -144,9 +144,9 @@ STAND_INS: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): Construct(PickledDtype),
     ("_codecs", "encode"): Construct(latin1_bytes),
-    ("__builtin__", "bytes"): Construct(_no_bytes),  # how protocol 2 writes none
+    ("__builtin__", "bytes"): Construct(_no_bytes),  # how protocol 2 writes empty bytes
 }
-"""The globals of NumPy's pickles, and what stands in for each."""
+"""The globals of NumPy's pickles to their stand-ins."""
 for _core in ("numpy.core", "numpy._core"):  # before and since NumPy 2
     STAND_INS |= {
         (f"{_core}.multiarray", "_reconstruct"): Construct(PickledArray),

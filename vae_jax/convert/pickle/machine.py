@@ -1,10 +1,9 @@
-"""A pickle reader that cannot run anything: a small machine over plain data.
+"""A pickle reader that cannot run code.
 
 ``pickle.Unpickler`` with a guarded ``find_class`` still imports, calls, sets state, grows its memo
-to any index a file names, and hashes nested tuples in exponential time. So the few dozen opcodes
-that checkpoints are made of (`opcodes`) are interpreted here, on containers of our own
-making: a global is looked up in an explicit table of stand-ins, and whatever is not in the table
-is refused. No name from a file is ever imported.
+to any index in the file, and hashes nested tuples in exponential time. So the few dozen opcodes of
+checkpoints (see ``opcodes``) are interpreted here on plain containers. Globals are looked up in an
+explicit table of stand-ins, and any other global is refused. No name from a file is ever imported.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from vae_jax.errors import CheckpointError
 
 MAX_BYTES = 64 << 20  # a state dict of 10,000 tensors takes 1 MB, 320,000 steps, 70,000 containers
 MAX_OPCODES = 1_000_000  # about a third of a second
-MAX_CONTAINERS = 250_000  # an empty set costs one byte in the file and 216 in memory
-MAX_NAME = 1024  # of a global
-MAX_TUPLE_KEYS = 1000  # their hashes can be made to collide: n of them cost n * n comparisons
-_WEIGHTS = {str: 1, list: 100, tuple: 100, dict: 100, set: 100}  # bytes an item, about
+MAX_CONTAINERS = 250_000  # an empty set takes one byte in the file and 216 in memory
+MAX_NAME = 1024  # length of a global's name
+MAX_TUPLE_KEYS = 1000  # hashes can be made to collide, so n keys can cost n * n comparisons
+_WEIGHTS = {str: 1, list: 100, tuple: 100, dict: 100, set: 100}  # approximate bytes per item
 
 
 def load_pickle(
@@ -46,18 +45,18 @@ def load_pickle(
     Args:
         data: the file's bytes.
         start: where the pickle begins.
-        find_global: the stand-in for a (module, name); raises CheckpointError to refuse.
-        find_persistent: the object for a persistent id; None refuses all.
-        writer: what writes such pickles, for the errors.
-        keep_over: bytes and texts of more bytes than this stay in the file, as a `Block`, and do
-            not count against `MAX_BYTES`, and Python 2's strings have a letter for each byte;
-            None copies all, and reads Python 2's strings as UTF-8.
+        find_global: returns the stand-in for a (module, name), or raises CheckpointError.
+        find_persistent: returns the object for a persistent id; None refuses all.
+        writer: the function that writes such pickles, for error messages.
+        keep_over: bytes and texts longer than this stay in the file as a ``Block`` and do not count
+            against ``MAX_BYTES``, and Python 2's strings are read as Latin-1; None copies all, and
+            reads Python 2's strings as UTF-8.
 
     Returns:
         The object, and the position after the pickle.
 
     Raises:
-        CheckpointError: for anything but plain data and the globals that were allowed.
+        CheckpointError: the pickle holds anything but plain data and the allowed globals.
     """
     machine = _Machine(data, start, find_global, find_persistent, writer, keep_over)
     try:
@@ -65,16 +64,16 @@ def load_pickle(
     except CheckpointError:
         raise
     except (ArithmeticError, LookupError, TypeError, ValueError, struct.error) as error:
-        # What a stand-in or a container says to arguments that no checkpoint has.
+        # A stand-in or a container refused its arguments.
         raise CheckpointError(
             f"its pickle is damaged near byte {machine.position} ({error}): expected what "
             f"{writer} writes; fetch or save the file again"
         ) from error
 
 
-@no_type_check  # the tests' run-time checks would cost 30 times the steps they watch
+@no_type_check  # the tests' run-time checks would take 30 times as long as the steps
 class _Machine:
-    """The stack, the marks, the memo, and a position in the bytes."""
+    """The stack, the marks, the memo, and the position in the bytes."""
 
     def __init__(self, data, start, find_global, find_persistent, writer, keep_over):
         self.bytes = data
@@ -104,16 +103,16 @@ class _Machine:
                 )
             step(self)
         raise CheckpointError(
-            f"its pickle takes more than {MAX_OPCODES} steps: refused; save the state dict alone"
+            f"its pickle takes more than {MAX_OPCODES} steps: refused; save only the state dict"
         )
 
-    # Bytes, none of them past the end.
+    # Read bytes, never past the end.
     def take(self, count: int) -> memoryview:
         start, stop = self.position, self.position + count
         if stop > self.end:
             raise CheckpointError(
-                f"its pickle ends early: {count} bytes expected at byte {start}, "
-                f"{self.end - start} there (truncated, or over {MAX_BYTES >> 20} MiB); "
+                f"its pickle ends early: expected {count} bytes at byte {start}, found "
+                f"{self.end - start} (truncated, or over {MAX_BYTES >> 20} MiB); "
                 "fetch or save the file again"
             )
         self.position = stop
@@ -126,7 +125,7 @@ class _Machine:
         ahead = bytes(self.bytes[self.position : min(self.end, self.position + MAX_NAME)])
         return str(self.take(ahead.index(b"\n") + 1)[:-1], "utf-8")
 
-    # The stack.
+    # Push to and pop from the stack.
     def push(self, value: Any) -> None:
         self.stack.append(value)
 
@@ -135,11 +134,11 @@ class _Machine:
         if self.containers > MAX_CONTAINERS:
             raise CheckpointError(
                 f"its pickle holds more than {MAX_CONTAINERS} containers: refused; "
-                "save the state dict alone"
+                "save only the state dict"
             )
         self.stack.append(value)
 
-    # Bytes and texts: copies, or the long ones left in the file.
+    # Copy short bytes and texts; leave long ones in the file.
     def push_bytes(self, count: int) -> None:
         self.push_copy_or_block(count, bytes)
 
@@ -180,7 +179,7 @@ class _Machine:
             raise ValueError(f"memo index {index}")
         self.memo[index] = self.stack[-1]
 
-    # What the opcodes do.
+    # Perform the opcodes.
     def set_items(self, items: list[Any]) -> None:
         target = self.top(dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
@@ -192,7 +191,7 @@ class _Machine:
         if self.tuple_keys > MAX_TUPLE_KEYS:
             raise CheckpointError(
                 f"its pickle has more than {MAX_TUPLE_KEYS} tuples as keys: refused; "
-                "save the state dict alone"
+                "save only the state dict"
             )
         return check_key(key)
 
@@ -205,8 +204,8 @@ class _Machine:
     def reduce(self) -> None:
         function, arguments = self.last(2)
         if type(arguments) is not tuple:
-            raise ValueError("the arguments of a call are no tuple")
-        # A stand-in may copy what it is given, and a few bytes can give it the same list again.
+            raise ValueError("the arguments of a call are not a tuple")
+        # A stand-in may copy its arguments, and a few bytes can pass it the same list again.
         self.copied += sum(len(a) * _WEIGHTS[type(a)] for a in arguments if type(a) in _WEIGHTS)
         if self.copied > MAX_BYTES:
             raise CheckpointError("its pickle makes too many copies: refused")
@@ -225,7 +224,7 @@ class _Machine:
                 target.attributes = state
         elif isinstance(target, Unfinished):
             target.fill(state)
-        elif type(target) is not dict:  # a state dict's _metadata: not needed
+        elif type(target) is not dict:  # the state of a dict is its _metadata, which is not needed
             raise ValueError(f"a {type(target).__name__} is given a state")
 
     def persistent(self) -> None:
@@ -236,7 +235,7 @@ class _Machine:
     def stack_global(self) -> None:
         module, name = self.last(2)
         if type(module) is not str or type(name) is not str:
-            raise ValueError("the name of a global is no string")
+            raise ValueError("the name of a global is not a string")
         if len(module) + len(name) > MAX_NAME:
             raise ValueError("the name of a global is too long")
         self.push(self.find_global(module, name))

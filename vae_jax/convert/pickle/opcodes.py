@@ -1,10 +1,10 @@
-"""What each opcode of a pickle does to the machine in `machine`; no other opcode is read.
+"""The pickle opcodes that ``machine`` accepts, each with what it does.
 
 These are the opcodes that PyTorch, TorchScript, Paddle and NumPy write with protocols 2 to 5.
-Missing on purpose: those that name an extension or a class by number, make objects of classes, or
+Missing on purpose: opcodes that name an extension or a class by number, make objects of classes, or
 copy the top of the stack, and protocols 0 and 1.
 
-Source: the opcodes' definitions in CPython's ``pickletools``.
+Source: CPython's ``pickletools`` defines the opcodes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STEPS: Mapping[int, Callable[[Any], Any]] = {
     for opcode, step in {
         # framing, marks and the memo
         "\x80": lambda m: m.take(1),
-        "\x95": lambda m: m.take(8),  # a frame's length is a hint, and not needed
+        "\x95": lambda m: m.take(8),  # a frame's length is only a hint
         "(": lambda m: m.marks.append(len(m.stack)),
         "0": lambda m: m.stack.pop(),
         "1": lambda m: m.since_mark(),
@@ -46,7 +46,7 @@ STEPS: Mapping[int, Callable[[Any], Any]] = {
         "C": lambda m: m.push_bytes(m.take(1)[0]),
         "B": lambda m: m.push_bytes(m.number("<I")),
         "\x8e": lambda m: m.push_bytes(m.number("<Q")),
-        "\x96": lambda m: m.push_bytes(m.number("<Q")),  # a bytearray, which nothing here changes
+        "\x96": lambda m: m.push_bytes(m.number("<Q")),  # a bytearray, never modified
         # containers
         "]": lambda m: m.push_container([]),
         "a": lambda m: m.extend(m.last(1)),
@@ -62,13 +62,13 @@ STEPS: Mapping[int, Callable[[Any], Any]] = {
         "\x8f": lambda m: m.push_container(set()),
         "\x90": lambda m: m.add_items(m.since_mark()),
         "\x91": lambda m: m.push_container(frozenset(map(m.key, m.since_mark()))),
-        # globals and what is made of them
+        # globals and calls
         "c": lambda m: m.push(m.find_global(m.line(), m.line())),
         "\x93": lambda m: m.stack_global(),
         "R": lambda m: m.reduce(),
-        "\x81": lambda m: m.reduce(),  # cls.__new__: the table holds nothing that tells it apart
+        "\x81": lambda m: m.reduce(),  # cls.__new__, which no stand-in distinguishes from a call
         "b": lambda m: m.build(),
         "Q": lambda m: m.persistent(),
     }.items()
 }
-"""An opcode, and its step: a function of the machine."""
+"""Opcodes to their steps, which are functions of the machine."""

@@ -1,8 +1,8 @@
-"""What a pickle is made of here, besides plain containers: nothing that can run or hang.
+"""Values that the pickle reader builds besides plain containers; none can run code or hang.
 
-`Construct` stands for a function a file may call, `RecordType` and `Record` for a class that is
-never looked up, `Unfinished` for an object that gets its content later, and `Block` for bytes too
-many to copy. `check_key` keeps out keys that a dict could hash for ever.
+``Construct`` stands for a function that a file may call, ``RecordType`` and ``Record`` for a class
+that is never looked up, ``Unfinished`` for an object that gets its contents later, and ``Block``
+for bytes too many to copy. ``check_key`` refuses keys that take forever to hash.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Construct:
-    """What a file may call: our own function, standing in for the one that the file names."""
+    """A function of ours that stands in for the one that the file calls."""
 
     build: Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
 class RecordType:
-    """A class that is never looked up: its instances become inert `Record` objects."""
+    """A class that is never looked up; its instances become inert ``Record`` objects."""
 
     name: str
 
 
 @dataclass(eq=False, slots=True)
 class Record:
-    """An object of an unknown class: the class's name, and the attributes the file gives it."""
+    """An object of a class that is never looked up: only its name and its attributes."""
 
     name: str
     attributes: dict[Any, Any] = field(default_factory=dict)
 
 
 class Unfinished:
-    """An object that a file makes first and gives its content, a state, afterwards."""
+    """An object that a file creates first and fills afterwards."""
 
     def fill(self, state: Any) -> None:
-        """Take the content.
+        """Set the object's contents.
 
         Raises:
-            TypeError, ValueError: it is no content for such an object.
+            TypeError, ValueError: the contents are malformed.
         """
         raise NotImplementedError
 
 
-@no_type_check  # a file can hold very many, and the tests' run-time checks take long
+@no_type_check  # a file can hold very many, and the tests' run-time checks are slow
 class Block:
-    """A long bytes object or text, left in the file until its bytes are asked for.
+    """A long bytes object or text that stays in the file until its bytes are requested.
 
-    They are handed out once, so that a file cannot make many copies of the same bytes.
+    They can be requested once, so that a file cannot make many copies of the same bytes.
     """
 
     def __init__(self, view: memoryview, is_text: bool = False):
@@ -62,10 +62,10 @@ class Block:
         self._used = False
 
     def content(self) -> memoryview:
-        """The bytes; of a text, one for each of its letters, as protocol 2 stores bytes.
+        """Return the bytes; for a text one byte per character, as protocol 2 stores bytes.
 
         Raises:
-            ValueError: they were handed out before, or a letter is no byte.
+            ValueError: they were requested before, or a character does not fit a byte.
         """
         if self._used:
             raise ValueError("the bytes of one object are used by another")
@@ -74,7 +74,7 @@ class Block:
             return self.view
         decoder = codecs.getincrementaldecoder("utf-8")()
         letters = bytearray()
-        # In pieces: one wide letter would make the whole text take four bytes a letter.
+        # Decode in pieces: one wide character makes a Python string take four bytes per character.
         for start in range(0, len(self.view), _PIECE):
             piece = decoder.decode(self.view[start : start + _PIECE])
             letters += piece.encode("latin1")
@@ -84,9 +84,9 @@ class Block:
 
 @no_type_check
 def check_key(key: Any) -> Any:
-    """Return `key` if it is plain: hashing nested tuples or huge integers can take for ever.
+    """Return ``key`` if it is plain: hashing nested tuples or huge integers can take forever.
 
-    The hashes of tuples can be made to collide: who takes many of them must count them.
+    The hashes of tuples can be made to collide, so the caller must limit their number.
     """
     if type(key) is tuple:
         for part in key:
@@ -97,7 +97,7 @@ def check_key(key: Any) -> Any:
 
 @no_type_check
 def check_simple_key(key: Any) -> Any:
-    """Return `key` if it is plain and no tuple."""
+    """Return ``key`` if it is plain and not a tuple."""
     if type(key) is tuple:
         raise ValueError("a tuple inside a dict key, or as a key where none is expected")
     if type(key) is int:
@@ -109,17 +109,17 @@ def check_simple_key(key: Any) -> Any:
 
 
 def plain_dict(items: Any = ()) -> dict:
-    """Return a dict of pairs, or a copy of one, whose keys are plain."""
+    """Return a dict of pairs, or a copy of a dict, after checking its keys."""
     pairs = items.items() if type(items) is dict else items
     return {check_simple_key(key): value for key, value in pairs}
 
 
 def latin1_bytes(text: Any, encoding: Any) -> Any:
-    """Return the bytes that protocol 2 writes as a text; of a long one the block itself."""
+    """Return the bytes that protocol 2 writes as a text; for a long text the block itself."""
     if encoding != "latin1":
         raise TypeError("bytes in an unknown encoding")
     if type(text) is Block and text.is_text:
-        return text  # whose content is the bytes
+        return text  # its content() returns the bytes
     if type(text) is not str:
-        raise TypeError("bytes that are made of no text")
+        raise TypeError("bytes that are not made from text")
     return text.encode("latin1")

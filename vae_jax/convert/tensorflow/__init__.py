@@ -1,1 +1,1 @@
-"""TensorFlow's checkpoints; TensorFlow itself reads and writes their values."""
+"""Read and write TensorFlow checkpoints with TensorFlow."""

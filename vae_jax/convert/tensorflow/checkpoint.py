@@ -1,9 +1,8 @@
-"""TensorFlow's checkpoints (the V2 format of TF1's ``Saver`` and of TF2): found and read.
+"""Find and read TensorFlow checkpoints (the V2 format of TF1's ``Saver`` and of TF2).
 
-One checkpoint is several files with a prefix in common: ``train-9.index``, a sorted table of what
-lies where, and ``train-9.data-00000-of-00001``, the values. TensorFlow reads and writes the values,
-but it ends the whole process at an impossible entry of the index: so `index` reads the index
-first, and only a sound one is handed on.
+One checkpoint is several files with a common prefix: ``train-9.index``, a sorted table of the
+variables, and ``train-9.data-00000-of-00001``, the values. TensorFlow reads the values, but it
+aborts the whole process at an impossible entry of the index, so ``index`` checks the index first.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from vae_jax.errors import CheckpointError
 
 
 def checkpoint_prefix(path: str | os.PathLike[str]) -> str | None:
-    """The prefix of the TensorFlow checkpoint that a path means, without TensorFlow.
+    """Return the prefix of the TensorFlow checkpoint that a path names, without TensorFlow.
 
     Args:
         path: the prefix (``train-9``), one of its files, or a folder whose file ``checkpoint``
-            names the latest; where that was in another folder, the name alone counts.
+            names the latest; a folder named in that file is ignored.
 
     Returns:
-        The prefix, or None where the path means no TensorFlow checkpoint.
+        The prefix, or None if the path names no TensorFlow checkpoint.
     """
     text = os.fspath(path)
     if os.path.isfile(f"{text}.index") or glob.glob(f"{glob.escape(text)}.data-?????-of-?????"):
@@ -45,7 +44,7 @@ def checkpoint_prefix(path: str | os.PathLike[str]) -> str | None:
     line = re.search(rb'^model_checkpoint_path: "(.+)"\s*$', content, re.MULTILINE)
     if line is None:
         return None
-    # Text protobufs write a byte beyond ASCII in octal, and a backslash before a quote.
+    # Text protobufs write non-ASCII bytes in octal, and a backslash before a quote.
     name = re.sub(
         rb"\\([0-3][0-7]{2}|.)",
         lambda found: bytes([int(found[1], 8)]) if len(found[1]) == 3 else found[1],
@@ -55,26 +54,26 @@ def checkpoint_prefix(path: str | os.PathLike[str]) -> str | None:
 
 
 def read_tensorflow(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Read every variable of a checkpoint, an optimiser's slots and counters included.
+    """Read every variable of a checkpoint, including an optimiser's slots and counters.
 
-    Nothing of the checkpoint is run: the graph in its ``.meta`` file is not opened.
+    No code is run: the graph in the ``.meta`` file is not opened.
 
     Args:
-        path: as for `checkpoint_prefix`.
+        path: as for ``checkpoint_prefix``.
 
     Returns:
-        The variables' own names and arrays. What is not numbers (strings, resources) is left out.
+        The variables' names and arrays, without those that are not numbers (strings, resources).
 
     Raises:
-        CheckpointError: one line that says what was found, what was expected and what to try.
-        MissingExtraError: if TensorFlow is not installed.
+        CheckpointError: the checkpoint is incomplete, damaged or hostile.
+        MissingExtraError: TensorFlow is not installed.
     """
-    with reading(path, AGAIN, Exception):  # TensorFlow has errors of its own
+    with reading(path, AGAIN, Exception):  # TensorFlow has its own error classes
         prefix = checkpoint_prefix(path)
         if prefix is None:
             raise CheckpointError(
-                "is no TensorFlow checkpoint: expected its prefix (train-9 beside train-9.index), "
-                "one of its files, or a folder with TensorFlow's file 'checkpoint'"
+                "is not a TensorFlow checkpoint: expected its prefix (train-9 beside "
+                "train-9.index), one of its files, or a folder with TensorFlow's file 'checkpoint'"
             )
         names = numeric_variables(prefix)
         tf = load_tensorflow("reading a TensorFlow checkpoint")

@@ -1,7 +1,7 @@
-"""The index of a TensorFlow checkpoint, read and held against its data files without TensorFlow.
+"""Check the index of a TensorFlow checkpoint against its data files, without TensorFlow.
 
-TensorFlow ends the whole process at an impossible entry, so nothing in here is trusted: every
-length, place and shape is checked against the files before TensorFlow sees them.
+TensorFlow aborts the whole process at an impossible entry, so every length, position and shape is
+checked against the files before TensorFlow sees them.
 
 Source: TensorFlow's ``tensor_bundle.proto``; LevelDB's ``table_format.md``.
 """
@@ -19,9 +19,9 @@ _MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 _FOOTER = 48
 ITEM_BYTES = {1: 4, 2: 8, 3: 4, 4: 1, 5: 2, 6: 1, 8: 8, 9: 8, 10: 1, 14: 2, 17: 2, 18: 16, 19: 2}
 ITEM_BYTES |= {22: 4, 23: 8, 24: 1, 25: 1}
-"""TensorFlow's number of a dtype to the bytes of an element."""
+"""TensorFlow's dtype numbers to bytes per element."""
 _NOT_NUMBERS = (7, 20, 21)  # string, resource, variant
-# Protobuf tags (field number and wire type) of the header, of an entry and of a shape.
+# Protobuf tags (field number and wire type) of the header, an entry and a shape.
 _HEADER = {0x08: "shards", 0x10: "endianness", 0x1A: "version"}
 _ENTRY = {0x08: "dtype", 0x12: "shape", 0x18: "shard", 0x20: "offset", 0x28: "size", 0x35: "crc"}
 _ENTRY |= {0x3A: "slices"}
@@ -29,11 +29,11 @@ _SHAPE, _AXIS = {0x12: "axes"}, {0x08: "length"}
 _REPEATED = ("axes", "slices")
 _MAX_INDEX, _MAX_TENSORS, MAX_NAME, _MAX_ENTRY, _MAX_AXES = 1 << 26, 100_000, 1000, 10_000, 64
 AGAIN = "copy or save all files of the checkpoint again"
-_DAMAGED = f"has an index that is damaged, or not TensorFlow's: {AGAIN}"
+_DAMAGED = f"has an index that is damaged or not TensorFlow's: {AGAIN}"
 
 
 def numeric_variables(prefix: str) -> list[str]:
-    """The variables to read, after every entry of the index has been held against the files."""
+    """Check every entry of the index against the files, and return the numeric variables."""
     entries = _read_index(f"{prefix}.index")
     count = _fields(entries.pop(b"", b""), _HEADER).get("shards", 0)
     if not 0 < count < 100_000:
@@ -53,7 +53,7 @@ def numeric_variables(prefix: str) -> list[str]:
             raise CheckpointError("has a partitioned variable: save it again without a partitioner")
         axes = _fields(entry.get("shape", b""), _SHAPE).get("axes", [])
         shape = [_fields(axis, _AXIS).get("length", 0) for axis in axes]
-        # TensorFlow multiplies them from the left, and ends the process if that overflows.
+        # TensorFlow multiplies the lengths from the left, and aborts if that overflows.
         if len(shape) > _MAX_AXES or math.prod(max(length, 1) for length in shape) >= 1 << 63:
             raise CheckpointError(f"has a variable of the impossible shape {shape!s:.80}: {AGAIN}")
         name = key.decode()
@@ -65,7 +65,7 @@ def numeric_variables(prefix: str) -> list[str]:
         if offset + size > sizes[shard]:
             raise CheckpointError(
                 f"has a data file {os.path.basename(files[shard])} of {sizes[shard]} bytes, "
-                f"expected {offset + size} or more: it is cut short; copy it again"
+                f"expected {offset + size} or more: it is truncated; copy it again"
             )
         if dtype in _NOT_NUMBERS:
             continue
@@ -81,7 +81,7 @@ def numeric_variables(prefix: str) -> list[str]:
 
 
 def _read_index(path: str) -> dict[bytes, bytes]:
-    """The index's keys, in order, and the message of each."""
+    """Return the index's keys, in order, and their messages."""
     if not os.path.isfile(path):
         raise CheckpointError(f"lacks {os.path.basename(path)}, its index: copy it there")
     size = os.path.getsize(path)
@@ -89,7 +89,7 @@ def _read_index(path: str) -> dict[bytes, bytes]:
         data = memoryview(file.read(size) if size <= _MAX_INDEX else b"")
     if len(data) < _FOOTER or data[-len(_MAGIC) :] != _MAGIC:
         raise CheckpointError(
-            f"has an index of {size} bytes without TensorFlow's end: it is cut short or not "
+            f"has an index of {size} bytes without TensorFlow's footer: it is truncated or not "
             f"TensorFlow's; {AGAIN}"
         )
     (_, _, *handle), _ = _varints(data, len(data) - _FOOTER, 4)
@@ -104,7 +104,7 @@ def _read_index(path: str) -> dict[bytes, bytes]:
 
 
 def _block(data: memoryview, begin: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """A block's keys, each of which may share its beginning with the one before, and values."""
+    """Yield a block's keys, each of which may share a prefix with the one before, and values."""
     block = data[begin : begin + size]
     if len(block) < 4 or data[begin + size] != 0:  # the byte after it names its compression
         raise CheckpointError(_DAMAGED)
@@ -124,14 +124,14 @@ def _block(data: memoryview, begin: int, size: int) -> Iterator[tuple[bytes, byt
         yield key, bytes(block[value:at])
     if at != end or not 0 < count <= len(whole):
         raise CheckpointError(_DAMAGED)
-    # TensorFlow searches from these places, and must find there what was seen here.
+    # TensorFlow searches from these restart points, so each must be one of the whole keys.
     starts = {int.from_bytes(block[i : i + 4], "little") for i in range(end, size - 4, 4)}
     if not starts <= whole:
         raise CheckpointError(_DAMAGED)
 
 
 def _fields(message: bytes, known: Mapping[int, str]) -> dict[str, Any]:
-    """A protobuf's fields that are there, all of which must be known; the repeated as lists."""
+    """Return a protobuf's fields, all of which must be known; repeated ones as lists."""
     fields: dict[str, Any] = {}
     at = 0
     while at < len(message):
@@ -152,7 +152,7 @@ def _fields(message: bytes, known: Mapping[int, str]) -> dict[str, Any]:
 
 
 def _varints(data: bytes | memoryview, at: int, count: int) -> tuple[list[int], int]:
-    """Numbers of 7 bits a byte, the lowest first, and where they end."""
+    """Return numbers stored as 7 bits per byte, the lowest first, and where they end."""
     numbers = []
     for _ in range(count):
         number = shift = 0

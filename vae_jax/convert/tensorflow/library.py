@@ -1,4 +1,4 @@
-"""TensorFlow itself: imported quietly, and kept to the CPU."""
+"""Import TensorFlow quietly, and keep it on the CPU."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from vae_jax.errors import MissingExtraError
 
 
 def load_tensorflow(purpose: str) -> Any:
-    """TensorFlow, imported without its chatter.
+    """Import TensorFlow without its log messages, and return it.
 
     Raises:
-        MissingExtraError: if it is not installed; ``purpose`` begins the message.
+        MissingExtraError: it is not installed; ``purpose`` begins the message.
     """
-    # Its oneDNN kernels announce themselves at every level, and round as the CPU pleases.
+    # oneDNN kernels log at every level, and round differently from CPU to CPU.
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
     added = {name: value for name, value in quiet.items() if name not in os.environ}
     os.environ.update(added)
@@ -26,15 +26,15 @@ def load_tensorflow(purpose: str) -> Any:
     except ImportError as error:
         raise MissingExtraError("TensorFlow", "tensorflow", purpose) from error
     finally:
-        for name in added:  # child processes inherit the rest
+        for name in added:  # child processes must not inherit them
             os.environ.pop(name, None)
     return tf
 
 
 def cpu_session(tf: Any, graph: Any, threads: int = 1) -> Any:
-    """A session for a graph on the CPU; a GPU and its memory are left alone.
+    """Return a session for a graph that leaves the GPU and its memory alone.
 
-    With ``threads=0`` TensorFlow takes as many as it likes.
+    With ``threads=0`` TensorFlow chooses the number of threads.
     """
     config = tf.compat.v1.ConfigProto(
         device_count={"GPU": 0},

@@ -1,7 +1,7 @@
-"""The state of TensorFlow 1's ``AdamOptimizer`` in a ``Saver`` checkpoint: read, and named.
+"""Read the state of TensorFlow 1's ``AdamOptimizer`` in a ``Saver`` checkpoint, and build it.
 
-Beside each variable lie its slots, ``w/Adam`` and ``w/Adam_1``, and once the powers of the betas.
-The settings are constants of the graph and are not kept.
+Each variable has two slots, ``w/Adam`` and ``w/Adam_1``; the powers of the betas are stored once.
+The settings are constants of the graph and are not stored.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ POWERS = ("beta1_power", "beta2_power")
 def find_tf_adam(
     tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], recipe: Recipe
 ) -> AdamState | None:
-    """The state of Adam among a checkpoint's variables.
+    """Find the Adam state among a checkpoint's variables.
 
     Args:
         tensors: all of the checkpoint's variables.
-        shapes: of the model's parameters.
+        shapes: the shapes of the model's parameters.
         recipe: the betas that the original was trained with.
 
     Returns:
         The state; None if the checkpoint has neither slots nor powers.
 
     Raises:
-        CheckpointError: Adam cannot be continued from it.
+        CheckpointError: training cannot be continued from it.
     """
     moments = {
         moment: {k: tensors[f"{k}/{slot}"] for k in shapes if f"{k}/{slot}" in tensors}
@@ -48,7 +48,7 @@ def find_tf_adam(
         raise cannot_continue(f"holds the state of several Adams ({others[0]!r:.80})", "one")
     if len(powers) < 2 or any(p.size != 1 or p.dtype.kind != "f" for p in powers):
         raise cannot_continue(
-            "holds Adam's slots without a number each for beta1_power and beta2_power", "both"
+            "holds Adam's slots without beta1_power and beta2_power, a number each", "both"
         )
     betas = (recipe.beta1, recipe.beta2)
     steps = steps_of([(b, p.reshape(())) for b, p in zip(betas, powers, strict=True)])
@@ -58,7 +58,7 @@ def find_tf_adam(
 
 
 def tf_variables(adam: AdamState, recipe: Recipe) -> Tensors:
-    """The slots and powers that the original's ``Saver`` restores beside the variables."""
+    """Return the slots and powers that the original's ``Saver`` restores beside the variables."""
     found = {
         f"{name}/{slot}": array
         for slot, tensors in zip(SLOTS.values(), (adam.exp_avg, adam.exp_avg_sq), strict=True)

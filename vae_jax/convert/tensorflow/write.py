@@ -1,4 +1,4 @@
-"""TensorFlow's checkpoints, written with TensorFlow."""
+"""Write TensorFlow checkpoints with TensorFlow."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def write_tensorflow(prefix: str | os.PathLike[str], tensors: Mapping[str, Any])
     """Write named arrays as a checkpoint that a TF1 ``Saver`` of such variables restores.
 
     The files are written to a hidden folder beside the target, read back, compared bit for bit, and
-    moved into place, the index last. If that fails, the old files come back; if the process is
-    killed just then, the prefix has no index, and the old files are in the hidden folder.
+    moved into place, the index last. If that fails, the old files are restored; if the process is
+    killed meanwhile, the prefix has no index, and the old files are in the hidden folder.
 
     Args:
-        prefix: such as ``out/train-9`` (or ``out/train-9.index``).
-        tensors: variable name to array (NumPy or JAX).
+        prefix: the prefix, such as ``out/train-9`` (or ``out/train-9.index``).
+        tensors: variable names to arrays (NumPy or JAX).
 
     Raises:
-        CheckpointError: one line, if the arrays or the place cannot be written; a checkpoint that
-            was there before is left as it was.
-        MissingExtraError: if TensorFlow is not installed.
+        CheckpointError: the arrays or the files cannot be written; an existing checkpoint is left
+            unchanged.
+        MissingExtraError: TensorFlow is not installed.
     """
-    with writing(prefix, Exception):  # TensorFlow has errors of its own
+    with writing(prefix, Exception):  # TensorFlow has its own error classes
         target = Path(os.path.abspath(os.fspath(prefix).removesuffix(".index")))
         if target.is_dir():
             raise CheckpointError("is a folder: expected a prefix in it, such as train-9")
@@ -53,7 +53,7 @@ def write_tensorflow(prefix: str | os.PathLike[str], tensors: Mapping[str, Any])
 
 
 def _plain(tf: Any, name: Any, value: Any) -> np.ndarray:
-    """A contiguous array in the machine's byte order, of a dtype that is read again."""
+    """Return a contiguous array in native byte order; refuse what cannot be read back."""
     if type(name) is not str or not name or len(name.encode()) > MAX_NAME or name[0] == "\0":
         raise CheckpointError(
             f"has the name {name!r:.80}: expected a string, neither empty nor long"
@@ -66,7 +66,7 @@ def _plain(tf: Any, name: Any, value: Any) -> np.ndarray:
 
 
 def _save(tf: Any, prefix: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    # In a graph of its own: the caller's TensorFlow, its devices and threads, stays as it is.
+    # A separate graph leaves the caller's TensorFlow, its devices and threads, unchanged.
     with tf.Graph().as_default() as graph:
         values = [tf.compat.v1.placeholder(array.dtype, array.shape) for array in arrays.values()]
         save = tf.raw_ops.SaveV2(

@@ -1,1 +1,1 @@
-"""PyTorch's files, read without PyTorch."""
+"""Read and write PyTorch files."""

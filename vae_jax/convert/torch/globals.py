@@ -1,12 +1,12 @@
-"""The explicit list of names that a PyTorch pickle may mention, and our stand-in for each.
+"""The complete list of names that a PyTorch pickle may refer to, each with a stand-in.
 
-Nothing here is PyTorch's own code, and no name outside the list is ever looked up: a stand-in
-either builds plain data from arguments it checks, or is an inert record that keeps attributes.
-The list covers state dicts and what training checkpoints keep beside them (optimiser and
-scheduler state, the command line's Namespace, a NumPy scalar as the best loss).
+None of PyTorch's code is used, and no name outside the list is ever looked up: a stand-in either
+builds plain data from arguments that it checks, or is an inert record that keeps attributes. The
+list covers state dicts and what training checkpoints hold beside them (optimiser and scheduler
+state, the command line's Namespace, a NumPy scalar as the best loss).
 
-Source: ``torch/_utils.py``, ``torch/jit/_pickle.py`` and ``torch/serialization.py``, read for the
-meaning of the arguments.
+Source: ``torch/_utils.py``, ``torch/jit/_pickle.py`` and ``torch/serialization.py`` define the
+arguments.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from vae_jax.errors import CheckpointError
 
 
 class StorageType:
-    """The class of a storage: its elements' dtype, or None for untyped bytes."""
+    """The class of a storage, with its elements' dtype, or None for untyped bytes."""
 
     def __init__(self, dtype: np.dtype | None):
         self.dtype = dtype
 
 
 def find_global(module: str, name: str) -> Any:
-    """The stand-in for a global of a state dict.
+    """Return the stand-in for a global of a state dict.
 
     Raises:
-        CheckpointError: for every name outside the list.
+        CheckpointError: the name is not in the list.
     """
     try:
         return _STAND_INS[module, name]
     except KeyError:
         raise CheckpointError(
-            f"its pickle refers to {f'{module}.{name}'[:200]!r}, which is no part of a state dict: "
-            "refused, nothing was run; if the file is a whole pickled model or holds objects of "
-            "your own, save model.state_dict() instead"
+            f"its pickle refers to {f'{module}.{name}'[:200]!r}, which is not part of a state "
+            "dict: refused, nothing was run; if the file is a whole pickled model or holds objects "
+            "of your own, save model.state_dict() instead"
         ) from None
 
 
 def find_scripted_global(module: str, name: str) -> Any:
-    """The stand-in for a global of a TorchScript archive: its own classes are inert records."""
+    """Return the stand-in for a global of a TorchScript archive; its classes are inert records."""
     if module == "__torch__" or module.startswith("__torch__."):
         return RecordType(f"{module}.{name}")
     return find_global(module, name)
@@ -63,7 +63,7 @@ def parse_storage_id(identifier: Any) -> tuple[np.dtype | None, str, int, Any]:
         The elements' dtype or None, the key, the size in bytes, and the view or None.
 
     Raises:
-        CheckpointError: for any other id, such as that of a whole pickled module.
+        CheckpointError: the id is malformed, or that of a whole pickled module.
     """
     match identifier:
         case ("storage", StorageType(dtype=dtype), str(key), _, int(count), *rest):
@@ -103,12 +103,12 @@ def _flags(marks: Any) -> dict[str, bool]:
 
 def _rebuild_parameter(tensor, _requires_grad=True, _hooks=None, _state=None):
     if type(tensor) is not Tensor:
-        raise TypeError("a parameter that is no tensor")
+        raise TypeError("a parameter that is not a tensor")
     return tensor
 
 
 def _rebuild_subclass(function, _kind, arguments, _state):
-    # A tensor with Python attributes, such as nn.Buffer: the attributes are not weights.
+    # A tensor with Python attributes, such as nn.Buffer; the attributes are not weights.
     known = any(function is maker for maker in _TENSOR_MAKERS.values())
     if not known or type(arguments) is not tuple:
         raise TypeError("a tensor that no function of torch rebuilds")
@@ -125,7 +125,7 @@ def _set(items: Any = ()) -> set:
 
 def _size(sizes: Any = ()) -> tuple:
     if type(sizes) not in (tuple, list) or not all(type(size) is int for size in sizes):
-        raise TypeError("a torch.Size of something else than integers")
+        raise TypeError("a torch.Size of something other than integers")
     return tuple(sizes)
 
 

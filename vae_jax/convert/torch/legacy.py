@@ -1,10 +1,10 @@
-"""The file format of ``torch.save`` before PyTorch 1.6, still written on request.
+"""Read the file format of ``torch.save`` before PyTorch 1.6, still written on request.
 
-Five pickles in a row (a magic number, the protocol, facts about the machine, the saved object,
+A file has five pickles (a magic number, the protocol, facts about the machine, the saved object,
 the storages' keys in order), then every storage as its number of elements in eight bytes and the
-elements, little-endian. Nothing in the format checks the elements: a flipped bit stays unseen.
+elements, little-endian. The format has no checksum: a flipped bit in the elements goes undetected.
 
-Source: ``torch/serialization.py`` (``_legacy_save``), read for the layout.
+Source: ``_legacy_save`` in ``torch/serialization.py`` defines the layout.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _damaged = partial(damaged, "PyTorch file", "the format before PyTorch 1.6")
 
 
 class _Block:
-    """A storage of which the place is known only after the main pickle."""
+    """A storage whose position is only known after the main pickle."""
 
     def __init__(self, item: int, size: int):
         self.item = item
@@ -45,10 +45,10 @@ def read_torch_legacy(data: memoryview) -> Any:
         data: the file's bytes.
 
     Returns:
-        What was saved: plain containers with `Tensor` leaves.
+        The saved object, as plain containers with ``Tensor`` leaves.
 
     Raises:
-        CheckpointError: if the file is damaged or hostile.
+        CheckpointError: the file is damaged or hostile.
     """
     blocks: dict[str, _Block] = {}
 
@@ -79,9 +79,9 @@ def read_torch_legacy(data: memoryview) -> Any:
     root, at = load_pickle(data, at, find_global, find_persistent)
     keys, at = load_pickle(data, at, find_global)
     if type(keys) is not list or not all(type(key) is str for key in keys):
-        raise _damaged("its list of storages is none")
+        raise _damaged("its list of storages is malformed")
     if sorted(keys) != sorted(blocks):
-        raise _damaged(f"it lists {len(keys)} storages, and its tensors use {len(blocks)} others")
+        raise _damaged(f"it lists {len(keys)} storages, but its tensors use {len(blocks)} others")
     for key in keys:
         at = _place(data, at, key, blocks[key])
     if at != len(data):
@@ -90,7 +90,7 @@ def read_torch_legacy(data: memoryview) -> Any:
 
 
 def _place(data: memoryview, at: int, key: str, block: _Block) -> int:
-    """Find a storage's elements at a position; return the position after them."""
+    """Locate a storage's elements at a position; return the position after them."""
     count = int.from_bytes(data[at : at + 8], "little")
     start, stop = at + 8, at + 8 + block.size
     if start > len(data) or count * block.item != block.size:

@@ -1,9 +1,9 @@
-"""The state of ``torch.optim.Adam`` in a training checkpoint, read without PyTorch, and written.
+"""Read the state of ``torch.optim.Adam`` from a training checkpoint without PyTorch, and build it.
 
-Such a state dict numbers the parameters in the order in which the optimiser was given them, which
-is that of ``model.parameters()`` and of the file's own state dict.
+The state dict numbers the parameters in the order in which the optimiser got them, which is that of
+``model.parameters()`` and of the file's state dict.
 
-Source: ``torch/optim/optimizer.py`` and ``adam.py``, read for the layout.
+Source: ``torch/optim/optimizer.py`` and ``adam.py`` define the layout.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def find_torch_adam(root: Any, shapes: Mapping[str, tuple[int, ...]]) -> AdamState | None:
-    """The state of Adam that a training checkpoint holds.
+    """Find the Adam state in a training checkpoint.
 
     Args:
-        root: what the file holds.
-        shapes: of the model's parameters, in the order of the file's state dict.
+        root: the file's contents.
+        shapes: the shapes of the model's parameters, in the order of the file's state dict.
 
     Returns:
-        The state, its moments read-only views of the file; None if the file has no optimiser.
+        The state, with moments that are read-only views of the file; None if the file has no
+        optimiser.
 
     Raises:
-        CheckpointError: Adam cannot be continued from it; or several optimisers fit, or none.
+        CheckpointError: no optimiser's state fits and can be continued, or several do.
     """
     states = dict(_optimizer_states(root))
     fits: dict[str, AdamState] = {}
@@ -51,7 +52,7 @@ def find_torch_adam(root: Any, shapes: Mapping[str, tuple[int, ...]]) -> AdamSta
     if states and len(fits) != 1:
         listed = ", ".join(f"{path or '(root)'!r:.120}" for path in list(states)[:MAX_LISTED])
         raise cannot_continue(
-            f"holds {len(states)} optimisers' states ({listed}), of which {len(fits)} fit",
+            f"holds the states of {len(states)} optimisers ({listed}), of which {len(fits)} fit",
             "one that fits the model",
         )
     epoch = _number(root.get("epoch")) if type(root) is dict else None
@@ -62,15 +63,15 @@ def find_torch_adam(root: Any, shapes: Mapping[str, tuple[int, ...]]) -> AdamSta
 def torch_checkpoint(
     weights: Mapping[str, np.ndarray], adam: AdamState, group: Mapping[str, Any], epoch: int
 ) -> dict[str, Any]:
-    """The training checkpoint of a model and its Adam, with arrays in the place of tensors.
+    """Build a training checkpoint of a model and its Adam state, with arrays instead of tensors.
 
     Args:
         weights: the model's state dict.
         adam: the moments, in the order of the model's parameters.
-        group: the settings of the optimiser's one group.
-        epoch: how many were trained.
+        group: the settings of the optimiser's only group.
+        epoch: epochs trained.
     """
-    step = np.asarray(adam.step, np.float32)  # PyTorch's own type for it
+    step = np.asarray(adam.step, np.float32)  # the dtype that PyTorch uses
     state = {
         index: {"step": step, "exp_avg": adam.exp_avg[name], "exp_avg_sq": adam.exp_avg_sq[name]}
         for index, name in enumerate(adam.exp_avg)
@@ -81,7 +82,7 @@ def torch_checkpoint(
 
 
 def _optimizer_states(root: Any) -> Iterator[tuple[str, dict]]:
-    """Every optimiser's state dict that dicts and lists lead to, with its dotted path."""
+    """Yield each optimiser's state dict inside dicts and lists, with its dotted path."""
     waiting: list[tuple[str, Any, int]] = [("", root, 0)]
     seen = {id(root)}
     while waiting:
@@ -112,7 +113,7 @@ def _adam(found: dict, shapes: Mapping[str, tuple[int, ...]]) -> AdamState:
     named = [name for group in groups for name in group.get("param_names") or ()]
     names = list(shapes)
     if len(named) == len(numbers) and all(type(name) is str for name in named):
-        names = list(strip_wrappers(named).values())  # it was given model.named_parameters()
+        names = list(strip_wrappers(named).values())  # made from model.named_parameters()
     if len(numbers) != len(names):
         raise cannot_continue(
             f"its optimiser has {len(numbers)} parameters", f"the model's {len(names)}"
@@ -124,7 +125,7 @@ def _adam(found: dict, shapes: Mapping[str, tuple[int, ...]]) -> AdamState:
     moments: dict[str, dict[str, np.ndarray]] = {moment: {} for moment in _MOMENTS}
     steps = set()
     for number, name in zip(numbers, names, strict=True):
-        if number in state:  # else it never had a gradient
+        if number in state:  # otherwise the parameter never had a gradient
             steps.add(_entry(state[number], name, moments))
     if not steps:
         raise cannot_continue(
@@ -142,9 +143,9 @@ def _adam(found: dict, shapes: Mapping[str, tuple[int, ...]]) -> AdamState:
 
 
 def _settings(groups: list[dict]) -> dict[str, float]:
-    """The settings that all groups share, as recipe fields."""
+    """Return the settings that all groups share, as recipe fields."""
     first = groups[0]
-    # Adam's and AdamW's alone have amsgrad: RAdam's moments have the same names.
+    # RAdam's moments have the same names, but only Adam and AdamW have amsgrad.
     if missing := [key for key in (*SETTINGS, "amsgrad") if key not in first]:
         raise cannot_continue(
             f"its optimiser has no setting {missing[0]!r}: it is not Adam", "torch.optim.Adam"
@@ -163,10 +164,10 @@ def _settings(groups: list[dict]) -> dict[str, float]:
             "the same settings for all parameters",
         )
     if [len(value) for value in values[0]] != [1, 2, 1, 1]:
-        raise cannot_continue("its optimiser's settings are no numbers", "torch.optim.Adam's")
+        raise cannot_continue("its optimiser's settings are not numbers", "torch.optim.Adam's")
     (lr,), betas, (eps,), (decay,) = values[0]
     amsgrad, maximize, decoupled = flags[0]
-    # Without decay, AdamW is Adam.
+    # Without weight decay, AdamW is Adam.
     used = {"amsgrad": amsgrad, "maximize": maximize}
     used["decoupled_weight_decay"] = decoupled and decay != 0
     for key, is_used in used.items():
@@ -183,7 +184,7 @@ def _settings(groups: list[dict]) -> dict[str, float]:
 
 
 def _entry(entry: Any, name: str, moments: dict[str, dict[str, np.ndarray]]) -> int:
-    """Adds one parameter's moments; its steps."""
+    """Add one parameter's moments to ``moments``, and return its step count."""
     expected = {"step", *_MOMENTS}
     if type(entry) is not dict or entry.keys() != expected:
         found = ", ".join(f"{key!s:.40}" for key in entry) if type(entry) is dict else "no dict"
@@ -193,22 +194,22 @@ def _entry(entry: Any, name: str, moments: dict[str, dict[str, np.ndarray]]) -> 
         )
     step = _number(entry["step"])
     if step is None or step != int(step):
-        raise cannot_continue(f"its optimiser's step of {name} is no whole number", "a count")
+        raise cannot_continue(f"its optimiser's step of {name} is not a whole number", "a count")
     for moment in _MOMENTS:
         if type(entry[moment]) is not Tensor:
-            raise cannot_continue(f"its {moment} of {name} is no tensor", "Adam's moments")
+            raise cannot_continue(f"its {moment} of {name} is not a tensor", "Adam's moments")
         moments[moment][name] = entry[moment].array()
     return int(step)
 
 
 def _values(value: Any) -> tuple[float, ...]:
-    """A setting's numbers; what is no number is left out."""
+    """Return a setting's numbers, leaving out what is not a number."""
     numbers = map(_number, value if type(value) in (tuple, list) else (value,))
     return tuple(number for number in numbers if number is not None)
 
 
 def _number(stored: Any) -> float | None:
-    """A finite number that is stored as itself or as a tensor of one element."""
+    """Return a finite number that is stored directly or as a tensor of one element, or None."""
     value: Any = stored
     if type(stored) is Tensor and math.prod(stored.shape) == 1 and stored.dtype.kind in "fiu":
         value = stored.array().reshape(()).item()

@@ -1,11 +1,10 @@
-"""The records of a zip archive, each a view of the file: no size in the archive is believed.
+"""Read the records of an untrusted zip archive as views of the file.
 
-Everything the archive says twice must agree (central directory, local headers, zip64 records),
-and records may not overlap. Stored records are handed out as views; deflated ones, such as the
-code in TorchScript archives, are inflated up to a fixed budget for the whole archive, which no
-zip bomb passes. CRC-32s are checked, except where `torch.serialization.set_crc32_options(False)`
-was in force: it writes zero for every record, so an archive whose checksums are all zero has
-none, and in any other archive every record that is read must match.
+Everything that the archive states twice must agree (central directory, local headers, zip64
+records), and records may not overlap. Stored records are returned as views; deflated ones, such as
+the code in TorchScript archives, are inflated up to a fixed limit for the whole archive, which
+stops zip bombs. CRC-32s are checked. ``torch.serialization.set_crc32_options(False)`` writes zero
+for every record, so an archive whose checksums are all zero has none.
 
 Source: PKWARE's APPNOTE.TXT 6.3, sections 4.3 and 4.5.3.
 """
@@ -30,7 +29,7 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _STORED, _DEFLATED = 0, 8
-_FLAGS = 0x0808  # sizes follow the data; the name is UTF-8. No other flag, no encryption.
+_FLAGS = 0x0808  # the accepted flags: sizes follow the data; the name is UTF-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class _Entry:
 
 
 class ZipRecords:
-    """An archive's table of contents, checked, and access to its records by name."""
+    """An archive's checked table of contents, and its records by name."""
 
     def __init__(self, data: memoryview):
         """Read and check the table of contents.
@@ -54,7 +53,7 @@ class ZipRecords:
             data: the file's bytes.
 
         Raises:
-            CheckpointError: if the archive is truncated, contradicts itself or is encrypted.
+            CheckpointError: the archive is truncated, contradicts itself or is encrypted.
         """
         self._data = data
         try:
@@ -67,18 +66,18 @@ class ZipRecords:
         if len(self._entries) < len(entries):
             raise _damaged("two records have the same name")
         self._has_checksums = any(entry.crc for entry in entries)
-        self._budget = MAX_INFLATED
+        self._inflatable = MAX_INFLATED  # bytes left
 
     @property
     def names(self) -> list[str]:
-        """The records' names, in the archive's order."""
+        """The names of the records, in the archive's order."""
         return list(self._entries)
 
     def read(self, name: str) -> memoryview:
-        """The bytes of a record, checked against its CRC-32.
+        """Return the bytes of a record, checked against its CRC-32.
 
         Raises:
-            CheckpointError: if there is no such record or it is damaged.
+            CheckpointError: the record does not exist or is damaged.
         """
         entry = self._entries.get(name)
         if entry is None:
@@ -91,21 +90,21 @@ class ZipRecords:
         return content
 
     def is_stored(self, name: str) -> bool:
-        """Whether a record lies in the file uncompressed."""
+        """Return whether a record exists and is uncompressed."""
         return name in self._entries and self._entries[name].method == _STORED
 
     def size(self, name: str) -> int:
-        """The size of a record's content in bytes, as declared."""
+        """Return the declared size of a record's content in bytes."""
         return self._entries[name].size
 
     def _inflate(self, entry: _Entry, packed: memoryview) -> memoryview:
-        if entry.size > self._budget:
+        if entry.size > self._inflatable:
             raise CheckpointError(
                 f"its record {entry.name!r} is compressed and declares {entry.size} bytes, more "
                 f"than the {MAX_INFLATED >> 20} MiB allowed in all: PyTorch stores tensors "
                 "uncompressed; save it again with torch.save"
             )
-        self._budget -= entry.size
+        self._inflatable -= entry.size
         engine = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
             content = engine.decompress(packed, entry.size + 1)
@@ -116,7 +115,7 @@ class ZipRecords:
         return memoryview(content)
 
     def _find_directory(self) -> tuple[range, int]:
-        """Where the central directory lies, and how many entries it has."""
+        """Return the central directory's position and its number of entries."""
         start = max(0, len(self._data) - _END.size - 0xFFFF)
         at = bytes(self._data[start:]).rfind(b"PK\x05\x06") + start
         if at < start:
@@ -141,7 +140,7 @@ class ZipRecords:
         if offset + size != at:
             raise _damaged("the table of contents is not where the end says")
         if count > MAX_RECORDS:
-            raise _damaged(f"it declares {count} records, {MAX_RECORDS} at most are read")
+            raise _damaged(f"it declares {count} records, the limit is {MAX_RECORDS}")
         return range(offset, at), count
 
     def _read_directory(self, directory: range, count: int) -> list[_Entry]:
@@ -169,7 +168,7 @@ class ZipRecords:
         return entries
 
     def _find_spans(self, entries: list[_Entry], end: int) -> dict[str, slice]:
-        """Where each record's bytes lie; local headers must agree, records may not overlap."""
+        """Return each record's position, after checking local headers and overlaps."""
         spans, free = {}, 0
         for entry in sorted(entries, key=lambda entry: entry.offset):
             if not free <= entry.offset <= end - _LOCAL.size:

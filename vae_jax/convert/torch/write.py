@@ -1,4 +1,4 @@
-"""PyTorch's files, written with PyTorch."""
+"""Write PyTorch files with PyTorch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vae_jax.errors import MissingExtraError
 
 
 def save_state_dict(arrays: Mapping[str, np.ndarray]) -> Callable[[BinaryIO], None]:
-    """Return the function that saves named arrays as a state dict.
+    """Return a function that saves named arrays as a state dict.
 
     Raises:
         MissingExtraError: PyTorch is not installed.
@@ -25,10 +25,10 @@ def save_state_dict(arrays: Mapping[str, np.ndarray]) -> Callable[[BinaryIO], No
 
 
 def torch_tensors() -> tuple[Any, Callable[[np.ndarray], Any]]:
-    """Return PyTorch, and the function that makes a tensor of an array, bit for bit.
+    """Return PyTorch, and a function that converts an array to a tensor bit for bit.
 
     Raises:
-        MissingExtraError: it is not installed.
+        MissingExtraError: PyTorch is not installed.
     """
     try:
         import torch
@@ -38,8 +38,8 @@ def torch_tensors() -> tuple[Any, Callable[[np.ndarray], Any]]:
     torch_dtypes = {dtype: getattr(torch, name) for name, dtype in DTYPES.items()}
 
     def tensor(array: np.ndarray) -> torch.Tensor:
-        # A copy each: PyTorch warns of arrays it may not write to, and saves no two types that
-        # share memory. It knows no ml_dtypes either: those are copied as bits, and relabelled.
+        # Copy, because PyTorch warns about read-only arrays and cannot save two dtypes that share
+        # memory. It does not know ml_dtypes: they are copied as integers and viewed as the dtype.
         plain = array.copy()
         if plain.dtype.type.__module__ != "numpy":
             plain = plain.view(f"u{plain.dtype.itemsize}")

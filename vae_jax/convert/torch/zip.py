@@ -1,11 +1,11 @@
-"""The zip files of ``torch.save`` and of ``torch.jit.ScriptModule.save``.
+"""Read the zip files of ``torch.save`` and ``torch.jit.ScriptModule.save``.
 
-Both hold ``NAME/data.pkl`` and the storages ``NAME/data/KEY``. A TorchScript archive has the
-code of its modules as well, of which only the lists of parameters and buffers are read: they say
+Both hold ``NAME/data.pkl`` and the storages ``NAME/data/KEY``. A TorchScript archive also holds
+the code of its modules, of which only the lists of parameters and buffers are read: they determine
 which tensor attributes belong to the state dict. None of the code is run.
 
-Source: ``torch/serialization.py`` and ``torch/csrc/jit/serialization/export_module.cpp``, read
-for the layout.
+Source: ``torch/serialization.py`` and ``torch/csrc/jit/serialization/export_module.cpp`` define
+the layout.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from vae_jax.convert.torch.globals import find_global, find_scripted_global, par
 from vae_jax.convert.torch.records import ZipRecords
 from vae_jax.errors import CheckpointError
 
-MAX_COST = 16 << 20  # characters of names, and a hundred more for each name
+MAX_COST = 16 << 20  # characters of names, plus 100 per name
 MAX_NAME = 1024
 
 _CLASS = re.compile(
     r"^class (\w+)\(Module\):\n"
-    r"  __parameters__ = \[([^\]\n]*)\]\n"  # on one line: else a search for each class is endless
+    r"  __parameters__ = \[([^\]\n]*)\]\n"  # one line only, else a search per class is endless
     r"(?:  __buffers__ = (\[[^\]\n]*\])\n)?",
     re.MULTILINE,
 )
@@ -39,11 +39,11 @@ def read_torch_zip(data: memoryview) -> Any:
         data: the file's bytes.
 
     Returns:
-        What was saved: for a state dict or training checkpoint plain containers with `Tensor`
+        The saved object: for a state dict or training checkpoint plain containers with ``Tensor``
         leaves, for TorchScript a flat dict of dotted names.
 
     Raises:
-        CheckpointError: if the file is damaged, hostile or not PyTorch's.
+        CheckpointError: the file is damaged, hostile or not PyTorch's.
     """
     records = ZipRecords(data)
     pickles = [name for name in records.names if re.fullmatch(r"[^/]+/data\.pkl", name)]
@@ -70,7 +70,7 @@ def read_torch_zip(data: memoryview) -> Any:
             storages[key] = Storage(lambda: records.read(name), big_endian)
         if records.size(name) != size:
             raise CheckpointError(
-                f"its storage {name[:80]!r} has {records.size(name)} bytes, and its pickle says "
+                f"its storage {name[:80]!r} has {records.size(name)} bytes, but its pickle says "
                 f"{size}: the file is damaged"
             )
         return StorageView(storages[key], dtype, 0, size)
@@ -85,7 +85,7 @@ def read_torch_zip(data: memoryview) -> Any:
 
 def _is_big_endian(records: ZipRecords, folder: str) -> bool:
     if folder + "byteorder" not in records.names:
-        return False  # files of PyTorch before 2.1, written on little-endian machines
+        return False  # PyTorch before 2.1, on little-endian machines
     order = bytes(records.read(folder + "byteorder")[:16])
     if order not in (b"little", b"big"):
         raise CheckpointError(f"its byte order is {order!r}: expected b'little' or b'big'")
@@ -93,7 +93,7 @@ def _is_big_endian(records: ZipRecords, folder: str) -> bool:
 
 
 def _state_names(records: ZipRecords, folder: str) -> dict[str, list[str] | None]:
-    """The tensors in the state of each scripted class; None where the code is too old to say."""
+    """Return the names of each scripted class's tensors; None if old code does not list them."""
     states: dict[str, list[str] | None] = {}
     for name in records.names:
         if name.startswith(folder + "code/__torch__") and name.endswith(".py"):
@@ -106,7 +106,7 @@ def _state_names(records: ZipRecords, folder: str) -> dict[str, list[str] | None
 
 
 def _flatten(root: Any, states: dict[str, list[str] | None]) -> dict[str, Tensor]:
-    """The state dict of a tree of scripted modules: own tensors first, then each child's."""
+    """Return the state dict of a tree of scripted modules: own tensors first, then children's."""
     if type(root) is not Record:
         raise CheckpointError("is a TorchScript archive without a module: nothing to read")
     tensors: dict[str, Tensor] = {}
@@ -116,7 +116,7 @@ def _flatten(root: Any, states: dict[str, list[str] | None]) -> dict[str, Tensor
         prefix, module = waiting.pop()
         listed = states.get(module.name)
         names = module.attributes if listed is None else listed
-        # A file can refer to one module from many places, so paths can outnumber its bytes.
+        # A file can refer to one module many times, so there can be more paths than bytes.
         cost += (len(prefix) + 100) * (1 + len(names) + len(module.attributes))
         cost += sum(len(name) for name in (*names, *module.attributes) if type(name) is str)
         if cost > MAX_COST or len(prefix) > MAX_NAME:

@@ -1,4 +1,4 @@
-"""``train --init`` goes on with an original's Adam, and ``convert --optimizer`` gives it back."""
+"""``train --init`` continues from an original's Adam state; ``convert --optimizer`` writes it."""
 
 import json
 
@@ -131,7 +131,7 @@ def test_what_cannot_be_continued_is_one_line_and_no_run_begins(start, cli, data
     file = original.save(tmp_path / "checkpoint.pth")
     error = start(file, fails=True)
     assert f"{file}: its optimiser has amsgrad=True: expected plain Adam" in error
-    assert error.endswith("--fresh-optimizer imports the weights alone")
+    assert error.endswith("--fresh-optimizer imports only the weights")
     start(file, "--fresh-optimizer")
     original = Original(lr=0.0)
     original.train(data, 7)
@@ -140,7 +140,7 @@ def test_what_cannot_be_continued_is_one_line_and_no_run_begins(start, cli, data
     assert f"{file}: its optimiser's learning_rate is 0.0; expected above 0; give that" in error
     start(file, "--learning-rate", "0.001")
     error = cli("train", "digits_ae", "--fresh-optimizer", "--out", tmp_path / "none").error
-    assert "--fresh-optimizer is about the file of --init" in error
+    assert "--fresh-optimizer needs --init" in error
 
 
 @pytest.mark.slow
@@ -187,7 +187,9 @@ def test_what_has_no_adam_or_no_place_for_it_is_refused(
     assert f"{folder} holds no optimiser's state" in error
     for name in ("out.safetensors", "out.index", "out.pdparams", "other"):
         error = cli("convert", file, "--to", tmp_path / name, "--optimizer").error
-        assert "--optimizer writes digits_ae's Adam for PyTorch alone; expected a name" in error
+        assert (
+            "--optimizer writes digits_ae's Adam state only for PyTorch; expected a name" in error
+        )
         assert ".pth or .pt" in error
         assert not (tmp_path / name).exists()
     still = tmp_path / "still"
@@ -246,7 +248,7 @@ def test_paddles_optimisers_beside_the_weights_are_found_and_written(start, succ
         assert power.item() == pytest.approx(recipe.beta1**8)
     files[1].with_suffix(".pdopt").unlink()
     error = start(files[0], model="digits_vae", fails=True)
-    assert "A_decoder_False.pdopt: is not there, and A_encoder_False.pdopt is" in error
+    assert "A_decoder_False.pdopt: is missing, but A_encoder_False.pdopt exists" in error
 
 
 @pytest.mark.tensorflow
