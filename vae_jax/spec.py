@@ -87,9 +87,6 @@ class Reference:
         tutorial: the tutorial and its section.
         checkpoint: the file that the tutorial saves.
         heads: the layers whose outputs make the posterior, or the latent.
-        noise_fed: from a model to the tensors whose gradient is zero in exact arithmetic (a bias
-            in front of a batch norm), so that Adam normalises rounding noise; and the running
-            means that absorb them.
         sizes: hyperparameter to the tensor whose length it is, to read it off a checkpoint.
         infer: from a checkpoint's tensors to the hyperparameters that they determine, where
             lengths alone do not tell.
@@ -103,7 +100,6 @@ class Reference:
     tutorial: str
     checkpoint: str
     heads: tuple[str, ...] = ()
-    noise_fed: Callable[[Any], tuple[str, ...]] = lambda model: ()
     sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     infer: Callable[[Mapping[str, np.ndarray]], dict[str, Any]] | None = None
     undetermined: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda known: ()

@@ -8,7 +8,6 @@ rounding up, and the decoder doubles it back to exactly the size it had.
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -194,16 +193,6 @@ def _check(model: ConvVAE) -> None:
         )
 
 
-def _noise_fed(model: ConvVAE) -> tuple[str, ...]:
-    found = layers(model)
-    return tuple(
-        name
-        for (before, *_), (place, kind, *_) in itertools.pairwise(found)
-        if kind == "norm"
-        for name in (f"{before}.bias", f"{place}.running_mean")
-    )
-
-
 SPEC = ModelSpec(
     name="conv_vae",
     summary="general convolutional VAE, images of any size",
@@ -214,7 +203,6 @@ SPEC = ModelSpec(
         checkpoint="state dict",
         heads=("fc_mu", "fc_logvar"),
         infer=_infer,
-        noise_fed=_noise_fed,
         undetermined=_undetermined,
     ),
     recipe=Recipe(
