@@ -36,7 +36,7 @@ def main() -> None:
             found = check.first_divergence(mutation)
             correct = check.is_caught(mutation, found)
             tried, caught = tried + 1, caught + correct
-            cell = "not seen" if found is None else f"{found[0]}: {found[1]}"
+            cell = "not seen" if found is None else f"{found[0].value}: {found[1]}"
             cells[mutation.name][name] = cell if correct else f"**{cell}**"
             print(f"{name}, {mutation.name}: {cell}", file=sys.stderr, flush=True)
     print(table(["mutation", *names], ([name, *row.values()] for name, row in cells.items())))

@@ -101,12 +101,12 @@ def check(process: subprocess.Popen[str]) -> None:
 
 def report(model: str, folder: Path) -> None:
     """The model's lines of the table."""
-    from vae_jax.models import create_model, get_spec
+    from vae_jax.convert.mapping import rules_of
+    from vae_jax.parity.layers import zero_gradient_tensors
 
-    module = create_model(model)
-    fed = set(get_spec(model).reference.noise_fed(module))
-    rules = get_spec(model).rules(module)
-    apart = {"/".join(rule.target[1:]) for rule in rules if rule.source in fed}
+    rules = rules_of(model)
+    zero = zero_gradient_tensors(rules)
+    apart = {"/".join(rule.target[1:]) for rule in rules if rule.source in zero}
     base = np.load(folder / "jit 1.npz")
     for file in sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime_ns):
         if file.stem == "jit 1":

@@ -93,9 +93,6 @@ class Reference:
         tutorial: the tutorial and its section.
         checkpoint: the file that the tutorial saves.
         heads: the layers whose outputs are the posterior's parameters, or the latent.
-        noise_fed: returns a model's tensors whose gradient is zero in exact arithmetic (a bias in
-            front of a batch norm), so that Adam normalises rounding noise; and the running means
-            that absorb them.
         sizes: hyperparameters to the tensors whose lengths they are.
         infer: returns the hyperparameters that a checkpoint's tensors determine, where lengths are
             not enough.
@@ -109,7 +106,6 @@ class Reference:
     tutorial: str
     checkpoint: str
     heads: tuple[str, ...] = ()
-    noise_fed: Callable[[Model], tuple[str, ...]] = lambda model: ()
     sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     infer: Callable[[Mapping[str, np.ndarray]], dict[str, Any]] | None = None
     undetermined: Callable[[Mapping[str, object]], tuple[str, ...]] = lambda known: ()

@@ -7,6 +7,7 @@ from PIL import Image
 
 from vae_jax.parity import check
 from vae_jax.parity.bundle import bundle_file
+from vae_jax.parity.stages import Kind
 from vae_jax.parity.tolerances import Tolerances
 
 BUNDLE = str(bundle_file("digits_ae"))
@@ -30,8 +31,8 @@ def test_a_port_that_agrees_exits_with_0_and_reports_every_comparison(succeed):
 
 @pytest.mark.torch
 @pytest.mark.parametrize("as_json", [False, True])
-def test_a_broken_budget_exits_with_1_and_says_where_first(cli, monkeypatch, as_json):
-    nothing_passes = Tolerances({"": 0.0}, {"": 0.0})
+def test_a_broken_tolerance_exits_with_1_and_says_where_first(cli, monkeypatch, as_json):
+    nothing_passes = Tolerances(*[dict.fromkeys(Kind, 0.0)] * 2)
     monkeypatch.setattr(check, "tolerances_of", lambda *_: nothing_passes)
     outcome = cli("parity", *SMALL, "--steps=0", *(["--json"] if as_json else []))
     assert outcome.status == 1

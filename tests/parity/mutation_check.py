@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from vae_jax.models import create_model, get_spec
 from vae_jax.parity.backends import create_reference
 from vae_jax.parity.backends.flax import Port
 from vae_jax.parity.compare import compare, live
+from vae_jax.parity.observe import observe, plan_of
 from vae_jax.parity.precision import PRECISIONS
 from vae_jax.parity.probes import probe_of
 from vae_jax.parity.report import Report
-from vae_jax.parity.stages import observe, plan_of
+from vae_jax.parity.stages import Stage
 from vae_jax.parity.tolerances import tolerances_of
 
 from .mutations import HYPER, Mutation
 
-Place = tuple[str, str]
+Place = tuple[Stage, str]
 """Stage and place of a divergence."""
 
 
@@ -36,8 +36,6 @@ class MutationCheck:
 
     def __init__(self, name: str, **hyper: Any):
         self.name, self.hyper = name, HYPER.get(name, {}) | hyper
-        model = create_model(name, **self.hyper)
-        self.noise_fed = get_spec(name).reference.noise_fed(model)
         original = create_reference(name, np.float64, **self.hyper)
         self.start = original.state_dict()
         self.plan = plan_of(
@@ -48,7 +46,7 @@ class MutationCheck:
             1,
             **self.hyper,
         )
-        self.expected = list(live(original, None, self.plan, self.noise_fed))
+        self.expected = list(live(original, None, self.plan))
 
     def report(self, mutation: Mutation | None = None) -> Report:
         """Compare a port, up to the first observation over its tolerance."""
@@ -58,7 +56,7 @@ class MutationCheck:
                 observe(Port(self.name, np.float64, self.start, **self.hyper), self.plan),
                 PRECISIONS["float64"],
                 tolerances_of(self.name),
-                self.noise_fed,
+                self.plan.zero_gradient_tensors,
                 stop_early=True,
             )
         return Report(self.name, tuple(rows))
@@ -69,8 +67,7 @@ class MutationCheck:
 
     def is_caught(self, mutation: Mutation, found: Place | None) -> bool:
         """Return whether a divergence is where the mutation is."""
-        stage, place = mutation.where[self.name]
-        return found is not None and found[0].startswith(stage) and found[1] == place
+        return found == mutation.where[self.name]
 
 
 def place_of_divergence(report: Report) -> Place | None:

@@ -21,6 +21,7 @@ import vae_jax.layers.conv
 from vae_jax import objectives, optim
 from vae_jax.layers import BatchNorm
 from vae_jax.models import MODELS, get_spec
+from vae_jax.parity.stages import Stage
 from vae_jax.spec import Rule
 
 Patch = contextlib.AbstractContextManager[Any]
@@ -36,13 +37,13 @@ class Mutation:
     Attributes:
         name: what a porter did.
         apply: from a model's name to a context in which its port is mutated.
-        where: model -> (how the stage of the first divergence begins, the place that it names);
-            a model that the mutation does not apply to is missing.
+        where: model -> (stage of the first divergence, the place that it names); a model that the
+            mutation does not apply to is missing.
     """
 
     name: str
     apply: Callable[[str], Patch]
-    where: Mapping[str, tuple[str, str]]
+    where: Mapping[str, tuple[Stage, str]]
 
 
 def _patched(target: Any, name: str, value: Any) -> Patch:
@@ -165,11 +166,11 @@ def _padded_otherwise(model: str) -> Patch:
     return _patched(vae_jax.layers.conv, "conv2d", wrong)
 
 
-def _in_all(stage: str, place: str) -> dict[str, tuple[str, str]]:
+def _in_all(stage: Stage, place: str) -> dict[str, tuple[Stage, str]]:
     return dict.fromkeys(MODELS, (stage, place))
 
 
-def _at(stage: str, **places: str) -> dict[str, tuple[str, str]]:
+def _at(stage: Stage, **places: str) -> dict[str, tuple[Stage, str]]:
     return {model: (stage, place) for model, place in places.items()}
 
 
@@ -178,7 +179,7 @@ MUTATIONS = (
         "transposed kernel not flipped",
         _not_flipped,
         _at(
-            "activations",
+            Stage.ACTIVATIONS,
             face_vae="decoder.decoder_conv.0",
             conv_vae="decoder.3",
             stddev_vae="generation/g_h1",
@@ -189,13 +190,13 @@ MUTATIONS = (
     Mutation(
         "output padding on the other side",
         _output_padding_before,
-        _at("activations", face_vae="decoder.decoder_conv.0", conv_vae="decoder.3"),
+        _at(Stage.ACTIVATIONS, face_vae="decoder.decoder_conv.0", conv_vae="decoder.3"),
     ),
     Mutation(
         "padding on the other side",
         _padded_otherwise,
         _at(
-            "activations",
+            Stage.ACTIVATIONS,
             face_vae="encoder.conv1",
             conv_vae="encoder.0",
             stddev_vae="recognition/d_h1",
@@ -205,7 +206,7 @@ MUTATIONS = (
         "flattened in another order",
         _flattened_otherwise,
         _at(
-            "activations",
+            Stage.ACTIVATIONS,
             face_vae="between encoder.conv3 and encoder.linear1",
             conv_vae="between encoder.4 and fc_mu",
             stddev_vae="between recognition/d_h2 and recognition/w_mean",
@@ -217,7 +218,7 @@ MUTATIONS = (
         "slope of the leaky ReLU",
         _other_slope,
         _at(
-            "activations",
+            Stage.ACTIVATIONS,
             stddev_vae="between recognition/d_h1 and recognition/d_h2",
             digits_vae="between encoder.conv1 and encoder.conv2",
             digits_cvae="between encoder.conv1 and encoder.conv2",
@@ -226,25 +227,25 @@ MUTATIONS = (
     Mutation(
         "heads swapped",
         _heads_swapped,
-        {m: s for m, s in _in_all("posterior heads", "mean").items() if m != "digits_ae"},
+        {m: s for m, s in _in_all(Stage.POSTERIOR_HEADS, "mean").items() if m != "digits_ae"},
     ),
     Mutation(
         "eval mode for train mode",
         _batch_norm(_Frozen),
-        _at("activations, train mode", face_vae="encoder.batch2", conv_vae="encoder.1"),
+        _at(Stage.TRAIN_ACTIVATIONS, face_vae="encoder.batch2", conv_vae="encoder.1"),
     ),
-    Mutation("mean for sum, or sum for mean", _other_reduction, _in_all("loss terms", "loss")),
-    Mutation("AdamW for L2", _optimizer(_adamw), _at("optimiser", face_vae="update 1")),
+    Mutation("mean for sum, or sum for mean", _other_reduction, _in_all(Stage.LOSS_TERMS, "loss")),
+    Mutation("AdamW for L2", _optimizer(_adamw), _at(Stage.OPTIMISER, face_vae="update 1")),
     Mutation(
         "epsilon beside the other root",
         _optimizer(_other_epsilon),
-        _in_all("optimiser", "update 1"),
+        _in_all(Stage.OPTIMISER, "update 1"),
     ),
     Mutation(
         "biased running variance",
         _biased_variance,
         _at(
-            "statistics after one step",
+            Stage.STEP_STATISTICS,
             face_vae="encoder.batch2.running_var",
             conv_vae="encoder.1.running_var",
         ),
@@ -253,7 +254,7 @@ MUTATIONS = (
         "momentum the other way round",
         _batch_norm(functools.partial(BatchNorm, momentum=0.9)),
         _at(
-            "statistics after one step",
+            Stage.STEP_STATISTICS,
             face_vae="encoder.batch2.running_mean",
             conv_vae="encoder.1.running_mean",
         ),

@@ -4,6 +4,7 @@ import pytest
 
 from vae_jax.convert.mapping import rules_of
 from vae_jax.models import MODELS
+from vae_jax.parity.stages import Kind, Stage
 
 
 def framework_mark(name):
@@ -16,16 +17,11 @@ def framework(name):
 
 
 def stages_of(statistics):
-    """All stages in order; statistics are those of batch norms."""
-    state = ("weights", "exp_avg", "exp_avg_sq", *(["statistics"] if statistics else []))
-    return [
-        *("structure", "read-back", "activations", "posterior heads"),
-        *(["activations, train mode"] if statistics else []),
-        *("loss terms", "gradients", "optimiser"),
-        *(f"{kind} after one step" for kind in state),
-        "losses",
-        *(f"{kind} after steps" for kind in state),
-    ]
+    """All stages of a comparison in order; statistics are those of batch norms."""
+    left_out = {Stage.WEIGHTS_AND_INPUTS, Stage.OUTPUTS}
+    if not statistics:
+        left_out |= {Stage.TRAIN_ACTIVATIONS, Stage.STEP_STATISTICS, Stage.RUN_STATISTICS}
+    return [stage for stage in Stage if stage not in left_out]
 
 
 def assert_complete(name, report, **hyper):
@@ -33,16 +29,14 @@ def assert_complete(name, report, **hyper):
     rules = rules_of(name, **hyper)
     statistics = {rule.source for rule in rules if rule.target[0] == "batch_stats"}
     parameters = {rule.source for rule in rules} - statistics
-    found = [stage for stage in report.stages() if not stage.endswith("noise-fed")]
-    assert found == stages_of(statistics)
-    for stage in found:
-        tensors = {
-            row.tensor for row in report.rows if row.stage.removesuffix(", noise-fed") == stage
-        }
-        kind = stage.split()[0]
-        if kind in ("structure", "read-back"):
-            assert tensors == parameters | statistics
-        elif kind in ("gradients", "weights", "exp_avg", "exp_avg_sq"):
-            assert tensors == parameters
-        elif kind == "statistics":
-            assert tensors == statistics
+    assert list(dict.fromkeys(row.stage for row in report.rows)) == stages_of(statistics)
+    of_kind = {
+        Kind.STRUCTURE: parameters | statistics,
+        Kind.READ_BACK: parameters | statistics,
+        Kind.STATISTICS: statistics,
+        **dict.fromkeys((Kind.GRADIENTS, Kind.PARAMETERS), parameters),
+        **dict.fromkeys((Kind.FIRST_MOMENT, Kind.SECOND_MOMENT), parameters),
+    }
+    for stage in stages_of(statistics):
+        tensors = {row.tensor for row in report.rows if row.stage is stage}
+        assert tensors == of_kind.get(stage.kind, tensors)

@@ -17,11 +17,11 @@ from vae_jax.models import MODELS
 from vae_jax.optim import optimizer_of
 from vae_jax.parity import bundle
 from vae_jax.parity.bundle import bundle_file, check_bundle, record
-from vae_jax.parity.compare import compare
-from vae_jax.parity.digest import WHOLE, digest
-from vae_jax.parity.measure import distance
-from vae_jax.parity.seeded import seeded_probe, seeded_tensors
-from vae_jax.parity.stages import observe
+from vae_jax.parity.compare import compare, distance
+from vae_jax.parity.observe import observe
+from vae_jax.parity.probes import seeded_probe, seeded_tensors
+from vae_jax.parity.recording import WHOLE, digest
+from vae_jax.parity.stages import Stage
 from vae_jax.parity.tables import table
 
 from .mutation_check import place_of_divergence
@@ -90,13 +90,13 @@ def test_a_port_follows_its_recorded_original_through_20_steps(name, precision):
     names = {rule.source for rule in rules_of(name)}
     for stage in ("gradients", "weights after one step", "weights after steps"):
         assert {row.tensor for row in stages[stage]} == names
-    assert all(row.k is None for row in report.rows) == (precision == "float64")
+    assert all(row.error_ratio is None for row in report.rows) == (precision == "float64")
 
 
 @pytest.mark.slow
 def test_the_large_ports_activations_are_the_recorded_ones(monkeypatch):
-    def until_outputs(side, plan):
-        return itertools.islice(observe(side, plan), 5)
+    def until_outputs(backend, plan):
+        return itertools.islice(observe(backend, plan), 5)
 
     def until_then(expected, *rest, **more):
         return compare(itertools.islice(expected, 6), *rest, **more)  # with weights and inputs
@@ -132,13 +132,13 @@ def test_another_learning_rate_is_found_in_the_optimiser(monkeypatch):
         return optimizer_of(recipe.replace(learning_rate=recipe.learning_rate * 1.0001))
 
     monkeypatch.setattr("vae_jax.parity.backends.flax.optimizer_of", faster)
-    assert first_divergence("digits_ae") == ("optimiser", "update 1")
+    assert first_divergence("digits_ae") == (Stage.OPTIMISER, "update 1")
 
 
 def test_other_weights_or_inputs_are_told_before_anything_else():
     report = check_bundle(shipped("digits_ae", seed=1), stop_early=True)
     broken = {row.stage for row in report.rows if not row.passed}
-    assert broken == {"weights and inputs"}
+    assert broken == {Stage.WEIGHTS_AND_INPUTS}
 
 
 def test_what_is_no_bundle_of_this_version_is_refused():
@@ -175,12 +175,13 @@ def test_what_is_no_bundle_of_this_version_is_refused():
         {"layouts": [[["w", 2.0]]]},
         {"layouts": [5]},
         {"observations": [[1, 2, 3]]},
-        {"observations": [["weights", 0, 10**6]]},
-        {"observations": [["weights", 0, -1]]},
+        {"observations": [["weights", 0, 0]]},
+        {"observations": [["gradients", 0, 10**6]]},
+        {"observations": [["gradients", 0, -1]]},
         {"observations": {}},
-        {"layouts": [[["w", 0]] * 2000], "observations": [["weights", 0, 0]] * 2000},
+        {"layouts": [[["w", 0]] * 2000], "observations": [["gradients", 0, 0]] * 2000},
     ],
-    ids=range(21),
+    ids=range(22),
 )
 def test_a_bundle_that_asks_for_more_than_it_records_is_refused(lie):
     with pytest.raises(CheckpointError, match="or damaged: make one with") as caught:
@@ -220,7 +221,7 @@ def test_a_bundle_is_of_one_model():
 def test_a_bundle_of_a_checkpoint_checks_with_that_checkpoint(small, weights, precision):
     report = check_bundle(small, tensors=weights, precision=precision)
     assert report.passed, table(report)
-    rows = [row for row in report.rows if row.stage == "structure"]
+    rows = [row for row in report.rows if row.stage is Stage.STRUCTURE]
     assert [row.tensor for row in rows] == list(weights)
 
 

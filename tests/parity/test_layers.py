@@ -12,7 +12,7 @@ from vae_jax.convert.mapping import rules_of
 from vae_jax.models import MODELS
 from vae_jax.parity.backends import create_reference
 from vae_jax.parity.backends.flax import Port
-from vae_jax.parity.layers import INPUT, Layer, captured, layer_of, layers_of
+from vae_jax.parity.layers import INPUT, Layer, captured, layer_of, layers_of, zero_gradient_tensors
 from vae_jax.parity.probes import probe_of
 
 FACE, CONV, MAP = (32, 31, 31), (64, 7, 7), (32, 7, 7)
@@ -70,6 +70,35 @@ def test_a_tensors_layer_is_its_name_up_to_the_last_separator():
     assert layer_of("encoder.conv1.weight") == "encoder.conv1"
     assert layer_of("recognition/d_h1/w") == "recognition/d_h1"
     assert layer_of("log_scale") == ""
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "face_vae"])
+def test_without_batch_norms_there_are_no_zero_gradient_tensors(name):
+    assert zero_gradient_tensors(rules_of(name)) == ()
+
+
+def test_zero_gradient_tensors_are_biases_before_batch_norms_and_the_means_behind_them():
+    assert zero_gradient_tensors(rules_of("face_vae")) == (
+        *("encoder.conv2.bias", "encoder.batch2.running_mean"),
+        *("decoder.decoder_conv.0.bias", "decoder.decoder_conv.1.running_mean"),
+        *("decoder.decoder_conv.3.bias", "decoder.decoder_conv.4.running_mean"),
+    )
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("widths", [(2,), (2, 3), (2, 3, 4)])
+def test_zero_gradients_are_noise_and_no_others_are(widths):
+    hyper = {"image_shape": (6, 5, 2), "widths": widths, "latent_size": 2, "batch_norm": True}
+    named = zero_gradient_tensors(rules_of("conv_vae", **hyper))
+    assert len(named) == 2 * (2 * len(widths) - 1)  # no norm follows the decoder's last layer
+    reference = create_reference("conv_vae", np.float64, **hyper)
+    rng = np.random.default_rng(0)
+    _, gradients = reference.backward(rng.uniform(size=(8, 6, 5, 2)), rng.normal(size=(8, 2)))
+    noise = {name for name, value in gradients.items() if np.abs(value).max() < 1e-12}
+    assert noise == {name for name in named if name.endswith(".bias")}
+    for bias, mean in zip(named[::2], named[1::2], strict=True):
+        part, number = layer_of(bias).rsplit(".", 1)
+        assert mean == f"{part}.{int(number) + 1}.running_mean"
 
 
 class _Two(nn.Module):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from vae_jax.parity.measure import Distance, distance, together
+from vae_jax.parity.compare import Distance, distance, together
 
 
 def test_a_difference_is_measured_by_the_largest_magnitude_of_what_was_expected():

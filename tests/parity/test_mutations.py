@@ -15,6 +15,7 @@ from vae_jax.models import MODELS, conv_vae, face_vae
 from vae_jax.optim import optimizer_of
 from vae_jax.parity.backends import flax as flax_backend
 from vae_jax.parity.check import check_model
+from vae_jax.parity.stages import Stage
 from vae_jax.parity.tables import table
 
 from .mutation_check import MutationCheck, place_of_divergence
@@ -111,7 +112,7 @@ def test_a_slightly_wrong_learning_rate_is_the_optimisers(checks, monkeypatch):
         return optimizer_of(recipe.replace(learning_rate=recipe.learning_rate * 1.0001))
 
     monkeypatch.setattr(flax_backend, "optimizer_of", faster)
-    assert checks("digits_ae").first_divergence() == ("optimiser", "update 1")
+    assert checks("digits_ae").first_divergence() == (Stage.OPTIMISER, "update 1")
 
 
 def test_every_mutation_applies_to_a_model_and_every_model_has_one():
@@ -124,11 +125,11 @@ def test_every_mutation_applies_to_a_model_and_every_model_has_one():
 @pytest.mark.torch
 def test_a_divergence_elsewhere_does_not_count(checks):
     check = checks("digits_ae")
-    where = {"digits_ae": ("loss", "loss")}
+    where = {"digits_ae": (Stage.LOSS_TERMS, "loss")}
     mutation = Mutation("none", lambda model: contextlib.nullcontext(), where)
-    assert check.is_caught(mutation, ("loss terms", "loss"))
-    assert not check.is_caught(mutation, ("gradients", "loss"))
-    assert not check.is_caught(mutation, ("loss terms", "reconstruction"))
+    assert check.is_caught(mutation, (Stage.LOSS_TERMS, "loss"))
+    assert not check.is_caught(mutation, (Stage.GRADIENTS, "loss"))
+    assert not check.is_caught(mutation, (Stage.LOSS_TERMS, "reconstruction"))
     assert not check.is_caught(mutation, None)
 
 
@@ -144,7 +145,7 @@ def test_optaxs_own_bias_correction_in_float32_is_caught(monkeypatch):
         report = check_model(
             "digits_ae", precision="float32", steps=0, stop_early=True, **SIZES["digits_ae"]
         )
-    assert place_of_divergence(report) == ("optimiser", "update 1")
+    assert place_of_divergence(report) == (Stage.OPTIMISER, "update 1")
     first = report.first_divergence
     assert first is not None
     assert first.error > 10

@@ -7,37 +7,32 @@ import numpy as np
 import pytest
 
 from vae_jax.parity.plot import parity_figure
-from vae_jax.parity.report import Report, Row
+from vae_jax.parity.report import Report
+from vae_jax.parity.stages import Stage
+
+from .rows import exact, judged
 
 CURVE = tuple((n, 1e-14 * n, None) for n in (1, 2, 5))
-
-
-def exact(stage, tensor, error=1e-15, budget=1e-12, by_step=()):
-    return Row(stage, tensor, error, error, error, error, budget, by_step=by_step)
-
-
-def judged(stage, tensor, k=1.0, budget=3.0, by_step=()):
-    return Row(stage, tensor, 1e-6, 1e-6, 8.0, k * 1e-7, budget, 1e-7, k, by_step)
 
 
 DOUBLE = Report(
     "in float64",
     (
-        exact("activations", "conv (input)", 0.0),
-        exact("activations", "conv", 0.0),
-        exact("posterior heads", "mean", 1e-9),
-        exact("losses", "loss", by_step=CURVE),
-        exact("losses", "kl", by_step=tuple((n, 3 * e, None) for n, e, _ in CURVE)),
-        exact("weights after steps", "w", by_step=CURVE[:1]),
-        exact("weights after steps, noise-fed", "b", by_step=CURVE),
+        exact(Stage.ACTIVATIONS, "conv (input)", 0.0),
+        exact(Stage.ACTIVATIONS, "conv", 0.0),
+        exact(Stage.POSTERIOR_HEADS, "mean", 1e-9),
+        exact(Stage.LOSSES, "loss", by_step=CURVE),
+        exact(Stage.LOSSES, "kl", by_step=tuple((n, 3 * e, None) for n, e, _ in CURVE)),
+        exact(Stage.RUN_WEIGHTS, "w", by_step=CURVE[:1]),
+        exact(Stage.RUN_WEIGHTS, "b", by_step=CURVE, zero_gradient=True),
     ),
 )
 SINGLE = Report(
     "in float32",
     (
-        judged("activations", "conv"),
-        judged("outputs", "latent", 4.0),
-        judged("losses", "loss", 9.0, math.inf, ((1, 2e-7, 1e-7), (2, 9e-7, 1e-7))),
+        judged(Stage.ACTIVATIONS, "conv"),
+        judged(Stage.OUTPUTS, "latent", 4.0),
+        judged(Stage.LOSSES, "loss", 9.0, math.inf, ((1, 2e-7, 1e-7), (2, 9e-7, 1e-7))),
     ),
 )
 
@@ -52,19 +47,19 @@ def test_float64_shows_the_error_by_layer_and_the_worst_of_each_class_by_step():
     ((left, right),) = drawn(DOUBLE)
     assert left.get_yscale() == right.get_yscale() == "log"
     assert [label.get_text() for label in left.get_xticklabels()] == ["conv", "mean"]
-    port, budget = left.lines[0], left.lines[1]
+    port, tolerance = left.lines[0], left.lines[1]
     assert port.get_ydata()[1] == 1e-9
     assert port.get_ydata()[0] > 0  # an error of zero is still on the paper
-    np.testing.assert_array_equal(budget.get_ydata(), [1e-12, 1e-12])
+    np.testing.assert_array_equal(tolerance.get_ydata(), [1e-12, 1e-12])
     curves = [line for line in right.lines if not line.get_label().startswith("_")]
     assert [line.get_label() for line in curves] == ["losses", "weights", "weights, noise-fed"]
     np.testing.assert_allclose(right.lines[0].get_xydata(), [[n, 3e-14 * n] for n in (1, 2, 5)])
     assert all(line.get_marker() == "." for line in curves)  # a single point would vanish
-    budgets = [line for line in right.lines if line not in curves]
-    assert {line.get_ydata()[0] for line in budgets} == {1e-12}
+    tolerances = [line for line in right.lines if line not in curves]
+    assert {line.get_ydata()[0] for line in tolerances} == {1e-12}
 
 
-def test_what_is_over_its_budget_is_marked():
+def test_what_is_over_its_tolerance_is_marked():
     ((left, _),) = drawn(DOUBLE)
     marks = [line for line in left.lines if line.get_color() == "tab:red"]
     assert [mark.get_xdata()[0] for mark in marks] == [1]

@@ -8,7 +8,9 @@ import pytest
 
 from vae_jax.parity.layers import INPUT
 from vae_jax.parity.probes import make_probe, probe_of
-from vae_jax.parity.report import Report, median_k, worst
+from vae_jax.parity.report import Report
+from vae_jax.parity.stages import Stage
+from vae_jax.parity.tables import median_ratio, worst
 
 from .rows import double, exact, judged, layers, single
 
@@ -21,7 +23,7 @@ def test_the_first_divergence_is_the_first_in_the_order_of_the_computation():
     report = double("conv2")
     first = report.first_divergence
     assert first is not None
-    assert (first.stage, first.tensor) == ("activations", "conv2")
+    assert (first.stage, first.tensor) == (Stage.ACTIVATIONS, "conv2")
     assert report.place(first) == "conv2"
     assert not report.passed
     assert double().first_divergence is None
@@ -44,7 +46,7 @@ def test_an_input_that_differs_points_at_what_lies_before_the_layer(layer, place
 
 
 def test_what_lies_before_a_layer_is_of_the_same_stage():
-    other = [exact("activations, train mode", name) for name in ("late" + INPUT, "late")]
+    other = [exact(Stage.TRAIN_ACTIVATIONS, name) for name in ("late" + INPUT, "late")]
     report = Report("title", (*layers(exact), *other))
     assert report.place(report.rows[-2]) == "before late"
 
@@ -54,30 +56,32 @@ def test_a_report_without_rows_proves_nothing():
 
 
 @pytest.mark.parametrize("error", [math.nan, math.inf, 1.1e-12])
-def test_a_row_over_its_budget_breaks_the_report(error):
-    report = Report("title", (exact("s", "fine"), exact("s", "t", error)))
+def test_a_row_over_its_tolerance_breaks_the_report(error):
+    report = Report("title", (exact(Stage.GRADIENTS, "fine"), exact(Stage.GRADIENTS, "t", error)))
     assert not report.passed
-    assert exact("s", "t", 1e-12).passed
-    assert exact("s", "t", 0.0, 0.0).passed
+    assert exact(Stage.GRADIENTS, "t", 1e-12).passed
+    assert exact(Stage.GRADIENTS, "t", 0.0, 0.0).passed
 
 
-def test_below_float64_the_budget_is_for_k():
-    row = judged("s", "t", k=2.0)
+def test_below_float64_the_tolerance_is_for_the_error_ratio():
+    row = judged(Stage.GRADIENTS, "t", ratio=2.0)
     assert row.error == 2.0
     assert row.passed
-    assert not judged("s", "t", k=3.1).passed
-    assert not judged("s", "t", k=math.nan).passed
-    assert median_k([row, judged("s", "t", 5.0), exact("s", "t")]) == 3.5
-    assert median_k([exact("s", "t")]) is None
+    assert not judged(Stage.GRADIENTS, "t", ratio=3.1).passed
+    assert not judged(Stage.GRADIENTS, "t", ratio=math.nan).passed
+    assert (
+        median_ratio([row, judged(Stage.GRADIENTS, "t", 5.0), exact(Stage.GRADIENTS, "t")]) == 3.5
+    )
+    assert median_ratio([exact(Stage.GRADIENTS, "t")]) is None
 
 
-def test_the_worst_row_is_the_nearest_to_its_own_budget():
-    near, far = exact("s", "near", 9e-13), exact("s", "far", 1e-9, 1e-6)
+def test_the_worst_row_is_the_nearest_to_its_own_tolerance():
+    near, far = exact(Stage.GRADIENTS, "near", 9e-13), exact(Stage.GRADIENTS, "far", 1e-9, 1e-6)
     assert worst([far, near]) is near
-    broken = exact("s", "broken", math.nan)
+    broken = exact(Stage.GRADIENTS, "broken", math.nan)
     assert worst([near, broken, far]) is broken
-    assert worst([exact("s", "zero", 0.0, 0.0), near]) is near
-    wrong = exact("s", "wrong", 1e-300, 0.0)
+    assert worst([exact(Stage.GRADIENTS, "zero", 0.0, 0.0), near]) is near
+    wrong = exact(Stage.GRADIENTS, "wrong", 1e-300, 0.0)
     assert worst([near, wrong]) is wrong
 
 
@@ -89,20 +93,34 @@ def test_rows_come_by_stage_in_order():
 
 def test_json_is_strict_whatever_the_numbers():
     rows = (
-        exact("s", "nan", math.nan, by_step=((1, math.nan, None),)),
-        exact("s", "inf", math.inf),
+        exact(Stage.GRADIENTS, "nan", math.nan, by_step=((1, math.nan, None),)),
+        exact(Stage.GRADIENTS, "inf", math.inf),
         *single().rows,
     )
     report = Report("title", rows, ("note",), {"seed": 0})
     text = json.dumps(report.as_dict())
     found = json.loads(text, parse_constant=refuse)
     assert found["passed"] is False
-    assert found["first_divergence"] == {"stage": "s", "place": "nan"}
+    assert found["first_divergence"] == {"stage": "gradients", "place": "nan"}
     assert found["rows"][0]["relative"] == "nan"
     assert found["rows"][1]["error"] == "inf"
     assert found["rows"][2]["passed"] is True
     assert found["facts"] == {"seed": 0}
     assert json.loads(json.dumps(double().as_dict()))["first_divergence"] is None
+
+
+def test_json_has_the_keys_and_stages_of_stored_reports():
+    (row,) = Report("title", (judged(Stage.GRADIENTS, "w", 2.0),)).as_dict()["rows"]
+    assert list(row) == [
+        *("stage", "tensor", "max_abs", "relative", "ulps", "rms", "budget", "stray", "k"),
+        *("by_step", "error", "passed"),
+    ]
+    assert (row["budget"], row["stray"], row["k"], row["error"]) == (3.0, 1e-7, 2.0, 2.0)
+    rows = double().as_dict()["rows"]
+    assert [r["stage"] for r in rows if r["tensor"] == "b"] == [
+        "gradients, noise-fed",
+        "weights after steps, noise-fed",
+    ]
 
 
 def test_probes_differ_from_image_to_image_and_are_stored_pixels():

@@ -9,6 +9,7 @@ from PIL import Image
 
 from vae_jax.parity.layers import INPUT
 from vae_jax.parity.report import Report
+from vae_jax.parity.stages import Stage
 from vae_jax.parity.tables import markdown, summary, table, verdict, write_reports
 
 from .rows import double, exact, judged, single
@@ -19,14 +20,14 @@ def refuse(constant):
 
 
 def test_the_verdict_is_one_line_that_says_where_it_diverges_first():
-    assert verdict(double()) == "agrees: 16 comparisons within budget"
+    assert verdict(double()) == "agrees: 16 comparisons within tolerance"
     assert verdict(Report("title", ())) == "EMPTY"
     line = verdict(double("conv2" + INPUT))
     assert line.startswith("DIVERGES first in activations: between conv1 and conv2 (relative error")
-    assert "0.001, budget 1e-12" in line
-    assert "1 of 16 over budget" in line
-    line = verdict(Report("title", (judged("gradients", "w", 4.0),)))
-    assert "(K 4, budget 3; 1 of 1 over budget)" in line
+    assert "0.001, tolerance 1e-12" in line
+    assert "1 of 16 over tolerance" in line
+    line = verdict(Report("title", (judged(Stage.GRADIENTS, "w", 4.0),)))
+    assert "(K 4, tolerance 3; 1 of 1 over tolerance)" in line
 
 
 def test_the_table_has_a_line_a_stage_with_its_worst_tensor():
@@ -35,7 +36,7 @@ def test_the_table_has_a_line_a_stage_with_its_worst_tensor():
     assert lines[1].strip() == verdict(double("conv2"))
     assert f"JAX {jax.__version__} on " in lines[2]
     assert lines[3].split() == [
-        *("stage", "tensors", "max", "abs", "relative", "ULPs", "budget", "worst", "tensor")
+        *("stage", "tensors", "max", "abs", "relative", "ULPs", "tolerance", "worst", "tensor")
     ]
     stages = [line for line in lines[4:] if not line.startswith("  note")]
     assert len(stages) == len(double().stages())
@@ -57,11 +58,11 @@ def test_below_float64_the_table_shows_k_and_what_is_not_judged():
 
 
 def test_nan_is_marked_even_where_nothing_is_judged():
-    broken = Report("title", (judged("losses", "loss", math.nan, math.inf),))
+    broken = Report("title", (judged(Stage.LOSSES, "loss", math.nan, math.inf),))
     assert table(broken).splitlines()[-1].split()[-2:] == ["BROKEN", "loss"]
 
 
-def test_the_summary_has_the_worst_of_each_stage_and_keeps_noise_fed_tensors_apart():
+def test_the_summary_has_the_worst_of_each_stage_and_keeps_zero_gradient_tensors_apart():
     head, line, other, medians, brackets = summary([double(), single()]).splitlines()
     columns = ["activations", "loss terms", "gradients", "optimiser", "one step", "losses"]
     assert head.split()[:3] == ["model", "precision", "measure"]
@@ -77,9 +78,11 @@ def test_the_summary_has_the_worst_of_each_stage_and_keeps_noise_fed_tensors_apa
 
 
 def test_the_summary_of_a_broken_report_says_so_even_for_nan():
-    broken = Report("title", (exact("losses", "a", float("nan")), exact("losses", "b", 0.5, 1.0)))
+    broken = Report(
+        "title", (exact(Stage.LOSSES, "a", float("nan")), exact(Stage.LOSSES, "b", 0.5, 1.0))
+    )
     assert summary([broken]).splitlines()[1].split() == ["relative", "error", "nan", "BROKEN"]
-    broken = Report("title", (exact("losses", "a", float("nan")),))
+    broken = Report("title", (exact(Stage.LOSSES, "a", float("nan")),))
     assert summary([broken]).splitlines()[1].split()[-2:] == ["nan", "BROKEN"]
 
 

@@ -128,7 +128,7 @@ def test_same_padding_puts_one_row_before_and_two_after_an_even_image():
 def test_outputs_and_loss_terms_are_the_formulas(model):
     image, noise = batch(size=3)
     outputs, terms = in_numpy(model.state_dict(), image, noise)
-    found = model.forward(image, noise, label=None)
+    found = model.forward(image, noise, None)
     assert list(found) == ["mean", "std", "image"]
     assert (found["std"] < 0).any()
     assert (found["std"] > 0).any()

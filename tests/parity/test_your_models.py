@@ -14,6 +14,7 @@ import pytest
 from vae_jax.errors import UserError
 from vae_jax.models import pytorch_rules
 from vae_jax.parity import compare_models
+from vae_jax.parity.stages import Stage
 from vae_jax.parity.tables import table
 from vae_jax.spec import Rule
 
@@ -77,7 +78,7 @@ def test_flaxs_own_batch_norm_is_told_by_its_running_variance(script):
         report = script.compare(flax_batch_norm=True)
     first = report.first_divergence
     assert first is not None
-    assert (first.stage, report.place(first)) == ("statistics after one step", "bn.running_var")
+    assert (first.stage, report.place(first)) == (Stage.STEP_STATISTICS, "bn.running_var")
 
 
 def test_without_losses_it_ends_at_the_outputs_and_without_optimisers_at_the_gradients():
@@ -116,7 +117,7 @@ def test_a_wrong_rule_is_found_in_the_layer():
     report = compare_models(square, Port(), rules, [(b[:, :2],) for (b,) in BATCHES])
     first = report.first_divergence
     assert first is not None
-    assert (first.stage, report.place(first)) == ("activations", "0")
+    assert (first.stage, report.place(first)) == (Stage.ACTIVATIONS, "0")
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,7 @@ def test_integer_inputs_stay_integers(precision):
     )  # fmt: skip
     inputs = [row for row in report.rows if row.tensor == "embed (input)"]
     assert [row.max_abs for row in inputs] == [0.0]
-    exact = ("activations", "outputs", "loss terms", "gradients")
+    exact = (Stage.ACTIVATIONS, Stage.OUTPUTS, Stage.LOSS_TERMS, Stage.GRADIENTS)
     assert all(row.passed for row in report.rows if row.stage in exact), table(report)
 
 
@@ -233,7 +234,7 @@ def compare_partial(**more):
 def test_what_is_ignored_counts_nowhere():
     report = compare_partial()
     assert report.passed, table(report)
-    assert {row.tensor for row in report.rows if row.stage == "exp_avg after steps"} == {
+    assert {row.tensor for row in report.rows if row.stage is Stage.RUN_EXP_AVG} == {
         "out.weight",
         "out.bias",
     }

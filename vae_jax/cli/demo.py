@@ -31,7 +31,7 @@ def demo(out: str) -> None:
     from vae_jax.data import open_dataset
     from vae_jax.errors import RunError
     from vae_jax.models import MODELS
-    from vae_jax.parity.recorded import check_recorded
+    from vae_jax.parity.bundle import check_recorded
     from vae_jax.parity.tables import table
     from vae_jax.pretrained import Pretrained
     from vae_jax.training.loop import train

@@ -218,19 +218,6 @@ def _check(model: ConvVAE) -> None:
         )
 
 
-def _noise_fed(model: ConvVAE) -> tuple[str, ...]:
-    if not model.batch_norm:
-        return ()
-    places = [f"encoder.{n}" for n in _places(model, 0)]
-    places += [f"decoder.{n}" for n in _places(model, 3)[:-1]]
-    parts = (place.split(".") for place in places)
-    return tuple(
-        name
-        for part, number in parts
-        for name in (f"{part}.{number}.bias", f"{part}.{int(number) + 1}.running_mean")
-    )
-
-
 SPEC = ModelSpec(
     name="conv_vae",
     summary="general convolutional VAE, images of any size",
@@ -241,7 +228,6 @@ SPEC = ModelSpec(
         checkpoint="state dict",
         heads=("fc_mu", "fc_logvar"),
         infer=_infer,
-        noise_fed=_noise_fed,
         undetermined=_undetermined,
     ),
     recipe=Recipe(

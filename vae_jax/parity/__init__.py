@@ -1,5 +1,5 @@
 """Proof that a port computes what its original computes."""
 
-from vae_jax.parity.your_models import compare_models
+from vae_jax.parity.check import compare_models
 
 __all__ = ["compare_models"]

@@ -1,49 +1,56 @@
-"""What a live reference computed, recorded in a small file, and a port checked against it where no
-framework is installed.
+"""Recordings of what a live reference computed, to check a port where no framework is installed.
 
-Of each tensor the file keeps a digest (``digest.py``) of the reference's float64 numbers, and how
-far the reference itself strays from them in float32, TF32 and bfloat16. Weights and inputs are not
-stored: both make them from a seed (``seeded.py``), or the weights come from a checkpoint that
-the file knows by its hash.
+Of each tensor a bundle keeps a digest (``recording.py``) of the reference's float64 numbers, and
+the reference's own error in float32, TF32 and bfloat16. Weights and inputs are not stored: both
+ends make them from a seed (``probes.py``), or the weights come from a checkpoint that the file
+knows by its hash.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
+from vae_jax.data.pixels import scale_pixels
 from vae_jax.errors import CheckpointError, UserError
 from vae_jax.models import create_model, get_spec
-from vae_jax.parity.backends import create_reference, versions
-from vae_jax.parity.backends.flax import Port
+from vae_jax.parity.backends import Backend, create_reference, versions
+from vae_jax.parity.backends.flax import Port, heads
 from vae_jax.parity.compare import compare, live
-from vae_jax.parity.digest import PROJECTIONS, WHOLE, digests
-from vae_jax.parity.facts import facts, hash_of, notes_of
-from vae_jax.parity.precision import PRECISIONS, precision_of
-from vae_jax.parity.recording import FORMAT, read_recording
-from vae_jax.parity.report import Report
-from vae_jax.parity.seeded import seeded_probe, seeded_tensors
-from vae_jax.parity.stages import Observation, Plan, observe, plan_of
+from vae_jax.parity.observe import Observation, Plan, observe, plan_of
+from vae_jax.parity.precision import PRECISIONS, PrecisionLike, precision_of
+from vae_jax.parity.probes import Probe, seeded_probe, seeded_tensors
+from vae_jax.parity.recording import (
+    FORMAT,
+    PROJECTIONS,
+    WHOLE,
+    Expected,
+    digests,
+    read_recording,
+)
+from vae_jax.parity.report import Report, facts_of, hash_of, notes_of
+from vae_jax.parity.stages import Kind, Stage
 from vae_jax.parity.tolerances import Tolerances, tolerances_of
-from vae_jax.training.run import environment
-from vae_jax.typing import Tensors
+from vae_jax.training.environment import environment
+from vae_jax.typing import Tensors, Variables
 
-_START = "weights and inputs"
 # An error that four projections estimate is over 2.2 times the true one in 1 case of 1,000.
-_K_FACTOR = 2.2
+_DIGEST_FACTOR = 2.2
 _DIGEST_NOTE = (
     f"of a tensor of more than {WHOLE} numbers, {PROJECTIONS} random projections, the root "
     "mean square and the largest magnitude are compared"
 )
+_OUTPUTS_TOLERANCE = 1e-5  # of recorded outputs, in float32
 
 
 def bundle_file(name: str) -> Path:
-    """Where the package keeps the bundle of a model."""
+    """Return where the package keeps the bundle of a model."""
     return Path(__file__).parents[1] / "assets" / "bundles" / f"{get_spec(name).name}.safetensors"
 
 
@@ -54,9 +61,9 @@ def record(
     batch_size: int = 4,
     steps: int = 20,
     tensors: Tensors | None = None,
-    **hyper: Any,
+    **hyper: object,
 ) -> Tensors:
-    """Runs a live reference and keeps what a port must reproduce.
+    """Run a live reference and keep what a port must reproduce.
 
     Args:
         name: one of ``vae_jax.MODELS``.
@@ -75,28 +82,28 @@ def record(
         CheckpointError: ``tensors`` are not this model's.
     """
     start, plan = _plan(name, seed, batch_size, steps, tensors, hyper)
-    noise_fed = get_spec(name).reference.noise_fed(create_model(name, **hyper))
     kept: dict[str, list[Any]] = {"values": []}
-    layouts: list[list[list[Any]]] = []
-    listed = []
+    layouts: list[list[list[str | int]]] = []
+    observations = []
     own = _start_observation(start, plan)
-    truth = observe(create_reference(name, np.float64, start, **hyper), plan)
-    for stage, step, values in itertools.chain([own], truth):
+
+    def reference(precision: PrecisionLike) -> Backend:
+        return create_reference(name, precision, start, seed, **hyper)
+
+    for stage, step, values in itertools.chain([own], observe(reference("float64"), plan)):
         found = digests(values)
         layout = [[key, value.size] for key, value in found.items()]
         if layout not in layouts:
             layouts.append(layout)
-        listed.append([stage, step, layouts.index(layout)])
+        observations.append([stage.value, step, layouts.index(layout)])
         kept["values"] += found.values()
         for key, value in found.items():
-            assert np.isfinite(value).all(), f"{name}'s {stage} of {key} are not finite"
+            assert np.isfinite(value).all(), f"{name}'s {stage.value} of {key} are not finite"
     for precision in (p for p in PRECISIONS.values() if not p.is_exact):
-        truth = create_reference(name, np.float64, start, **hyper)
-        rounded = create_reference(name, precision, start, **hyper)
         kept[precision.name] = [0.0] * len(own.tensors)
-        for expected in live(truth, rounded, plan, noise_fed):
-            assert expected.strays is not None
-            kept[precision.name] += [expected.strays[key] for key in expected.values]
+        for expected in live(reference("float64"), reference(precision), plan):
+            assert expected.reference_errors is not None
+            kept[precision.name] += [expected.reference_errors[key] for key in expected.values]
     installed = environment()["versions"]
     metadata = {
         "format": FORMAT,
@@ -110,10 +117,10 @@ def record(
         "weights_sha256": hash_of(start),
         "weights_from_seed": tensors is None,
         "layouts": layouts,
-        "observations": listed,
+        "observations": observations,
     }
     arrays: Tensors = {"values": np.concatenate(kept.pop("values"))}
-    arrays |= {name: np.asarray(strays, np.float32) for name, strays in kept.items()}
+    arrays |= {name: np.asarray(errors, np.float32) for name, errors in kept.items()}
     return arrays | {"metadata": np.frombuffer(json.dumps(metadata).encode(), np.uint8)}
 
 
@@ -125,7 +132,7 @@ def check_bundle(
     tensors: Tensors | None = None,
     stop_early: bool = False,
 ) -> Report:
-    """Compares a port with what ``record`` kept of its reference; needs no other framework.
+    """Compare a port with what ``record`` kept of its reference; needs no other framework.
 
     Args:
         recorded: as ``record`` returned it, or as ``read_checkpoint`` read it.
@@ -155,15 +162,14 @@ def check_bundle(
             f"this bundle was recorded from other weights (SHA-256 {recorded_hash[:16]}..., these "
             f"have {own_hash[:16]}...): give the checkpoint that it was recorded from"
         )
-    noise_fed = get_spec(name).reference.noise_fed(create_model(name, **hyper))
+    first, port = _start_observation(start, plan), Port(name, chosen, start, **hyper)
+    found = itertools.chain([first], observe(port, plan))
     rows = compare(
         expected,
-        _digested(
-            _start_observation(start, plan), observe(Port(name, chosen, start, **hyper), plan)
-        ),
+        (Observation(stage, step, digests(values)) for stage, step, values in found),
         chosen,
         _tolerances(name),
-        noise_fed,
+        plan.zero_gradient_tensors,
         digested=True,
         stop_early=stop_early,
     )
@@ -171,23 +177,59 @@ def check_bundle(
         f"{name}: the port against what {about['framework']} recorded, {precision}, "
         f"batch {about['batch_size']}, {about['steps']} training steps"
     )
-    notes = (_DIGEST_NOTE, *notes_of(noise_fed, chosen))
+    notes = (_DIGEST_NOTE, *notes_of(plan.zero_gradient_tensors, chosen))
     given = {key: about[key] for key in ("seed", "batch_size", "steps", "hyper")}
-    known = facts(name, chosen, start, **given)
-    return Report(title, tuple(rows), notes, known)
+    return Report(title, tuple(rows), notes, facts_of(name, chosen, start, **given))
+
+
+def check_recorded(name: str, variables: Variables, recorded: Tensors, **hyper: object) -> Report:
+    """Compare ``encode`` and ``decode`` in float32 with recorded ones, each head by itself.
+
+    Args:
+        name: one of ``vae_jax.MODELS``.
+        variables: the imported weights.
+        recorded: ``input`` (uint8 [B, H, W, C]) and the reference's outputs for it: ``latent`` or
+            ``mean`` and ``std``, and ``image`` decoded from the latent or the mean.
+        **hyper: the model's hyperparameters where they differ from the reference's.
+    """
+    model: Any = create_model(name, **hyper)
+    x = scale_pixels(recorded["input"], get_spec(name).pixel_range)
+
+    @jax.jit
+    def run(variables, x):
+        encoded = model.apply(variables, x, method="encode")
+        image = model.apply(variables, encoded.mean, method="decode")
+        return {**heads(encoded), "image": image}
+
+    found = {k: np.asarray(v) for k, v in run(variables, x).items()}
+    expected = {k: v for k, v in recorded.items() if k != "input"}
+    rows = compare(
+        iter([Expected(Stage.OUTPUTS, 0, expected, None)]),
+        iter([Observation(Stage.OUTPUTS, 0, found)]),
+        PRECISIONS["float32"],
+        Tolerances({Kind.OUTPUTS: _OUTPUTS_TOLERANCE}, {}),
+    )
+    return Report(
+        f"{name}: the port against its reference's recorded outputs, float32", tuple(rows)
+    )
 
 
 def _plan(
-    name: str, seed: int, batch_size: int, steps: int, tensors: Tensors | None, hyper: dict
+    name: str,
+    seed: int,
+    batch_size: int,
+    steps: int,
+    tensors: Tensors | None,
+    hyper: dict[str, object],
 ) -> tuple[Tensors, Plan]:
-    """Weights that float32 holds exactly, so that one recording serves every precision."""
+    """Return weights that float32 holds exactly, so that one recording serves every precision."""
     start = seeded_tensors(name, seed, **hyper) if tensors is None else tensors
     start = {
         k: v.astype(np.float32) if np.issubdtype(v.dtype, np.floating) else v
         for k, v in start.items()
     }
 
-    def probe(number: int) -> Any:
+    def probe(number: int) -> Probe:
         return seeded_probe(name, batch_size, seed, number, **hyper)
 
     return start, plan_of(name, PRECISIONS["float32"], start, probe, steps, **hyper)
@@ -195,16 +237,11 @@ def _plan(
 
 def _start_observation(start: Tensors, plan: Plan) -> Observation:
     inputs = {f"input {i}": array for i, array in enumerate(plan.probe(0)) if array is not None}
-    return Observation(_START, 0, {**start, **inputs})
-
-
-def _digested(first: Observation, others: Iterator[Observation]) -> Iterator[Observation]:
-    for stage, step, tensors in itertools.chain([first], others):
-        yield Observation(stage, step, digests(tensors))
+    return Observation(Stage.WEIGHTS_AND_INPUTS, 0, {**start, **inputs})
 
 
 def _tolerances(name: str) -> Tolerances:
-    """Return those of a live comparison, wider where K is estimated from a digest."""
-    relative, k, floor = tolerances_of(name)
-    wider = {stage: tolerance * _K_FACTOR for stage, tolerance in k.items()}
-    return Tolerances(relative, wider, floor)
+    """Return those of a live comparison, wider where an error ratio is estimated from a digest."""
+    found = tolerances_of(name)
+    wider = {kind: tolerance * _DIGEST_FACTOR for kind, tolerance in found.ratio.items()}
+    return found._replace(ratio=wider)

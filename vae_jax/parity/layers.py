@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
+import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vae_jax.spec import Rule
 
@@ -38,9 +40,8 @@ class Layer(NamedTuple):
     unit_axes: int = 0
     of_images: bool = False
 
-    def as_reference(self, kind: str, array: Any, channels_first: bool) -> np.ndarray:
-        """The reference's layout of the port's input or output (``kind``), whose batch axis is
-        the first and whose channels are the last."""
+    def as_reference(self, kind: str, array: ArrayLike, channels_first: bool) -> np.ndarray:
+        """Return the port's input or output (``kind``) in the reference's layout."""
         array = np.asarray(array)
         if self.of_images and array.ndim > 2:
             return np.moveaxis(array, -1, 1) if channels_first else array
@@ -50,7 +51,7 @@ class Layer(NamedTuple):
 
 
 def layers_of(rules: Iterable[Rule]) -> dict[tuple[str, ...], Layer]:
-    """The layers that rules tie together, by the path of the port's submodule."""
+    """Return the layers that rules tie together, by the path of the port's submodule."""
     layers: dict[tuple[str, ...], Layer] = {}
     for rule in rules:
         path, name = rule.target[1:-1], layer_of(rule.source)
@@ -69,14 +70,34 @@ def layers_of(rules: Iterable[Rule]) -> dict[tuple[str, ...], Layer]:
     return layers
 
 
+def zero_gradient_tensors(rules: Iterable[Rule]) -> tuple[str, ...]:
+    """Return the tensors whose gradient is zero in exact arithmetic, by the reference's names.
+
+    They are the bias of each layer directly before a batch norm, in the order of the rules, and the
+    running mean that absorbs it: the norm subtracts what the bias adds. In floating point the
+    gradient is rounding noise, which Adam normalises into whole steps.
+    """
+    found, before, layer, biases = [], "", "", dict[str, str]()
+    for rule in rules:
+        if layer_of(rule.source) != layer:
+            before, layer = layer, layer_of(rule.source)
+        if rule.target[0] == "params" and rule.target[-1] == "bias":
+            biases[layer] = rule.source
+        if rule.target[0] == "batch_stats" and rule.target[-1] == "mean" and before in biases:
+            found += [biases[before], rule.source]
+    return tuple(found)
+
+
 def layer_of(tensor: str) -> str:
-    """The layer that a reference's tensor belongs to: its name up to the last separator."""
+    """Return the layer of a reference's tensor: its name up to the last separator."""
     return tensor[: max(tensor.rfind("."), tensor.rfind("/"), 0)]
 
 
 @contextlib.contextmanager
-def captured(paths: Iterable[tuple[str, ...]]) -> Iterator[dict[tuple[str, ...], Any]]:
-    """Keeps (input, output) of every Flax submodule of these paths that is called in the block."""
+def captured(
+    paths: Iterable[tuple[str, ...]],
+) -> Iterator[dict[tuple[str, ...], tuple[jax.Array, jax.Array]]]:
+    """Keep (input, output) of every Flax submodule of these paths that is called in the block."""
     paths, found = set(paths), {}
 
     def keep(next_function, args, kwargs, context):

@@ -9,13 +9,18 @@ computed by rounding the factors first.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
+from jax.typing import ArrayLike
+from numpy.typing import DTypeLike
 
 from vae_jax.errors import UserError
+
+T = TypeVar("T")
 
 
 class Precision(NamedTuple):
@@ -63,8 +68,12 @@ _CALLS = (
 _PRODUCTS = ("product", "dot_general", "conv_general_dilated")
 
 
-def precision_of(which: Any) -> Precision:
-    """The precision of a name, or of a NumPy dtype.
+PrecisionLike = Precision | str | DTypeLike
+"""A precision, its name, or the NumPy dtype of the precision of that name."""
+
+
+def precision_of(which: PrecisionLike) -> Precision:
+    """Return the precision of a name, or of a NumPy dtype.
 
     Raises:
         UserError: there is none of that name.
@@ -78,7 +87,7 @@ def precision_of(which: Any) -> Precision:
 
 
 def products_in_jax(precision: Precision) -> str:
-    """How JAX computes products here, in words for a report."""
+    """Return how JAX computes products here, in words for a report."""
     if precision.bits is None:
         return f"{precision.name}, matmul precision highest"
     native = _NATIVE.get((jax.default_backend(), precision.name))
@@ -89,23 +98,23 @@ def products_in_jax(precision: Precision) -> str:
 
 @contextlib.contextmanager
 def jax_settings(precision: Precision) -> Iterator[None]:
-    """What JAX must be set to while it traces and runs."""
+    """Set JAX to a precision while it traces and runs."""
     native = _NATIVE.get((jax.default_backend(), precision.name), "highest")
     with jax.enable_x64(precision.dtype == np.float64), jax.default_matmul_precision(native):
         yield
 
 
-def compile_in(precision: Precision, function: Callable[..., Any]) -> Callable[..., Any]:
-    """``jax.jit`` of a function of arrays, computing in a precision."""
+def compile_in(precision: Precision, function: Callable[..., T]) -> Callable[..., T]:
+    """Return ``jax.jit`` of a function of arrays, computing in a precision."""
     if precision.bits is None or (jax.default_backend(), precision.name) in _NATIVE:
         return jax.jit(function)
     return jax.jit(_with_rounded_factors(function, precision.bits))
 
 
-def _with_rounded_factors(function: Callable[..., Any], bits: int) -> Callable[..., Any]:
-    """The function with the factors of all its products rounded: its trace, run again."""
+def _with_rounded_factors(function: Callable[..., T], bits: int) -> Callable[..., T]:
+    """Return the function with the factors of all its products rounded: its trace, run again."""
 
-    def rounded(*arguments):
+    def rounded(*arguments: object) -> T:
         closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
         results = _evaluate(closed.jaxpr, closed.consts, jax.tree.leaves(arguments), bits)
         return jax.tree.unflatten(jax.tree.structure(shapes), results)
@@ -113,7 +122,7 @@ def _with_rounded_factors(function: Callable[..., Any], bits: int) -> Callable[.
     return rounded
 
 
-def _has_products(jaxpr: Any) -> bool:
+def _has_products(jaxpr: Jaxpr | ClosedJaxpr) -> bool:
     return any(
         equation.primitive.name in _PRODUCTS
         or any(_has_products(inner) for inner in _inner_jaxprs(equation))
@@ -121,16 +130,21 @@ def _has_products(jaxpr: Any) -> bool:
     )
 
 
-def _inner_jaxprs(equation: Any) -> list[Any]:
+def _inner_jaxprs(equation: JaxprEqn) -> list[Jaxpr | ClosedJaxpr]:
     """Return the jaxprs among an equation's parameters: branches, a loop's body."""
     values = jax.tree.leaves(list(equation.params.values()))
-    return [value for value in values if hasattr(value, "eqns")]
+    return [value for value in values if isinstance(value, Jaxpr | ClosedJaxpr)]
 
 
-def _evaluate(jaxpr: Any, consts: Any, arguments: Any, bits: int) -> list[Any]:
-    values = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments], strict=True))
+def _evaluate(
+    jaxpr: Jaxpr, consts: Sequence[ArrayLike], arguments: Sequence[ArrayLike], bits: int
+) -> list[ArrayLike]:
+    """Return what a jaxpr computes, with the factors of its products rounded."""
+    values: dict[Var, ArrayLike] = dict(
+        zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments], strict=True)
+    )
     for equation in jaxpr.eqns:
-        inputs = [v.val if hasattr(v, "val") else values[v] for v in equation.invars]
+        inputs = [_value(atom, values) for atom in equation.invars]
         name = equation.primitive.name
         if name in _CALLS:
             inner = equation.params.get("jaxpr") or equation.params["call_jaxpr"]
@@ -148,4 +162,8 @@ def _evaluate(jaxpr: Any, consts: Any, arguments: Any, bits: int) -> list[Any]:
             outputs = equation.primitive.bind(*inputs, **equation.params)
             outputs = outputs if equation.primitive.multiple_results else [outputs]
         values.update(zip(equation.outvars, outputs, strict=True))
-    return [v.val if hasattr(v, "val") else values[v] for v in jaxpr.outvars]
+    return [_value(atom, values) for atom in jaxpr.outvars]
+
+
+def _value(atom: Var | Literal, values: Mapping[Var, ArrayLike]) -> ArrayLike:
+    return atom.val if isinstance(atom, Literal) else values[atom]

@@ -1,20 +1,39 @@
-"""One structure for every verdict: rows of errors with their budgets."""
+"""One structure for every verdict: rows of errors with their tolerances."""
 
 from __future__ import annotations
 
 import dataclasses
-import statistics
-from typing import Any
+import hashlib
+from collections.abc import Sequence
+from typing import Any, TypedDict
 
 import numpy as np
 
 from vae_jax.parity.layers import INPUT
+from vae_jax.parity.precision import Precision, jax_settings, products_in_jax
+from vae_jax.parity.stages import Stage
+from vae_jax.training.environment import environment
+from vae_jax.typing import Tensors
+
+ZERO_GRADIENT = "noise-fed"  # in reports and tables; stored files have it, so it must not change
+_RATIO_NOTE = (
+    "below float64 the error that is judged is K: the port's distance from the reference run in "
+    "float64 by the reference's own, both in this precision (root mean square over a tensor)"
+)
+_ZERO_GRADIENT_NOTE = (
+    f"{ZERO_GRADIENT}: the gradient of a bias in front of a batch norm is zero in exact "
+    "arithmetic; Adam normalises the rounding noise of either backend, and the running means "
+    "absorb it. Such gradients and moments are measured on the scale of their layer's weight"
+)
 
 
-def yardstick(stray: float) -> float:
-    """What K divides by: the reference's own error, or a unit roundoff of float32, which rounding
-    the truth itself may cost. A number that happens to be right to the last bit is no yardstick."""
-    return max(stray, 2.0**-24)
+def floored(reference_error: float) -> float:
+    """Return what an error ratio divides by.
+
+    It is the reference's own error, or a unit roundoff of float32, which rounding the truth itself
+    may cost: a number that happens to be right to the last bit measures nothing.
+    """
+    return max(reference_error, 2.0**-24)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,44 +41,86 @@ class Row:
     """One comparison.
 
     Attributes:
-        stage: what was compared, such as ``gradients``.
+        stage: where in the comparison.
         tensor: the reference's name of it.
         max_abs: the largest difference from what was expected.
         relative: that by the largest magnitude of the expected tensor, its scale.
         ulps: that in units in the last place of the scale.
         rms: the root mean square difference by the scale.
-        budget: the largest error that passes: of ``k`` where there is one, else of ``relative``.
-        stray: the ``rms`` of the reference itself in the same precision; None in float64.
-        k: ``rms`` by ``stray``; None in float64.
+        tolerance: the largest error that passes: of ``error_ratio`` where there is one, else of
+            ``relative``.
+        reference_error: the ``rms`` of the reference itself in the same precision; None in float64.
+        error_ratio: ``rms`` by ``reference_error``; None in float64.
         by_step: of a run of training steps, (step, error, the reference's own) at each that was
             watched; relative errors in float64, else root mean squares.
+        zero_gradient: whether it is a zero-gradient tensor, which its stage reports apart.
     """
 
-    stage: str
+    stage: Stage
     tensor: str
     max_abs: float
     relative: float
     ulps: float
     rms: float
-    budget: float
-    stray: float | None = None
-    k: float | None = None
+    tolerance: float
+    reference_error: float | None = None
+    error_ratio: float | None = None
     by_step: tuple[tuple[int, float, float | None], ...] = ()
+    zero_gradient: bool = False
+
+    @property
+    def title(self) -> str:
+        """The stage as reports name it, with zero-gradient tensors apart."""
+        return f"{self.stage.value}, {ZERO_GRADIENT}" if self.zero_gradient else self.stage.value
 
     @property
     def limit(self) -> float:
-        """The largest error of the tensor that passes: relative, or with ``k`` root mean square."""
-        return self.budget if self.stray is None else self.budget * yardstick(self.stray)
+        """The largest error that passes: relative, or with an error ratio root mean square."""
+        if self.reference_error is None:
+            return self.tolerance
+        return self.tolerance * floored(self.reference_error)
 
     @property
     def error(self) -> float:
-        """What the budget is for."""
-        return self.relative if self.k is None else self.k
+        """What the tolerance is for."""
+        return self.relative if self.error_ratio is None else self.error_ratio
 
     @property
     def passed(self) -> bool:
-        """Whether the error is within the budget; NaN and infinity never are."""
-        return self.error <= self.budget and self.error < np.inf
+        """Whether the error is within the tolerance; NaN and infinity never are."""
+        return self.error <= self.tolerance and self.error < np.inf
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the row for JSON, under the keys that stored reports have."""
+        values = {
+            "stage": self.title,
+            "tensor": self.tensor,
+            "max_abs": self.max_abs,
+            "relative": self.relative,
+            "ulps": self.ulps,
+            "rms": self.rms,
+            "budget": self.tolerance,
+            "stray": self.reference_error,
+            "k": self.error_ratio,
+            "by_step": self.by_step,
+            "error": self.error,
+            "passed": self.passed,
+        }
+        return {key: _finite(value) for key, value in values.items()}
+
+
+class Facts(TypedDict, total=False):
+    """What a report's figures depend on; reports keep it as it is."""
+
+    model: str
+    hyper: dict[str, object]
+    batch_size: int
+    steps: int
+    seed: int
+    weights_sha256: str
+    precision: str
+    products: str
+    environment: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,72 +137,99 @@ class Report:
     title: str
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
-    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    facts: Facts = dataclasses.field(default_factory=Facts)
 
     @property
     def passed(self) -> bool:
-        """Whether every budget holds; a report without rows proves nothing."""
+        """Whether every tolerance holds; a report without rows proves nothing."""
         return bool(self.rows) and all(row.passed for row in self.rows)
 
     @property
     def first_divergence(self) -> Row | None:
-        """The first row over its budget, in the order of the computation."""
+        """The first row over its tolerance, in the order of the computation."""
         return next((row for row in self.rows if not row.passed), None)
 
     def stages(self) -> dict[str, list[Row]]:
-        """The rows by stage, in order."""
+        """Return the rows by the title of their stage, in order."""
         found: dict[str, list[Row]] = {}
         for row in self.rows:
-            found.setdefault(row.stage, []).append(row)
+            found.setdefault(row.title, []).append(row)
         return found
 
     def place(self, row: Row) -> str:
-        """Where a row is, in words: an input that differs points at what lies before the layer."""
+        """Return where a row is, in words: an input that differs points before its layer."""
         if not row.tensor.endswith(INPUT):
             return row.tensor
         before = None
         for other in self.rows[: self.rows.index(row)]:
-            if other.stage == row.stage and not other.tensor.endswith(INPUT):
+            if other.stage is row.stage and not other.tensor.endswith(INPUT):
                 before = other.tensor
         layer = row.tensor.removesuffix(INPUT)
         return f"between {before} and {layer}" if before else f"before {layer}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """Return everything, for JSON."""
         first = self.first_divergence
         return {
             "title": self.title,
             "passed": self.passed,
-            "first_divergence": first and {"stage": first.stage, "place": self.place(first)},
+            "first_divergence": first and {"stage": first.title, "place": self.place(first)},
             "facts": self.facts,
             "notes": list(self.notes),
-            "rows": [
-                {k: _finite(v) for k, v in dataclasses.asdict(row).items()}
-                | {"error": _finite(row.error), "passed": row.passed}
-                for row in self.rows
-            ],
+            "rows": [row.as_dict() for row in self.rows],
         }
 
 
-def _finite(value: Any) -> Any:
-    """JSON knows neither infinity nor NaN: these become text."""
+def _finite(value: object) -> object:
+    """Return a value with infinity and NaN, which JSON does not have, as text."""
     if isinstance(value, tuple):
         return [_finite(item) for item in value]
     return str(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def worst(rows: list[Row]) -> Row:
-    """The row nearest to its budget, or furthest over it; NaN is furthest."""
-
-    def nearness(row: Row) -> float:
-        if row.budget and np.isfinite(row.error):
-            return row.error / (1.0 if np.isinf(row.budget) else row.budget)
-        return 0.0 if row.error == 0 else np.inf
-
-    return max(rows, key=nearness)
+def notes_of(zero_gradient_tensors: Sequence[str], precision: Precision) -> tuple[str, ...]:
+    """Return what a reader must know beside the figures."""
+    zero_gradient = (_ZERO_GRADIENT_NOTE,) if zero_gradient_tensors else ()
+    return (*zero_gradient, *(() if precision.is_exact else (_RATIO_NOTE,)))
 
 
-def median_k(rows: list[Row]) -> float | None:
-    """The median of the ratios to the reference's own error."""
-    found = [row.k for row in rows if row.k is not None]
-    return statistics.median(found) if found else None
+def facts_of(
+    name: str,
+    precision: Precision,
+    start: Tensors,
+    *,
+    seed: int,
+    batch_size: int,
+    steps: int,
+    hyper: dict[str, object],
+) -> Facts:
+    """Return what a report's figures depend on."""
+    return {
+        "model": name,
+        "hyper": hyper,
+        "batch_size": batch_size,
+        "steps": steps,
+        "seed": seed,
+        "weights_sha256": hash_of(start),
+        **settings_of(precision),
+    }
+
+
+def hash_of(tensors: Tensors) -> str:
+    """Return the SHA-256 of names, types, shapes and bytes."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        found.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
+
+
+def settings_of(precision: Precision) -> Facts:
+    """Return the precision, and what JAX is set to in it."""
+    with jax_settings(precision):
+        return {
+            "precision": precision.name,
+            "products": products_in_jax(precision),
+            "environment": environment(),
+        }

@@ -1,183 +1,106 @@
-"""What is compared, in which order: the one list of stages, the same for every backend."""
+"""The stages of a comparison, in order, each with what the comparison must know of it."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
-
-from vae_jax.convert.mapping import rules_of
-from vae_jax.models import get_spec
-from vae_jax.parity.backends import Backend
-from vae_jax.parity.precision import Precision
-from vae_jax.parity.probes import Probe
-from vae_jax.spec import Rule
-from vae_jax.typing import Tensors
-
-UPDATES = 10  # of the optimiser by itself
-FURTHER = 50_000  # numbers of the further batches for gradients, after those of training steps
-_SIZE = 512  # of the parameter that they move
-_BATCHES = 5  # below float64 gradients and first steps are measured on so many
-_BATCHES_OF_LARGE = 3  # and of a model of over 10 million weights on so many
+import enum
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What both backends are given.
+class Kind(enum.Enum):
+    """What the tensors of a stage are; tolerances go by it."""
 
-    Attributes:
-        start: weights and statistics.
-        probe: from a number to a batch of inputs; 0 is for everything before the training steps,
-            which take 1, 2, ...
-        recipe: of the optimiser; None to leave everything after the gradients out.
-        steps: training steps.
-        heads: the layers that give the posterior or the latent; the outputs but the image come
-            after the last of them.
-        statistics: names of the running statistics; with any, layers compute something else in
-            train mode.
-        batches: how many batches the loss terms, gradients and first steps are measured on.
-    """
-
-    start: Tensors
-    probe: Callable[[int], Sequence[Any]]
-    recipe: Any
-    steps: int
-    heads: tuple[str, ...] = ()
-    statistics: frozenset[str] = frozenset()
-    batches: int = 1
+    WEIGHTS_AND_INPUTS = enum.auto()
+    STRUCTURE = enum.auto()
+    READ_BACK = enum.auto()
+    ACTIVATIONS = enum.auto()
+    OUTPUTS = enum.auto()
+    LOSS_TERMS = enum.auto()
+    LOSSES = enum.auto()
+    GRADIENTS = enum.auto()
+    UPDATES = enum.auto()
+    PARAMETERS = enum.auto()
+    FIRST_MOMENT = enum.auto()
+    SECOND_MOMENT = enum.auto()
+    STATISTICS = enum.auto()
+    ZERO_GRADIENT = enum.auto()
+    """Parameters, moments and statistics of zero-gradient tensors; a kind for tolerances only."""
 
 
-def plan_of(
-    name: str,
-    precision: Precision,
-    start: Tensors,
-    probe: Callable[[int], Probe],
-    steps: int,
-    **hyper: Any,
-) -> Plan:
-    """What both backends are given: below float64, inputs that float32 holds exactly."""
-    spec = get_spec(name)
-    return Plan(
-        start,
-        lambda number: inputs_held(probe(number), precision),
-        spec.recipe,
-        steps,
-        heads=spec.reference.heads,
-        statistics=statistics_of(rules_of(name, **hyper)),
-        batches=batches_of(start, precision),
-    )
+_EXACT = {Kind.WEIGHTS_AND_INPUTS, Kind.STRUCTURE, Kind.READ_BACK}
+_MOMENTS = {Kind.FIRST_MOMENT, Kind.SECOND_MOMENT}
+_FROM_GRADIENTS = {Kind.GRADIENTS, Kind.PARAMETERS, Kind.STATISTICS, *_MOMENTS}
 
 
-def statistics_of(rules: Iterable[Rule]) -> frozenset[str]:
-    """The reference's names of the running statistics."""
-    return frozenset(rule.source for rule in rules if rule.target[0] == "batch_stats")
+class Phase(enum.Enum):
+    """How much training lies before a stage."""
+
+    NONE = enum.auto()
+    ONE_STEP = enum.auto()
+    RUN = enum.auto()
 
 
-def inputs_held(arrays: Sequence[Any], precision: Precision) -> list[Any]:
-    """The inputs as both backends hold them exactly: below float64 rounded to float32."""
-    if precision.is_exact:
-        return list(arrays)
-    held = [None if a is None else np.asarray(a) for a in arrays]
-    return [a.astype(np.float32) if a is not None and a.dtype.kind == "f" else a for a in held]
+class Stage(enum.Enum):
+    """One step of the comparison.
 
-
-def batches_of(start: Tensors, precision: Precision) -> int:
-    """How many batches gradients and first steps are measured on."""
-    if precision.is_exact:
-        return 1
-    return _BATCHES_OF_LARGE if sum(t.size for t in start.values()) > 1e7 else _BATCHES
-
-
-class Observation(NamedTuple):
-    """What a backend holds or computed.
+    The value is the title in tables; reports and recordings store it, so it must not change.
 
     Attributes:
-        stage: one of the stages, such as ``gradients``.
-        step: training steps, updates or batches before it.
-        tensors: by the reference's names.
+        kind: what its tensors are.
+        phase: how much training lies before it.
+        moment: PyTorch's name of Adam's moment that it compares; None for other tensors.
     """
 
-    stage: str
-    step: int
-    tensors: Mapping[str, Any]
+    kind: Kind
+    phase: Phase
+    moment: str | None
 
+    def __new__(
+        cls, title: str, kind: Kind, phase: Phase = Phase.NONE, moment: str | None = None
+    ) -> Stage:
+        """Make a member of its data."""
+        member = object.__new__(cls)
+        member._value_ = title
+        member.kind, member.phase, member.moment = kind, phase, moment
+        return member
 
-def observe(backend: Backend, plan: Plan) -> Iterator[Observation]:
-    """Every stage in order; nothing is computed before it is asked for."""
-    backend.reset(plan.start)
-    state = backend.state_dict()
-    yield Observation("structure", 0, {k: np.asarray(v.shape) for k, v in state.items()})
-    yield Observation("read-back", 0, state)
-    del state
-    layers, outputs = backend.trace(*plan.probe(0), train=False)
-    yield from _in_order(layers, outputs, plan.heads)
-    if plan.statistics:
-        layers, _ = backend.trace(*plan.probe(0), train=True)
-        yield Observation("activations, train mode", 0, layers)
-        backend.reset(plan.start)
-    for batch in range(plan.batches):
-        terms, gradients = backend.backward(*plan.probe(batch and FURTHER + batch))
-        yield Observation("loss terms", batch, terms)
-        yield Observation("gradients", batch, gradients)
-    if plan.recipe is None:
-        return
-    start, gradients = _optimiser_probe(plan.recipe)
-    for step, parameter in enumerate(backend.updates(plan.recipe, start, gradients), 1):
-        yield Observation("optimiser", step, {f"update {step}": parameter})
-    for batch in range(plan.batches if plan.steps else 0):
-        backend.reset(plan.start)
-        backend.step(plan.recipe, *plan.probe(batch and FURTHER + batch))
-        yield from _state(backend, batch, "after one step", plan.statistics)
-    backend.reset(plan.start)
-    watched = watched_steps(plan.steps)
-    for step in range(1, plan.steps + 1):
-        yield Observation("losses", step, backend.step(plan.recipe, *plan.probe(step)))
-        if step in watched:
-            yield from _state(backend, step, "after steps", plan.statistics)
+    WEIGHTS_AND_INPUTS = "weights and inputs", Kind.WEIGHTS_AND_INPUTS
+    STRUCTURE = "structure", Kind.STRUCTURE
+    READ_BACK = "read-back", Kind.READ_BACK
+    ACTIVATIONS = "activations", Kind.ACTIVATIONS
+    POSTERIOR_HEADS = "posterior heads", Kind.OUTPUTS
+    OUTPUTS = "outputs", Kind.OUTPUTS
+    TRAIN_ACTIVATIONS = "activations, train mode", Kind.ACTIVATIONS
+    LOSS_TERMS = "loss terms", Kind.LOSS_TERMS
+    GRADIENTS = "gradients", Kind.GRADIENTS
+    OPTIMISER = "optimiser", Kind.UPDATES
+    STEP_WEIGHTS = "weights after one step", Kind.PARAMETERS, Phase.ONE_STEP
+    STEP_EXP_AVG = "exp_avg after one step", Kind.FIRST_MOMENT, Phase.ONE_STEP, "exp_avg"
+    STEP_EXP_AVG_SQ = "exp_avg_sq after one step", Kind.SECOND_MOMENT, Phase.ONE_STEP, "exp_avg_sq"
+    STEP_STATISTICS = "statistics after one step", Kind.STATISTICS, Phase.ONE_STEP
+    LOSSES = "losses", Kind.LOSSES, Phase.RUN
+    RUN_WEIGHTS = "weights after steps", Kind.PARAMETERS, Phase.RUN
+    RUN_EXP_AVG = "exp_avg after steps", Kind.FIRST_MOMENT, Phase.RUN, "exp_avg"
+    RUN_EXP_AVG_SQ = "exp_avg_sq after steps", Kind.SECOND_MOMENT, Phase.RUN, "exp_avg_sq"
+    RUN_STATISTICS = "statistics after steps", Kind.STATISTICS, Phase.RUN
 
+    @property
+    def never_rounds(self) -> bool:
+        """Whether its tensors are the same bits in every precision."""
+        return self.kind in _EXACT
 
-def watched_steps(steps: int) -> list[int]:
-    """The steps after which the whole state is compared: 1, 2, 5, 10, 20, 50, ... and the last."""
-    found = [m * 10**e for e in range(9) for m in (1, 2, 5) if m * 10**e < steps]
-    return [*found, steps] if steps else []
+    @property
+    def follows_gradients(self) -> bool:
+        """Whether its tensors are gradients or what training makes of them.
 
+        Zero-gradient tensors are reported apart there: rounding noise feeds them.
+        """
+        return self.kind in _FROM_GRADIENTS
 
-def _in_order(layers: Tensors, outputs: Tensors, heads: tuple[str, ...]) -> Iterator[Observation]:
-    """Layers and outputs in the order in which they are computed."""
-    names = list(layers)
-    last = max((i for i, name in enumerate(names) if name in heads), default=len(names) - 1)
-    before, after = (
-        {n: layers[n] for n in part} for part in (names[: last + 1], names[last + 1 :])
-    )
-    yield Observation("activations", 0, before)
-    others = {k: v for k, v in outputs.items() if k != "image"}
-    if others:
-        yield Observation("posterior heads" if heads else "outputs", 0, others)
-    after |= {k: v for k, v in outputs.items() if k == "image"}
-    if after:
-        yield Observation("activations", 0, after)
+    @property
+    def has_scale_of_gradients(self) -> bool:
+        """Whether its tensors are of a gradient's size, which for zero-gradient ones is noise."""
+        return self.kind is Kind.GRADIENTS or self.kind in _MOMENTS
 
-
-def _state(
-    backend: Backend, step: int, when: str, statistics: frozenset[str]
-) -> Iterator[Observation]:
-    state = backend.state_dict()
-    kinds = {f"weights {when}": {k: v for k, v in state.items() if k not in statistics}}
-    kinds |= {f"{moment} {when}": found for moment, found in backend.moments().items()}
-    kinds[f"statistics {when}"] = {k: v for k, v in state.items() if k in statistics}
-    for stage, tensors in kinds.items():
-        if tensors:
-            yield Observation(stage, step, tensors)
-
-
-def _optimiser_probe(recipe: Any) -> tuple[np.ndarray, list[np.ndarray]]:
-    """A parameter of the size of a few steps, so that its own rounding hides nothing, and gradients
-    of 10 orders of magnitude, so that epsilon and the L2 term show."""
-    rng = np.random.default_rng(0)
-    rate = getattr(recipe, "learning_rate", 1e-3)
-    start = rate * rng.standard_normal(_SIZE)
-    sizes = 10.0 ** rng.uniform(-8, 2, _SIZE)
-    gradients = [sizes * rng.standard_normal(_SIZE) for _ in range(UPDATES)]
-    return start.astype(np.float32), [g.astype(np.float32) for g in gradients]
+    @property
+    def is_plotted_only(self) -> bool:
+        """Whether below float64 its errors are plotted and not judged."""
+        return self.phase is Phase.RUN and self.kind is not Kind.LOSSES

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
 from vae_jax.files import write_atomically
 from vae_jax.markdown import table as markdown_table
-from vae_jax.parity.report import Report, Row, median_k, worst
-from vae_jax.parity.tolerances import NOISE_FED
+from vae_jax.parity.report import ZERO_GRADIENT, Facts, Report, Row
+from vae_jax.parity.stages import Phase, Stage
 
-# column of the summary -> how the names of its stages begin
+# column of the summary -> its stages
 _COLUMNS = {
-    "activations": ("activations", "posterior", "outputs"),
-    "loss terms": ("loss terms",),
-    "gradients": ("gradients",),
-    "optimiser": ("optimiser",),
-    "one step": tuple(f"{k} after one" for k in ("weights", "exp_avg", "exp_avg_sq", "statistics")),
-    "losses": ("losses",),
-    "N steps": tuple(f"{k} after st" for k in ("weights", "exp_avg", "exp_avg_sq", "statistics")),
+    "activations": (
+        *(Stage.ACTIVATIONS, Stage.TRAIN_ACTIVATIONS, Stage.POSTERIOR_HEADS, Stage.OUTPUTS),
+    ),
+    "loss terms": (Stage.LOSS_TERMS,),
+    "gradients": (Stage.GRADIENTS,),
+    "optimiser": (Stage.OPTIMISER,),
+    "one step": tuple(stage for stage in Stage if stage.phase is Phase.ONE_STEP),
+    "losses": (Stage.LOSSES,),
+    "N steps": tuple(stage for stage in Stage if stage.is_plotted_only),
 }
+_ALL_COLUMNS = (*_COLUMNS, ZERO_GRADIENT)
 
 
 def table(report: Report) -> str:
-    """The first divergence, then the worst of each stage, a line each, for a terminal."""
+    """Return the first divergence, then the worst of each stage, a line each, for a terminal."""
     return "\n".join(
         [
             report.title,
@@ -42,31 +45,31 @@ def table(report: Report) -> str:
 
 
 def verdict(report: Report) -> str:
-    """One line: all within budget, or where the first divergence is."""
-    first = report.first_divergence
+    """Return one line: all within tolerance, or where the first divergence is."""
+    first, count = report.first_divergence, len(report.rows)
     if first is None:
-        return f"agrees: {len(report.rows)} comparisons within budget" if report.rows else "EMPTY"
-    unit = "relative error" if first.k is None else "K"
+        return f"agrees: {count} comparisons within tolerance" if count else "EMPTY"
+    unit = "relative error" if first.error_ratio is None else "K"
     return (
-        f"DIVERGES first in {first.stage}: {report.place(first)} "
-        f"({unit} {first.error:.2g}, budget {first.budget:g}; "
-        f"{sum(not row.passed for row in report.rows)} of {len(report.rows)} over budget)"
+        f"DIVERGES first in {first.title}: {report.place(first)} "
+        f"({unit} {first.error:.2g}, tolerance {first.tolerance:g}; "
+        f"{sum(not row.passed for row in report.rows)} of {count} over tolerance)"
     )
 
 
 def summary(reports: Sequence[Report]) -> str:
-    """One table: a line a report, a column a stage; worst relative errors, or worst K."""
+    """Return one table: a line a report, a column a stage; worst relative errors, or worst K."""
     return "\n".join(_aligned(_summary_cells(reports)))
 
 
 def device_names() -> str:
-    """What JAX computes on."""
+    """Return the names of the devices that JAX computes on."""
     kinds = [device.device_kind for device in jax.devices()]
     return ", ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds))
 
 
 def markdown(reports: Sequence[Report]) -> str:
-    """A page: the summary, then each report with its settings."""
+    """Return a page: the summary, then each report with its settings."""
     parts = ["# Parity report\n"]
     if len(reports) > 1:
         head, *rows = _summary_cells(reports)
@@ -76,16 +79,21 @@ def markdown(reports: Sequence[Report]) -> str:
         head, *rows = _cells(report)
         parts.append(markdown_table(head, rows) + "\n")
         parts += [f"- {note}" for note in report.notes]
-        facts = report.facts | report.facts.get("environment", {})
-        facts.pop("environment", None)
-        parts += [f"- {key}: {_plain(value)}" for key, value in facts.items()]
+        facts = {**report.facts, **report.facts.get("environment", {})}
+        parts += [f"- {k}: {_plain(value)}" for k, value in facts.items() if k != "environment"]
         parts.append("")
     return "\n".join(parts)
 
 
 def write_reports(folder: Path, reports: Sequence[Report]) -> list[str]:
-    """``report.json``, ``report.md`` and, where matplotlib is installed, ``report.png`` in a
-    folder, which is made; the names of those written.
+    """Write ``report.json``, ``report.md`` and, where matplotlib is installed, ``report.png``.
+
+    Args:
+        folder: made where it is missing.
+        reports: one or several.
+
+    Returns:
+        The names of the files written.
 
     Raises:
         OSError: the folder cannot be written.
@@ -104,78 +112,94 @@ def write_reports(folder: Path, reports: Sequence[Report]) -> list[str]:
     return ["report.json", "report.md", "report.png"]
 
 
-def _settings(facts: dict[str, Any]) -> str:
-    """What the figures depend on, in a line."""
-    found = facts["environment"]
+def _settings(facts: Facts) -> str:
+    """Return what the figures depend on, in a line."""
+    found = facts.get("environment", {})
     return (
-        f"JAX {found['versions']['jax']} on {', '.join(found['devices'])}; {facts['products']}; "
+        f"JAX {found['versions']['jax']} on {', '.join(found['devices'])}; "
+        f"{facts.get('products')}; "
         f"PRNG {found['prng']}; XLA flags {found['xla_flags'].strip() or 'none'}"
     )
 
 
 def _cells(report: Report) -> list[list[str]]:
-    with_k = any(row.k is not None for row in report.rows)
-    head = ["stage", "tensors", "max abs", "relative", "ULPs", "budget", "", "worst tensor"]
-    if with_k:
-        head[5:6] = ["reference's rms", "port's rms", "median K", "worst K", "budget"]
-    lines = [head]
-    for stage, rows in report.stages().items():
+    """Return the cells of a report's table, the worst row of each stage."""
+    with_ratios = any(row.error_ratio is not None for row in report.rows)
+    errors = ["reference's rms", "port's rms", "median K", "worst K"] if with_ratios else []
+    head = ["stage", "tensors", "max abs", "relative", "ULPs", *errors, "tolerance", ""]
+    lines = [[*head, "worst tensor"]]
+    for title, rows in report.stages().items():
         row = worst(rows)
-        line = [stage, str(len(rows)), f"{row.max_abs:.1e}", f"{row.relative:.1e}"]
+        line = [title, str(len(rows)), f"{row.max_abs:.1e}", f"{row.relative:.1e}"]
         line.append(f"{row.ulps:.3g}")
-        if with_k:
-            judged = row.k is not None
-            line += [f"{row.stray:.1e}", f"{row.rms:.1e}"] if judged else ["", ""]
-            line += [f"{median_k(rows):.2f}", f"{row.k:.2f}"] if judged else ["", ""]
-        drawn = math.isinf(row.budget)
-        line.append("not judged" if drawn else f"{row.budget:g}")
+        if row.error_ratio is not None:
+            line += [f"{row.reference_error:.1e}", f"{row.rms:.1e}"]
+            line += [f"{median_ratio(rows):.2f}", f"{row.error_ratio:.2f}"]
+        else:
+            line += [""] * len(errors)
+        plotted_only = math.isinf(row.tolerance)
+        line.append("not judged" if plotted_only else f"{row.tolerance:g}")
         within = all(r.passed for r in rows)  # NaN is not, even where nothing is judged
-        line.append("BROKEN" if not within else "" if drawn else "ok")
+        line.append("BROKEN" if not within else "" if plotted_only else "ok")
         lines.append([*line, report.place(row)])
     return lines
 
 
 def _summary_cells(reports: Sequence[Report]) -> list[list[str]]:
-    lines = [["model", "precision", "measure", *_COLUMNS, NOISE_FED, "verdict"]]
-    all_rows: dict[str, list[Row]] = {}  # of all models by precision
+    """Return the cells of a table with a line a report."""
+    lines = [["model", "precision", "measure", *_ALL_COLUMNS, "verdict"]]
+    with_ratios: dict[str, list[Row]] = {}  # the rows of all models by precision
     for report in reports:
+        by_ratio = any(row.error_ratio is not None for row in report.rows)
+        model, precision = (str(report.facts.get(key, "")) for key in ("model", "precision"))
+        if by_ratio:
+            with_ratios.setdefault(precision, []).extend(report.rows)
         groups = _by_column(report.rows)
-        with_k = any(row.k is not None for row in report.rows)
-        if with_k:
-            all_rows.setdefault(str(report.facts.get("precision", "")), []).extend(report.rows)
-        facts = report.facts
-        line = [str(facts.get("model", "")), str(facts.get("precision", ""))]
-        line.append("worst K" if with_k else "relative error")
-        for column in (*_COLUMNS, NOISE_FED):
-            rows = groups.get(column)
-            if rows is None:
-                line.append("")
-                continue
-            error = float(np.max([row.error for row in rows]))  # NaN stays
-            shown = f"{error:.2f}" if with_k else f"{error:.1e}"
-            if any(math.isinf(row.budget) for row in rows):
-                shown = f"({shown})"
-            line.append(shown)
-        lines.append([*line, "ok" if report.passed else "BROKEN"])
-    for precision, rows in all_rows.items():
-        medians = {k: median_k(found) for k, found in _by_column(rows).items()}
-        found = [medians.get(column) for column in (*_COLUMNS, NOISE_FED)]
-        cells = ["" if median is None else f"{median:.2f}" for median in found]
+        cells = [_worst_cell(groups[column], by_ratio) for column in _ALL_COLUMNS]
+        measure = "worst K" if by_ratio else "relative error"
+        lines.append([model, precision, measure, *cells, "ok" if report.passed else "BROKEN"])
+    for precision, rows in with_ratios.items():
+        medians = [median_ratio(found) for found in _by_column(rows).values()]
+        cells = ["" if median is None else f"{median:.2f}" for median in medians]
         lines.append(["all of these", precision, "median K", *cells, ""])
-    if all_rows:
+    if with_ratios:
         lines.append(["", "", "in brackets: plotted, not judged", *[""] * (len(lines[0]) - 3)])
     return lines
 
 
+def _worst_cell(rows: Sequence[Row], by_ratio: bool) -> str:
+    if not rows:
+        return ""
+    error = float(np.max([row.error for row in rows]))  # NaN stays
+    shown = f"{error:.2f}" if by_ratio else f"{error:.1e}"
+    return f"({shown})" if any(math.isinf(row.tolerance) for row in rows) else shown
+
+
 def _by_column(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """The rows of each column of the summary."""
-    groups: dict[str, list[Row]] = {}
+    """Return the rows of each column of the summary."""
+    groups: dict[str, list[Row]] = {column: [] for column in _ALL_COLUMNS}
     for row in rows:
-        fed = row.stage.endswith(NOISE_FED)
         for column, stages in _COLUMNS.items():
-            if row.stage.startswith(stages):
-                groups.setdefault(NOISE_FED if fed else column, []).append(row)
+            if row.stage in stages:
+                groups[ZERO_GRADIENT if row.zero_gradient else column].append(row)
     return groups
+
+
+def worst(rows: Sequence[Row]) -> Row:
+    """Return the row nearest to its tolerance, or furthest over it; NaN is furthest."""
+
+    def nearness(row: Row) -> float:
+        if row.tolerance and np.isfinite(row.error):
+            return row.error / (1.0 if np.isinf(row.tolerance) else row.tolerance)
+        return 0.0 if row.error == 0 else np.inf
+
+    return max(rows, key=nearness)
+
+
+def median_ratio(rows: Sequence[Row]) -> float | None:
+    """Return the median error ratio; None where there is no ratio."""
+    found = [row.error_ratio for row in rows if row.error_ratio is not None]
+    return statistics.median(found) if found else None
 
 
 def _aligned(lines: list[list[str]]) -> list[str]:

@@ -12,8 +12,11 @@ from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vae_jax.models import get_spec
+from vae_jax.parity.precision import PrecisionLike
+from vae_jax.recipe import Recipe
 from vae_jax.typing import Tensors
 
 # framework -> the module beside this, and its class
@@ -22,6 +25,11 @@ _HOMES = {
     "Paddle": ("paddle", "PaddleReference"),
     "TensorFlow": ("tensorflow", "TensorFlowReference"),
 }
+
+Value = ArrayLike | float
+"""A tensor or a loss. ``ArrayLike`` alone takes floats as complex, which run-time checks refuse."""
+Input = np.ndarray | None
+"""One array of a probe: for the package's models the image, the noise or the label."""
 
 
 @runtime_checkable
@@ -38,16 +46,26 @@ class Backend(Protocol):
         """Return weights and statistics."""
         ...
 
-    def trace(self, *probe: Any, train: bool = False) -> tuple[Tensors, Tensors]:
-        """Return what goes into and comes out of each layer, and in eval mode the outputs."""
+    def trace(self, *probe: Input, train: bool = False) -> tuple[Tensors, Tensors]:
+        """Return what goes into and comes out of each layer, and in eval mode the outputs.
+
+        The layers come in the order of their calls. In train mode running statistics move.
+        """
         ...
 
-    def backward(self, *probe: Any) -> tuple[dict[str, float], Tensors]:
+    def forward(self, *probe: Input) -> Tensors:
+        """Return the outputs in eval mode."""
+        return self.trace(*probe)[1]
+
+    def backward(self, *probe: Input) -> tuple[dict[str, float], Tensors]:
         """Return the loss terms with the total, and every parameter's gradient, in train mode."""
         ...
 
-    def step(self, recipe: Any, *probe: Any) -> dict[str, float]:
-        """Take one step of the optimiser; return the loss terms before it."""
+    def step(self, recipe: Recipe, *probe: Input) -> dict[str, float]:
+        """Take a step of the optimiser and return the loss terms before it.
+
+        The optimiser is made with the recipe of the first step after a reset.
+        """
         ...
 
     def moments(self) -> dict[str, Tensors]:
@@ -55,14 +73,18 @@ class Backend(Protocol):
         ...
 
     def updates(
-        self, recipe: Any, start: np.ndarray, gradients: Iterable[np.ndarray]
+        self, recipe: Recipe, start: np.ndarray, gradients: Iterable[np.ndarray]
     ) -> Iterator[np.ndarray]:
         """Yield a parameter after each of some given gradients: the optimiser by itself."""
         ...
 
 
 def create_reference(
-    name: str, precision: Any, tensors: Tensors | None = None, seed: int = 0, **hyper: Any
+    name: str,
+    precision: PrecisionLike,
+    tensors: Tensors | None = None,
+    seed: int = 0,
+    **hyper: object,
 ) -> Any:
     """Create the backend of a model's original.
 
@@ -74,7 +96,7 @@ def create_reference(
         **hyper: the model's hyperparameters where they differ from the tutorial's.
 
     Returns:
-        A ``Backend``, which has its framework's own methods beside.
+        A ``Backend``, with its framework's own methods beside, which no common type has.
 
     Raises:
         MissingExtraError: the framework is not installed.

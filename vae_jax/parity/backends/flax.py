@@ -1,12 +1,9 @@
-"""The Flax backend: a port driven with NumPy arrays, under its reference's names and layouts.
-
-It mirrors the references' backends method by method, so that a comparison treats both alike.
-"""
+"""The Flax backend: a port driven with NumPy arrays, under its reference's names and layouts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import flax.traverse_util
 import jax
@@ -15,20 +12,30 @@ import numpy as np
 import optax
 
 from vae_jax.convert.mapping import export_leaves, flat_leaves, import_weights, rules_of
-from vae_jax.distributions import Deterministic
+from vae_jax.distributions import Deterministic, Posterior
 from vae_jax.models import create_model, get_spec
-from vae_jax.objectives import make_loss
+from vae_jax.objectives import loss_of
 from vae_jax.optim import optimizer_of
+from vae_jax.parity.backends import Backend, Input, Value
 from vae_jax.parity.layers import INPUT, captured, layers_of
-from vae_jax.parity.precision import Precision, compile_in, jax_settings, precision_of
+from vae_jax.parity.precision import (
+    Precision,
+    PrecisionLike,
+    compile_in,
+    jax_settings,
+    precision_of,
+)
+from vae_jax.recipe import Recipe
 from vae_jax.spec import Rule
-from vae_jax.typing import Tensors, Variables
+from vae_jax.typing import Latent, Tensors, Variables
 
-Forward = Callable[..., dict[str, Any]]
-Loss = Callable[..., tuple[dict[str, Any], Any]]
+Terms = Mapping[str, Value]
+Forward = Callable[..., Terms]
+Loss = Callable[..., tuple[Terms, Variables]]
+T = TypeVar("T")
 
 
-class FlaxBackend:
+class FlaxBackend(Backend):
     """A port with its optimiser.
 
     Args:
@@ -46,7 +53,7 @@ class FlaxBackend:
         rules: Sequence[Rule],
         forward: Forward,
         loss: Loss,
-        make_optimizer: Callable[[Any], optax.GradientTransformation],
+        make_optimizer: Callable[[Recipe], optax.GradientTransformation],
         precision: Precision,
         *,
         channels_first: bool = True,
@@ -55,7 +62,7 @@ class FlaxBackend:
         self.layers, self.make_optimizer = layers_of(rules), make_optimizer
         self.variables: Variables = {}
         self.optimizer: optax.GradientTransformation | None = None
-        self.opt_state: Any = None
+        self.opt_state: optax.OptState | None = None
 
         # Compiled functions that held `self` would keep its arrays until garbage is collected.
         paths, calls = tuple(self.layers), []
@@ -82,17 +89,17 @@ class FlaxBackend:
         self._gradient = compile_in(precision, jax.value_and_grad(total, has_aux=True))
 
     def reset(self, tensors: Tensors) -> None:
-        """Takes the reference's weights and statistics, and forgets the optimiser's state."""
+        """Take the reference's weights and statistics, and forget the optimiser's state."""
         with jax_settings(self.precision):
             self.variables = self._cast(self._import(tensors))
         self.opt_state = None
 
     def state_dict(self) -> Tensors:
-        """Weights and statistics."""
+        """Return weights and statistics."""
         return export_leaves(self.rules, flat_leaves(self.variables))
 
-    def trace(self, *probe: Any, train: bool = False) -> tuple[Tensors, Tensors]:
-        """What goes into and comes out of each layer, and in eval mode the outputs by name."""
+    def trace(self, *probe: Input, train: bool = False) -> tuple[Tensors, Tensors]:
+        """Return what goes into and comes out of each layer, and in eval mode the outputs."""
         with jax_settings(self.precision):
             inputs = self._cast(probe)
             if train:
@@ -106,17 +113,13 @@ class FlaxBackend:
             found[layer.name] = layer.as_reference("output", made, self.channels_first)
         return found, {k: np.asarray(v) for k, v in outputs.items()}
 
-    def forward(self, *probe: Any) -> Tensors:
-        """The outputs in eval mode."""
-        return self.trace(*probe)[1]
-
-    def backward(self, *probe: Any) -> tuple[dict[str, float], Tensors]:
-        """Loss terms with the total, and every parameter's gradient, in train mode."""
+    def backward(self, *probe: Input) -> tuple[dict[str, float], Tensors]:
+        """Return the loss terms with the total, and every parameter's gradient, in train mode."""
         terms, gradients, _ = self._backward(probe)
         return terms, self._export(gradients)
 
-    def step(self, recipe: Any, *probe: Any) -> dict[str, float]:
-        """One step of the optimiser, made with the first step's recipe; the terms before it."""
+    def step(self, recipe: Recipe, *probe: Input) -> dict[str, float]:
+        """Take a step of the optimiser and return the loss terms before it."""
         with jax_settings(self.precision):
             params = self.variables["params"]
             if self.optimizer is None:
@@ -133,7 +136,7 @@ class FlaxBackend:
         return terms
 
     def moments(self) -> dict[str, Tensors]:
-        """Adam's moments under PyTorch's names for them; empty for another optimiser."""
+        """Return Adam's moments under PyTorch's names; nothing for another optimiser."""
         states = jax.tree.leaves(
             self.opt_state, is_leaf=lambda s: isinstance(s, optax.ScaleByAdamState)
         )
@@ -143,9 +146,9 @@ class FlaxBackend:
         return {}
 
     def updates(
-        self, recipe: Any, start: np.ndarray, gradients: Iterable[np.ndarray]
+        self, recipe: Recipe, start: np.ndarray, gradients: Iterable[np.ndarray]
     ) -> Iterator[np.ndarray]:
-        """The optimiser by itself: a parameter after each of some given gradients."""
+        """Yield a parameter after each of some given gradients: the optimiser by itself."""
         with jax_settings(self.precision):
             optimizer, parameter = self.make_optimizer(recipe), self._cast(start)
             state, update = optimizer.init(parameter), jax.jit(optimizer.update)
@@ -155,7 +158,7 @@ class FlaxBackend:
                 parameter = optax.apply_updates(parameter, change)
             yield np.asarray(parameter)
 
-    def _backward(self, probe: Any) -> tuple[dict[str, float], Any, Any]:
+    def _backward(self, probe: tuple[Input, ...]) -> tuple[dict[str, float], Variables, Variables]:
         with jax_settings(self.precision):
             (_, (terms, batch_stats)), gradients = self._gradient(
                 self.variables["params"], self.variables, self._cast(probe)
@@ -166,13 +169,13 @@ class FlaxBackend:
         leaves = {r.target: r.to_target(np.asarray(tensors[r.source])) for r in self.rules}
         return flax.traverse_util.unflatten_dict(leaves)
 
-    def _export(self, params: Any) -> Tensors:
+    def _export(self, params: optax.Params) -> Tensors:
         return export_leaves(self.rules, flat_leaves({"params": params}))
 
-    def _cast(self, tree: Any) -> Any:
-        """Floating leaves to the precision under test; counters stay."""
+    def _cast(self, tree: T) -> T:
+        """Return a tree with its floating leaves in the precision under test; counters stay."""
 
-        def cast(leaf):
+        def cast(leaf: Value) -> jax.Array:
             array = jnp.asarray(leaf)
             floating = jnp.issubdtype(array.dtype, jnp.floating)
             return array.astype(self.precision.dtype) if floating else array
@@ -195,10 +198,10 @@ class Port(FlaxBackend):
         CheckpointError: the weights are not this model's.
     """
 
-    def __init__(self, name: str, precision: Any, tensors: Tensors, **hyper: Any):
+    def __init__(self, name: str, precision: PrecisionLike, tensors: Tensors, **hyper: object):
         self.name, self.hyper = name, hyper
         model: Any = create_model(name, **hyper)
-        loss = make_loss(name, **hyper)
+        loss = loss_of(model, get_spec(name), get_spec(name).recipe)
 
         def forward(variables, image, noise, label=None):
             decoded, posterior = model.apply(variables, image, label, noise=noise)
@@ -224,9 +227,11 @@ class Port(FlaxBackend):
         return import_weights(self.name, tensors, **self.hyper)
 
 
-def heads(encoded: Any) -> dict[str, Any]:
-    """What an encoder returned, each head under its own name: heads of equal shape that are
-    compared together can be swapped unseen."""
-    if isinstance(encoded, Deterministic):
-        return {"latent": encoded.mean}
-    return {"mean": encoded.mean, "std": encoded.std}
+def heads(posterior: Posterior) -> dict[str, Latent]:
+    """Return a posterior's parts, each under its own name.
+
+    Heads of equal shape that are compared together can be swapped unseen.
+    """
+    if isinstance(posterior, Deterministic):
+        return {"latent": posterior.mean}
+    return {"mean": posterior.mean, "std": posterior.std}

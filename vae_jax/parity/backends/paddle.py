@@ -7,23 +7,25 @@ with the part that the tutorial saves apart in front.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from vae_jax.errors import CheckpointError
+from vae_jax.parity.backends import Backend, Input
 from vae_jax.parity.layers import INPUT
 from vae_jax.parity.originals.paddle import CLASSES, Decoder, Encoder, paddle, versions
-from vae_jax.parity.precision import precision_of
+from vae_jax.parity.precision import PrecisionLike, precision_of
 from vae_jax.recipe import Recipe
 from vae_jax.typing import Tensors
 
 __all__ = ["Decoder", "Encoder", "PaddleReference", "paddle", "versions"]
 
 
-class PaddleReference:
+class PaddleReference(Backend):
     """A reference model with its two optimisers, driven with NumPy arrays.
 
     Images are [B, 28, 28, 1] in [-1, 1], noise is [B, L]; ``digits_cvae`` takes one-hot labels
@@ -44,7 +46,7 @@ class PaddleReference:
     def __init__(
         self,
         name: str,
-        precision: Any,
+        precision: PrecisionLike,
         tensors: Tensors | None = None,
         seed: int = 0,
         **hyper: int,
@@ -68,17 +70,16 @@ class PaddleReference:
         self.optimizers: list[paddle.optimizer.Adam] = []
 
     def reset(self, tensors: Tensors) -> None:
-        """Takes weights, and forgets the optimisers."""
+        """Take weights, and forget the optimisers' state."""
         self._restore(tensors)
         self.optimizers = []
 
     def state_dict(self) -> Tensors:
-        """The weights."""
+        """Return the weights."""
         return {name: p.numpy().copy() for name, p in self._parameters()}
 
-    def trace(self, image, noise, label=None, *, train: bool = False) -> tuple[Tensors, Tensors]:
-        """What goes into and comes out of each layer, in the order of the calls, and the outputs
-        of ``forward``; the same in both modes."""
+    def trace(self, *probe: Input, train: bool = False) -> tuple[Tensors, Tensors]:
+        """Return what goes into and comes out of each layer, and the outputs; in either mode."""
         found: Tensors = {}
 
         def keep(name):
@@ -93,33 +94,37 @@ class PaddleReference:
                 for name, layer in whole.named_sublayers():
                     handle = layer.register_forward_post_hook(keep(f"{part}.{name}"))
                     hooks.callback(handle.remove)
-            outputs = self.forward(image, noise, label)
+            outputs = self.forward(*probe)
         return found, outputs
 
-    def forward(self, image, noise, label=None) -> dict[str, np.ndarray]:
-        """Mean and std [B, L] and image, without gradients."""
+    def forward(self, *probe: Input) -> Tensors:
+        """Return mean and std [B, L] and image, without gradients."""
         with paddle.no_grad():
-            _, mean, logvar, decoded = self._run(image, noise, label)
+            _, mean, logvar, decoded = self._run(*probe)
             heads = {"mean": mean, "std": paddle.exp(0.5 * logvar)}
         outputs = {k: v.numpy()[:, :, 0, 0] for k, v in heads.items()}
         return outputs | {"image": decoded.numpy().transpose(0, 2, 3, 1)}
 
-    def backward(self, image, noise, label=None) -> tuple[dict[str, float], Tensors]:
-        """Loss terms with the total, and every parameter's gradient."""
-        terms = self._gradients(image, noise, label)
-        return terms, {name: p.grad.numpy().copy() for name, p in self._parameters()}
+    def backward(self, *probe: Input) -> tuple[dict[str, float], Tensors]:
+        """Return the loss terms with the total, and every parameter's gradient."""
+        terms = self._gradients(*probe)
+        gradients = {}
+        for name, parameter in self._parameters():
+            assert parameter.grad is not None, name
+            gradients[name] = parameter.grad.numpy().copy()
+        return terms, gradients
 
-    def step(self, recipe: Recipe, image, noise, label=None) -> dict[str, float]:
-        """One step of both optimisers, made with the first step's recipe; the terms before it."""
+    def step(self, recipe: Recipe, *probe: Input) -> dict[str, float]:
+        """Take a step of both optimisers and return the loss terms before it."""
         if not self.optimizers:
             self.optimizers = [_adam(recipe, part.parameters()) for part in self.parts.values()]
-        terms = self._gradients(image, noise, label)
+        terms = self._gradients(*probe)
         for optimizer in self.optimizers:
             optimizer.step()
         return terms
 
     def moments(self) -> dict[str, Tensors]:
-        """Adam's two moments by parameter name, under PyTorch's names for them."""
+        """Return Adam's moments by parameter name, under PyTorch's names for them."""
         assert self.optimizers, "no step taken yet"
         state = {k: v for opt in self.optimizers for k, v in opt.state_dict().items()}
         # A name ends in a number, which counts the optimisers that the parameter has had.
@@ -132,7 +137,7 @@ class PaddleReference:
     def updates(
         self, recipe: Recipe, start: np.ndarray, gradients: Iterable[np.ndarray]
     ) -> Iterator[np.ndarray]:
-        """The optimiser by itself: a parameter after each of some given gradients."""
+        """Yield a parameter after each of some given gradients: the optimiser by itself."""
         parameter = paddle.create_parameter(list(start.shape), self.dtype)
         parameter.set_value(self._tensor(start))
         optimizer = _adam(recipe, [parameter])
@@ -142,17 +147,20 @@ class PaddleReference:
             optimizer.clear_grad()
             yield parameter.numpy().copy()
 
-    def save(self, folder, model_name: str = "A") -> tuple[Path, Path]:
-        """Writes the tutorial's two files, such as ``A_encoder_False.pdparams``; their paths."""
+    def save(self, folder: str | os.PathLike[str], model_name: str = "A") -> tuple[Path, Path]:
+        """Write the tutorial's two files, such as ``A_encoder_False.pdparams``, and return both."""
         start, end = Path(folder) / model_name, f"{bool(self.classes)}.pdparams"
         for part, layer in self.parts.items():
             paddle.save(layer.state_dict(), f"{start}_{part}_{end}")
         return Path(f"{start}_encoder_{end}"), Path(f"{start}_decoder_{end}")
 
-    def load(self, encoder_path, decoder_path) -> None:
-        """Reads the two files, which are pickles: only those of a source that you trust.
+    def load(
+        self, encoder_path: str | os.PathLike[str], decoder_path: str | os.PathLike[str]
+    ) -> None:
+        """Read the two files, which are pickles: only those of a source that you trust.
 
-        Raises CheckpointError where they are not of this model and size.
+        Raises:
+            CheckpointError: they are not of this model and size.
         """
         tensors: Tensors = {}
         for part, path in zip(self.parts, (encoder_path, decoder_path), strict=True):
@@ -170,9 +178,9 @@ class PaddleReference:
         for name, parameter in self._parameters():
             parameter.set_value(self._tensor(tensors[name]))
 
-    def _gradients(self, image, noise, label) -> dict[str, float]:
-        """The tutorial's loss terms, with the parameters' gradients left in Paddle."""
-        x, mean, logvar, decoded = self._run(image, noise, label)
+    def _gradients(self, *probe: Input) -> dict[str, float]:
+        """Return the tutorial's loss terms, with the parameters' gradients left in Paddle."""
+        x, mean, logvar, decoded = self._run(*probe)
         kl = -0.5 * (1 + logvar - mean**2 - paddle.exp(logvar))
         terms = {
             "reconstruction": paddle.mean(paddle.sum((x - decoded) ** 2, [1, 2, 3])),
@@ -184,8 +192,12 @@ class PaddleReference:
         loss.backward()
         return {k: float(v) for k, v in {"loss": loss, **terms}.items()}
 
-    def _run(self, image, noise, label):
-        """The image as Paddle orders it, mean, log variance and reconstruction."""
+    def _run(
+        self, image: Input, noise: Input, label: Input = None
+    ) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor, paddle.Tensor]:
+        """Return the image as Paddle orders it, mean, log variance and reconstruction."""
+        assert image is not None
+        assert noise is not None
         given = None if label is None else np.shape(label)
         expected = (len(image), self.classes) if self.classes else None
         if given != expected:
@@ -196,15 +208,15 @@ class PaddleReference:
         z = self._tensor(noise)[:, :, None, None] * paddle.exp(0.5 * logvar) + mean
         return x, mean, logvar, self.parts["decoder"](z, *labels)
 
-    def _parameters(self) -> Iterator[tuple[str, Any]]:
+    def _parameters(self) -> Iterator[tuple[str, paddle.Tensor]]:
         for part, layer in self.parts.items():
             for name, parameter in layer.named_parameters():
                 yield f"{part}.{name}", parameter
 
-    def _tensor(self, array: Any) -> paddle.Tensor:
+    def _tensor(self, array: ArrayLike) -> paddle.Tensor:
         return paddle.to_tensor(np.asarray(array), dtype=self.dtype)
 
 
-def _adam(recipe: Recipe, parameters: Any) -> Any:
+def _adam(recipe: Recipe, parameters: list[paddle.Tensor]) -> paddle.optimizer.Adam:
     scalars = (recipe.learning_rate, recipe.beta1, recipe.beta2, recipe.epsilon)
     return paddle.optimizer.Adam(*scalars, parameters=parameters)

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from vae_jax.parity.backends import Backend, Input
 from vae_jax.parity.layers import INPUT
 from vae_jax.parity.originals.pytorch import RUNNERS, torch
-from vae_jax.parity.precision import Precision, precision_of
+from vae_jax.parity.precision import Precision, PrecisionLike, precision_of
+from vae_jax.recipe import Recipe
 from vae_jax.typing import Tensors
 
 # isort: split
@@ -20,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 _DTYPES = {np.dtype(np.float64): torch.float64, np.dtype(np.float32): torch.float32}
 
 
-class TorchBackend:
+class TorchBackend(Backend):
     """A reference with its optimiser, on the CPU.
 
     Args:
@@ -36,7 +39,7 @@ class TorchBackend:
         module: torch.nn.Module,
         forward: Callable[..., dict[str, torch.Tensor]],
         loss: Callable[..., dict[str, torch.Tensor]],
-        make_optimizer: Callable[[Any, Any], torch.optim.Optimizer],
+        make_optimizer: Callable[[Recipe, Iterable[torch.nn.Parameter]], torch.optim.Optimizer],
         precision: Precision,
     ):
         self.precision, self.dtype = precision, _DTYPES[precision.dtype]
@@ -47,20 +50,19 @@ class TorchBackend:
         self._first = {k: v.clone() for k, v in self.model.state_dict().items()}
 
     def reset(self, tensors: Tensors) -> None:
-        """Takes weights and statistics, and forgets the optimiser."""
+        """Take weights and statistics, and forget the optimiser's state."""
         state = {k: torch.tensor(np.asarray(v)) for k, v in tensors.items()}
         state |= {name: self._first[name] for name in self.ignored}
         self.model.load_state_dict(state)
         self.optimizer = None
 
     def state_dict(self) -> Tensors:
-        """Weights and statistics."""
+        """Return weights and statistics."""
         state = self.model.state_dict().items()
         return {k: v.detach().numpy().copy() for k, v in state if k not in self.ignored}
 
-    def trace(self, *probe: Any, train: bool = False) -> tuple[Tensors, Tensors]:
-        """What goes into and comes out of each module with parameters, in the order of the calls;
-        and in eval mode the outputs by name. In train mode the running statistics move."""
+    def trace(self, *probe: Input, train: bool = False) -> tuple[Tensors, Tensors]:
+        """Return what goes into and comes out of each module with parameters, and the outputs."""
         found: Tensors = {}
 
         def keep(name):
@@ -72,7 +74,7 @@ class TorchBackend:
             return hook
 
         self.model.train(train)
-        inputs, outputs = [self._tensor(array) for array in probe], {}
+        inputs, outputs = self._inputs(probe), {}
         with contextlib.ExitStack() as hooks, self._products(), torch.no_grad():
             for name, module in self.model.named_modules():
                 own = [f"{name}.{key}" for key, _ in module.named_parameters(recurse=False)]
@@ -84,17 +86,13 @@ class TorchBackend:
                 outputs = self._forward(self.model, *inputs)
         return found, {k: v.numpy().copy() for k, v in outputs.items()}
 
-    def forward(self, *probe: Any) -> Tensors:
-        """The outputs in eval mode."""
-        return self.trace(*probe)[1]
-
-    def backward(self, *probe: Any) -> tuple[dict[str, float], Tensors]:
-        """Loss terms with the total, and every parameter's gradient, in train mode."""
+    def backward(self, *probe: Input) -> tuple[dict[str, float], Tensors]:
+        """Return the loss terms with the total, and every parameter's gradient, in train mode."""
         terms = self._backward(probe)
         return terms, {k: _gradient(p).numpy().copy() for k, p in self._parameters()}
 
-    def step(self, recipe: Any, *probe: Any) -> dict[str, float]:
-        """One step of the optimiser, made with the first step's recipe; the terms before it."""
+    def step(self, recipe: Recipe, *probe: Input) -> dict[str, float]:
+        """Take a step of the optimiser and return the loss terms before it."""
         if self.optimizer is None:
             self.optimizer = self._make_optimizer(recipe, self.model.parameters())
         terms = self._backward(probe)
@@ -102,7 +100,7 @@ class TorchBackend:
         return terms
 
     def moments(self) -> dict[str, Tensors]:
-        """Adam's ``exp_avg`` and ``exp_avg_sq`` by parameter name; empty for another optimiser."""
+        """Return Adam's moments by parameter name; nothing for another optimiser."""
         assert self.optimizer is not None, "no step taken yet"
         state = self.optimizer.state
         if not any("exp_avg_sq" in found for found in state.values()):
@@ -117,9 +115,9 @@ class TorchBackend:
         }
 
     def updates(
-        self, recipe: Any, start: np.ndarray, gradients: Iterable[np.ndarray]
+        self, recipe: Recipe, start: np.ndarray, gradients: Iterable[np.ndarray]
     ) -> Iterator[np.ndarray]:
-        """The optimiser by itself: a parameter after each of some given gradients."""
+        """Yield a parameter after each of some given gradients: the optimiser by itself."""
         parameter = torch.nn.Parameter(self._tensor(start))
         optimizer = self._make_optimizer(recipe, [parameter])
         for gradient in gradients:
@@ -131,24 +129,25 @@ class TorchBackend:
         named = self.model.named_parameters()
         return ((name, p) for name, p in named if name not in self.ignored)
 
-    def _backward(self, probe: Any) -> dict[str, float]:
+    def _backward(self, probe: tuple[Input, ...]) -> dict[str, float]:
         self.model.train()
         self.model.zero_grad()
         with self._products():
-            terms = self._loss(self.model, *(self._tensor(array) for array in probe))
+            terms = self._loss(self.model, *self._inputs(probe))
             loss = sum(terms.values())
             assert isinstance(loss, torch.Tensor)
             loss.backward()
         return {k: float(v.detach()) for k, v in {"loss": loss, **terms}.items()}
 
-    def _products(self) -> contextlib.AbstractContextManager[Any]:
-        """Rounds the factors of products where the precision asks for it."""
+    def _products(self) -> contextlib.AbstractContextManager[object]:
+        """Round the factors of products where the precision asks for it."""
         bits = self.precision.bits
         return contextlib.nullcontext() if bits is None else _RoundedFactors(bits)
 
-    def _tensor(self, array: Any) -> Any:
-        if array is None:
-            return None
+    def _inputs(self, probe: tuple[Input, ...]) -> list[torch.Tensor | None]:
+        return [None if array is None else self._tensor(array) for array in probe]
+
+    def _tensor(self, array: ArrayLike) -> torch.Tensor:
         array = np.asarray(array)
         return torch.tensor(array, dtype=self.dtype if array.dtype.kind == "f" else None)
 
@@ -165,7 +164,12 @@ class TorchReference(TorchBackend):
     """
 
     def __init__(
-        self, name: str, precision: Any, tensors: Tensors | None = None, seed: int = 0, **hyper: Any
+        self,
+        name: str,
+        precision: PrecisionLike,
+        tensors: Tensors | None = None,
+        seed: int = 0,
+        **hyper: object,
     ):
         runner = RUNNERS[name]
         torch.manual_seed(seed)
@@ -181,7 +185,7 @@ class TorchReference(TorchBackend):
 
 
 def versions() -> str:
-    """The framework and its version, for a report's title."""
+    """Return the framework and its version, for a report's title."""
     return f"PyTorch {torch.__version__}"
 
 
@@ -199,7 +203,7 @@ class _RoundedFactors(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
     def _round(self, tensor: torch.Tensor) -> torch.Tensor:
-        """To the nearest, ties to even, as the hardware does."""
+        """Round to the nearest, ties to even, as the hardware does."""
         dropped = 23 - self.bits
         word = tensor.contiguous().view(torch.int32)
         word = word + ((1 << (dropped - 1)) - 1) + ((word >> dropped) & 1)
@@ -220,12 +224,12 @@ _FACTORS = {  # operation -> which of its arguments are factors
 
 
 def _gradient(parameter: torch.nn.Parameter) -> torch.Tensor:
-    """Zeros for a parameter that took no part."""
+    """Return the gradient, zeros for a parameter that took no part."""
     return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
-def _adam(recipe: Any, parameters: Any) -> torch.optim.Optimizer:
-    """The tutorial's optimiser."""
+def _adam(recipe: Recipe, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """Return the tutorial's optimiser."""
     return torch.optim.Adam(
         parameters,
         lr=recipe.learning_rate,

@@ -13,15 +13,16 @@ import numpy as np
 
 from vae_jax.convert.tensorflow.library import cpu_session
 from vae_jax.errors import CheckpointError
+from vae_jax.parity.backends import Backend, Input
 from vae_jax.parity.originals.tensorflow import GRAPHS, Layers, tf, versions
-from vae_jax.parity.precision import precision_of
+from vae_jax.parity.precision import PrecisionLike, precision_of
 from vae_jax.recipe import Recipe
 from vae_jax.typing import Tensors
 
 __all__ = ["TensorFlowReference", "versions"]
 
 
-class TensorFlowReference:
+class TensorFlowReference(Backend):
     """A reference model with its optimiser, in a graph and a session of its own.
 
     Args:
@@ -41,11 +42,11 @@ class TensorFlowReference:
     def __init__(
         self,
         name: str,
-        precision: Any,
+        precision: PrecisionLike,
         tensors: Tensors | None = None,
         seed: int = 0,
         threads: int = 1,
-        **hyper: Any,
+        **hyper: object,
     ):
         chosen = precision_of(precision)
         v1, self.dtype, layers = tf.compat.v1, chosen.dtype, Layers(chosen.bits)
@@ -66,40 +67,39 @@ class TensorFlowReference:
         self._initialize({} if tensors is None else self._initial(tensors))
 
     def reset(self, tensors: Tensors) -> None:
-        """Takes weights, and starts the optimiser afresh."""
+        """Take weights, and start the optimiser afresh."""
         self._initialize(self._initial(tensors))
         if self.optimizer is not None:
             self.session.run(self._start_optimizer)
 
     def state_dict(self) -> Tensors:
-        """The variables, in the order of their creation."""
+        """Return the variables, in the order of their creation."""
         return self.session.run(self.variables)
 
-    def trace(self, image, noise, label=None, *, train: bool = False) -> tuple[Tensors, Tensors]:
-        """What goes into and comes out of each layer, and the outputs of ``forward``; the same in
-        both modes."""
-        return self.session.run((self.layers, self.outputs), self._feed(image, noise, label))
+    def trace(self, *probe: Input, train: bool = False) -> tuple[Tensors, Tensors]:
+        """Return what goes into and comes out of each layer, and the outputs; in either mode."""
+        return self.session.run((self.layers, self.outputs), self._feed(probe))
 
-    def forward(self, image, noise, label=None) -> dict[str, np.ndarray]:
-        """The heads [B, L], ``std`` raw and of either sign, and the image [B, 28, 28, 1]."""
-        return self.session.run(self.outputs, self._feed(image, noise, label))
+    def forward(self, *probe: Input) -> Tensors:
+        """Return the heads [B, L], ``std`` raw and of either sign, and the image [B, 28, 28, 1]."""
+        return self.session.run(self.outputs, self._feed(probe))
 
-    def backward(self, image, noise, label=None) -> tuple[dict[str, float], Tensors]:
-        """Loss terms with the total, and every variable's gradient; zeros where it has no part."""
-        feed = self._feed(image, noise, label)
+    def backward(self, *probe: Input) -> tuple[dict[str, float], Tensors]:
+        """Return the loss terms with the total, and every variable's gradient, 0 where unused."""
+        feed = self._feed(probe)
         terms, gradients = self.session.run((self.terms, self.gradients), feed)
         return {k: float(v) for k, v in terms.items()}, gradients
 
-    def step(self, recipe: Recipe, image, noise, label=None) -> dict[str, float]:
-        """One step of the tutorial's optimiser; the loss terms before it."""
+    def step(self, recipe: Recipe, *probe: Input) -> dict[str, float]:
+        """Take a step of the tutorial's optimiser and return the loss terms before it."""
         if self.optimizer is None:
             self._build_optimizer(recipe)
-        feed = self._feed(image, noise, label)
+        feed = self._feed(probe)
         terms, _ = self.session.run((self.terms, self._update), feed)
         return {k: float(v) for k, v in terms.items()}
 
     def moments(self) -> dict[str, Tensors]:
-        """Adam's two moments by variable name, under PyTorch's names of them."""
+        """Return Adam's moments by variable name, under PyTorch's names for them."""
         assert self.optimizer is not None, "no step taken yet"
         moments = {}
         for moment, name in {"exp_avg": "m", "exp_avg_sq": "v"}.items():
@@ -112,7 +112,7 @@ class TensorFlowReference:
     def updates(
         self, recipe: Recipe, start: np.ndarray, gradients: Iterable[np.ndarray]
     ) -> Iterator[np.ndarray]:
-        """The optimiser by itself: a parameter after each of some given gradients."""
+        """Yield a parameter after each of some given gradients: the optimiser by itself."""
         v1 = tf.compat.v1
         with tf.Graph().as_default() as graph:
             parameter = v1.get_variable("parameter", initializer=np.asarray(start, self.dtype))
@@ -126,7 +126,7 @@ class TensorFlowReference:
             yield session.run(parameter)
 
     def save(self, prefix: str | os.PathLike[str], global_step: int | None = None) -> str:
-        """Saves everything, Adam's slots included, as the original does.
+        """Save everything, Adam's slots included, as the original does.
 
         Returns:
             The checkpoint's prefix: ``prefix``, or with the step ``prefix-9``.
@@ -136,7 +136,7 @@ class TensorFlowReference:
             return saver.save(self.session, os.fspath(prefix), global_step=global_step)
 
     def restore(self, prefix: str | os.PathLike[str]) -> None:
-        """Restores the model's variables with TensorFlow's own reader; Adam's slots stay."""
+        """Restore the model's variables with TensorFlow's own reader; Adam's slots stay."""
         with self.graph.as_default():
             tf.compat.v1.train.Saver(self.variables).restore(self.session, os.fspath(prefix))
 
@@ -156,11 +156,11 @@ class TensorFlowReference:
         return tf.compat.v1.train.AdamOptimizer(*constants)
 
     def _initialize(self, values: dict[Any, np.ndarray]) -> None:
-        """The initial values of the variables, some of them given."""
+        """Give the variables their initial values, some of them given."""
         self.session.run([v.initializer for v in self.variables.values()], values)
 
     def _initial(self, tensors: Tensors) -> dict[Any, np.ndarray]:
-        """What to feed in the place of the variables' initial values."""
+        """Return what to feed in the place of the variables' initial values."""
         values = {}
         for name, variable in self.variables.items():
             expected = tuple(variable.shape)
@@ -172,7 +172,8 @@ class TensorFlowReference:
             values[variable.initializer.inputs[1]] = np.asarray(tensors[name], self.dtype)
         return values
 
-    def _feed(self, image, noise, label) -> dict[Any, np.ndarray]:
-        assert label is None, "no TensorFlow original has labels"
+    def _feed(self, probe: tuple[Input, ...]) -> dict[Any, np.ndarray]:
+        image, noise, *labels = probe
+        assert not any(label is not None for label in labels), "no TensorFlow original has labels"
         arrays = {self.image: image, self.noise: noise}
         return {k: np.asarray(v, self.dtype) for k, v in arrays.items()}

@@ -18,7 +18,7 @@ from vae_jax.errors import MissingExtraError
 
 @contextlib.contextmanager
 def _contained() -> Iterator[None]:
-    """Keeps what importing Paddle does to a process inside the block.
+    """Keep what importing Paddle does to a process inside the block.
 
     It warns, gives the root logger a handler and the level INFO (so that other libraries begin to
     chatter), and sets ``OMP_NUM_THREADS``, which child processes would inherit. After TensorFlow
@@ -80,29 +80,31 @@ class _GradientRounded(paddle.autograd.PyLayer):
 
 
 def _rounded(x, bits: int):
-    """float32 with so many bits of fraction, to the nearest (Veltkamp's splitting)."""
+    """Return float32 with so many bits of fraction, to the nearest (Veltkamp's splitting)."""
     spread = x * float(2 ** (23 - bits) + 1)
     return spread - (spread - x)
 
 
 class Conv2D(nn.Conv2D):
-    """Paddle's, or with ``bits`` the same with the factors of its products rounded. (Paddle numbers
-    parameters by the name of their layer's class: it stays the tutorial's.)"""
+    """Paddle's convolution, which with ``bits`` rounds the factors of its products.
+
+    Paddle numbers parameters by the name of their layer's class, so it stays the tutorial's.
+    """
 
     bits: int | None = None
 
     def forward(self, x):
-        """Maps [B, I, H, W] to [B, O, H', W']."""
+        """Return images [B, O, H', W'] of images [B, I, H, W]."""
         return super().forward(x) if self.bits is None else _rounded_layer(self, F.conv2d, x)
 
 
 class Conv2DTranspose(nn.Conv2DTranspose):
-    """As ``Conv2D``."""
+    """The transposed convolution, treated as ``Conv2D``."""
 
     bits: int | None = None
 
     def forward(self, x):  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Maps [B, I, H, W] to [B, O, H', W']."""
+        """Return images [B, O, H', W'] of images [B, I, H, W]."""
         if self.bits is None:
             return super().forward(x)
         return _rounded_layer(self, F.conv2d_transpose, x)
@@ -130,7 +132,7 @@ class Encoder(nn.Layer):
         self.conv_logvar = Conv2D(7 * 7 * 2 * channels, latent_size, 1, 1, 0)
 
     def forward(self, x, label=None):
-        """Images [B, 1, 28, 28] to mean and log variance, each [B, L, 1, 1]."""
+        """Return mean and log variance, each [B, L, 1, 1], of images [B, 1, 28, 28]."""
         if label is not None:
             plane = paddle.reshape(self.conv_label(label), [label.shape[0], -1, SIDE, SIDE])
             x = paddle.concat([x, plane], 1)
@@ -151,7 +153,7 @@ class Decoder(nn.Layer):
         self.conv4 = Conv2D(channels, 1, 3, 1, 1)
 
     def forward(self, z, label=None):
-        """Latents [B, L, 1, 1] to images [B, 1, 28, 28] in [-1, 1]."""
+        """Return images [B, 1, 28, 28] in [-1, 1] of latents [B, L, 1, 1]."""
         x = z if label is None else paddle.concat([z, label], 1)
         x = F.leaky_relu(self.conv1(x))
         x = F.leaky_relu(self.conv2(paddle.reshape(x, [x.shape[0], -1, 7, 7])))
@@ -159,5 +161,5 @@ class Decoder(nn.Layer):
 
 
 def versions() -> str:
-    """The framework and its version, for a report's title."""
+    """Return the framework and its version, for a report's title."""
     return f"Paddle {full_version}"

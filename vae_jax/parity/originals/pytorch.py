@@ -19,7 +19,7 @@ except ImportError as error:
 
 
 class DigitsAE(nn.Module):
-    """Listing 7.1."""
+    """The autoencoder of listing 7.1."""
 
     def __init__(self, latent_size: int = 20, hidden_size: int = 200, input_size: int = 784):
         super().__init__()
@@ -29,21 +29,21 @@ class DigitsAE(nn.Module):
         self.decode = nn.Linear(hidden_size, input_size)
 
     def encoder(self, x):
-        """Flat images to latents."""
+        """Return the latents of flat images."""
         return self.encoded(F.relu(self.common(x)))
 
     def decoder(self, z):
-        """Latents to flat images."""
+        """Return flat images of latents."""
         return torch.sigmoid(self.decode(F.relu(self.l1(z))))
 
     def forward(self, x):
-        """Reconstructions and latents."""
+        """Return reconstructions and latents."""
         mu = self.encoder(x)
         return self.decoder(mu), mu
 
 
 class FaceEncoder(nn.Module):
-    """Listing 7.4; returns the mean and ``linear3``'s output, the log of the std."""
+    """The encoder of listing 7.4, whose ``linear3`` gives the log of the std."""
 
     def __init__(self, latent_size: int = 100):
         super().__init__()
@@ -56,7 +56,7 @@ class FaceEncoder(nn.Module):
         self.linear3 = nn.Linear(1024, latent_size)
 
     def forward(self, x, noise):
-        """Mean, std and the latent drawn with the given noise."""
+        """Return mean, std and the latent drawn with the given noise."""
         x = F.relu(self.conv1(x))
         x = F.relu(self.batch2(self.conv2(x)))
         x = F.relu(self.conv3(x))
@@ -66,7 +66,7 @@ class FaceEncoder(nn.Module):
 
 
 class FaceDecoder(nn.Module):
-    """Listing 7.5."""
+    """The decoder of listing 7.5."""
 
     def __init__(self, latent_size: int = 100):
         super().__init__()
@@ -85,7 +85,7 @@ class FaceDecoder(nn.Module):
         )
 
     def forward(self, z):
-        """Latents to images."""
+        """Return images of latents."""
         return torch.sigmoid(self.decoder_conv(self.unflatten(self.decoder_lin(z))))
 
 
@@ -98,7 +98,7 @@ class FaceVAE(nn.Module):
         self.decoder = FaceDecoder(latent_size)
 
     def forward(self, x, noise):
-        """Mean, std and reconstruction."""
+        """Return mean, std and reconstruction."""
         mu, std, z = self.encoder(x, noise)
         return mu, std, self.decoder(z)
 
@@ -143,13 +143,13 @@ class ConvVAE(nn.Module):
             self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
 
     def forward(self, x, noise):
-        """Reconstruction, mean and log variance."""
+        """Return reconstruction, mean and log variance."""
         h = self.encoder(x)
         mu, logvar = self.fc_mu(h), self.fc_logvar(h)
         return self.decoder(mu + noise * torch.exp(0.5 * logvar)), mu, logvar
 
     def reconstruction(self, decoded, x):
-        """The loss term summed over the batch."""
+        """Return the loss term summed over the batch."""
         if self.likelihood == "mse":
             return F.mse_loss(decoded, x, reduction="sum")
         if self.likelihood == "bernoulli":
@@ -165,14 +165,14 @@ class DigitsAERunner:
 
     @staticmethod
     def forward(model, image, noise):
-        """Every tensor that the port must reproduce, by name."""
+        """Return every tensor that the port must reproduce, by name."""
         del noise
         out, mu = model(image.reshape(len(image), -1))
         return {"latent": mu, "image": out.reshape(-1, 28, 28, 1)}
 
     @staticmethod
     def loss(model, image, noise):
-        """Listing 7.3."""
+        """Return the loss of listing 7.3."""
         del noise
         flat = image.reshape(len(image), -1)
         out, _ = model(flat)
@@ -186,13 +186,13 @@ class FaceVAERunner:
 
     @staticmethod
     def forward(model, image, noise):
-        """Every tensor that the port must reproduce, by name."""
+        """Return every tensor that the port must reproduce, by name."""
         mu, std, out = model(image.permute(0, 3, 1, 2), noise)
         return {"mean": mu, "std": std, "image": out.permute(0, 2, 3, 1)}
 
     @staticmethod
     def loss(model, image, noise):
-        """Listing 7.6."""
+        """Return the loss terms of listing 7.6."""
         x = image.permute(0, 3, 1, 2)
         mu, std, out = model(x, noise)
         return {
@@ -208,15 +208,14 @@ class ConvVAERunner:
 
     @staticmethod
     def forward(model, image, noise):
-        """Every tensor that the port must reproduce, by name."""
+        """Return every tensor that the port must reproduce, by name."""
         out, mu, logvar = model(image.permute(0, 3, 1, 2), noise)
         std = torch.exp(0.5 * logvar)
         return {"mean": mu, "std": std, "image": out.permute(0, 2, 3, 1)}
 
     @staticmethod
     def loss(model, image, noise):
-        """``loss_function``; its cross entropy, or a Gaussian's log density, in place of the
-        squared error where the model is made so."""
+        """Return the terms of ``loss_function``, with the model's own reconstruction term."""
         x = image.permute(0, 3, 1, 2)
         out, mu, logvar = model(x, noise)
         kl = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp()) / len(x)

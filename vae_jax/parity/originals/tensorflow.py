@@ -15,7 +15,7 @@ tf = load_tensorflow("a live comparison with TensorFlow")
 
 
 def _variables(shape: tuple[int, ...], dtype: Any, bias: int, dense: bool = False):
-    """A layer's weight and its bias of zeros, in this order, in the scope in force."""
+    """Return a layer's weight and its bias of zeros, in this order, in the scope in force."""
     v1 = tf.compat.v1
     normal = v1.random_normal_initializer if dense else v1.truncated_normal_initializer
     names = ("Matrix", "bias") if dense else ("w", "b")
@@ -35,7 +35,7 @@ class Layers:
         self.found: dict[str, Any] = {}
 
     def convolution(self, x, channels: int, name: str):
-        """5x5, stride 2, SAME, then the leaky ReLU of slope 0.2."""
+        """Convolve 5x5, stride 2, SAME, then apply the leaky ReLU of slope 0.2."""
         with tf.compat.v1.variable_scope(name) as scope:
             w, b = _variables((5, 5, x.shape[-1], channels), x.dtype, channels)
             y = self._product(lambda x, w: tf.nn.conv2d(x, w, [1, 2, 2, 1], "SAME"), x, w) + b
@@ -44,7 +44,7 @@ class Layers:
         return 0.5 * (1 + leak) * y + 0.5 * (1 - leak) * tf.abs(y)
 
     def transposed_convolution(self, x, size: int, channels: int, name: str):
-        """5x5, stride 2, SAME, to [B, size, size, channels]; its bias is made and never added."""
+        """Transpose such a convolution, to [B, size, size, channels]; its bias is never added."""
         with tf.compat.v1.variable_scope(name) as scope:
             w, _ = _variables((5, 5, channels, x.shape[-1]), x.dtype, channels)
             shape = tf.stack([tf.shape(x)[0], size, size, channels])
@@ -55,7 +55,7 @@ class Layers:
         return y
 
     def dense(self, x, size: int, name: str):
-        """A matrix product and a bias."""
+        """Return a matrix product and a bias."""
         with tf.compat.v1.variable_scope(name) as scope:
             matrix, bias = _variables((x.shape[-1], size), x.dtype, size, dense=True)
             y = self._product(tf.matmul, x, matrix) + bias
@@ -75,7 +75,7 @@ class Layers:
 
 
 def _rounded(x, bits: int):
-    """float32 with so many bits of fraction: to the nearest, ties to even."""
+    """Return float32 with so many bits of fraction: to the nearest, ties to even."""
     dropped = 23 - bits
     word = tf.bitcast(x, tf.int32)
     odd = tf.bitwise.bitwise_and(tf.bitwise.right_shift(word, dropped), 1)
@@ -84,7 +84,7 @@ def _rounded(x, bits: int):
 
 
 def _stddev_vae(x, noise, layers: Layers, latent_size: int = 20, sound_likelihood: bool = False):
-    """The outputs and the two loss terms, means over the batch, of images [B, 28, 28, 1]."""
+    """Return the outputs and the two loss terms, means over the batch, of images [B, 28, 28, 1]."""
     scope = tf.compat.v1.variable_scope
     with scope("recognition"):
         h = layers.convolution(layers.convolution(x, 16, "d_h1"), 32, "d_h2")
@@ -114,5 +114,5 @@ GRAPHS: dict[str, Any] = {"stddev_vae": _stddev_vae}
 
 
 def versions() -> str:
-    """The framework and its version, for a report's title."""
+    """Return the framework and its version, for a report's title."""
     return f"TensorFlow {tf.__version__}"
