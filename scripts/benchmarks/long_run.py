@@ -78,7 +78,7 @@ def train_part(options: Any) -> None:
     from vae_jax.data import open_dataset
     from vae_jax.memory import keep_freed_memory
     from vae_jax.models import create_model, get_spec
-    from vae_jax.training import whole_epochs
+    from vae_jax.training.epoch_runner import Options
     from vae_jax.training.loop import train
     from vae_jax.training.run import Run
 
@@ -86,8 +86,7 @@ def train_part(options: Any) -> None:
         free_strings()
     if not options.trim_memory:
         keep_freed_memory()  # as the commands do
-    # On CPU the model alone decides between the two ways; here both are wanted of one model.
-    whole_epochs.stays_on_device = lambda model, split: options.part == "resident"
+    chosen = Options(checkpoint_every=options.checkpoint_every, resident=options.part == "resident")
     spec, module = get_spec(MODEL), create_model(MODEL)
     epochs = -(-options.steps // STEPS_AN_EPOCH)
     recipe = spec.recipe.replace(epochs=epochs, batch_size=BATCH)
@@ -98,12 +97,7 @@ def train_part(options: Any) -> None:
             sampler.step = epoch * STEPS_AN_EPOCH
             sampler.look()
 
-        train(
-            Run(Path(folder, "run"), MODEL, {}, recipe),
-            dataset,
-            on_epoch=tell,
-            checkpoint_every=options.checkpoint_every,
-        )
+        train(Run(Path(folder, "run"), MODEL, {}, recipe), dataset, on_epoch=tell, options=chosen)
     print(json.dumps(sampler.samples))
 
 

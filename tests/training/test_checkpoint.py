@@ -18,6 +18,7 @@ from vae_jax.training.checkpoint import (
     load_variables,
     save_variables,
 )
+from vae_jax.training.epoch_runner import Options
 from vae_jax.training.state import init_variables
 
 from . import tiny
@@ -157,7 +158,7 @@ def test_variables_of_another_shape_than_the_description_says_are_an_error(damag
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     run = tiny.run_of(tmp_path_factory.mktemp("trained") / "run", "tiny_vae", epochs=1)
-    return run, loop.train(run, tiny.dataset_of(), checkpoint_every=1)
+    return run, loop.train(run, tiny.dataset_of(), options=Options(checkpoint_every=1))
 
 
 def test_a_runs_variables_are_those_of_its_last_state(trained):

@@ -15,7 +15,7 @@ from vae_jax.data.dataset import make_dataset
 from vae_jax.data.pixels import scale_pixels
 from vae_jax.models import create_model, variable_shapes
 from vae_jax.recipe import parse_corruption
-from vae_jax.training import loop, whole_epochs
+from vae_jax.training import epoch_runner, loop
 from vae_jax.training.checkpoint import load_run_variables
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import Inputs, make_train_step
@@ -143,7 +143,7 @@ def test_the_corruption_of_a_recipe_is_that_of_its_step(tmp_path, monkeypatch):
         seen.append((inputs.corruption, inputs.pixel_range))
         raise StopIteration
 
-    monkeypatch.setattr(whole_epochs, "EpochSteps", watched)
+    monkeypatch.setattr(epoch_runner, "EpochSteps", watched)
     for index, text in enumerate(("mask:0.25", "none")):
         with pytest.raises(StopIteration):
             loop.train(tiny.run_of(tmp_path / str(index), corrupt=text), tiny.dataset_of())

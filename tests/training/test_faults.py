@@ -19,6 +19,7 @@ from vae_jax.models import create_model, init_variables
 from vae_jax.training import lock, loop
 from vae_jax.training.checkpoint import load_run_state
 from vae_jax.training.description import Description, read_description, sealed
+from vae_jax.training.epoch_runner import Options
 from vae_jax.training.saving import Checkpoints
 from vae_jax.training.stopping import StoppedError
 
@@ -69,7 +70,7 @@ def test_a_resume_falls_back_to_the_checkpoint_before_a_damaged_one_and_says_so(
     tmp_path, damage, every, uninterrupted, capsys
 ):
     run = tiny.run_of(tmp_path / "run", epochs=2)
-    loop.train(run, tiny.dataset_of(), checkpoint_every=every)
+    loop.train(run, tiny.dataset_of(), options=Options(checkpoint_every=every))
     *_, before, last = sorted(int(p.name) for p in run.checkpoints.iterdir())
     DAMAGES[damage](run.checkpoints / str(last))
     more = tiny.run_of(tmp_path / "run", epochs=3)
@@ -195,7 +196,9 @@ def test_a_damaged_description_is_noticed_as_damaged_arrays_are(tmp_path, uninte
     """Of a checkpoint within an epoch: with the sums so far."""
     run, calls = tiny.run_of(tmp_path / "run"), iter([None, "SIGTERM", "SIGTERM"])
     with pytest.raises(StoppedError):
-        loop.train(run, tiny.dataset_of(), checkpoint_every=2, stop=lambda: next(calls))
+        loop.train(
+            run, tiny.dataset_of(), options=Options(checkpoint_every=2, stop=lambda: next(calls))
+        )
     *_, last = sorted(int(p.name) for p in run.checkpoints.iterdir())
     file = run.checkpoints / str(last) / "_CHECKPOINT_METADATA"
     file.write_text(re.sub(r'("loss": )[0-9]', r"\g<1>0", text := file.read_text()))
@@ -273,17 +276,14 @@ def test_the_best_epochs_stay_beside_the_last_and_after_a_resume(tmp_path, monke
     )
     for epochs, kept in ((2, [3, 6]), (4, [3, 9, 12])):
         run = tiny.run_of(tmp_path / "run", epochs=epochs)
-        loop.train(run, tiny.dataset_of(), keep=1, keep_best=2, resume=epochs == 4)
+        loop.train(run, tiny.dataset_of(), resume=epochs == 4, options=Options(keep=1, keep_best=2))
         assert sorted(int(p.name) for p in run.checkpoints.iterdir()) == kept
 
 
-def test_minutes_make_checkpoints_too(tmp_path, monkeypatch, uninterrupted):
-    from vae_jax.training import whole_epochs
-
-    monkeypatch.setattr(whole_epochs, "_FIRST_CALL", 1)
-    monkeypatch.setattr(whole_epochs, "LONGEST_CALL", 1)
+def test_minutes_make_checkpoints_too(tmp_path, uninterrupted):
     run = tiny.run_of(tmp_path / "run")
-    result = loop.train(run, tiny.dataset_of(), checkpoint_minutes=1e-9, keep=99)
+    options = Options(checkpoint_minutes=1e-9, keep=99, first_call=1, longest_call=1)
+    result = loop.train(run, tiny.dataset_of(), options=options)
     assert sorted(int(p.name) for p in run.checkpoints.iterdir()) == list(range(1, 10))
     assert_same(result, uninterrupted)
 

@@ -1,6 +1,6 @@
 """A step that is not finite stops the run there, or is skipped, and says what it was."""
 
-from typing import Any
+import dataclasses
 
 import jax
 import numpy as np
@@ -9,8 +9,9 @@ import pytest
 from vae_jax.errors import RunError
 from vae_jax.models import create_model, init_variables
 from vae_jax.optim import make_optimizer
-from vae_jax.training import loop, whole_epochs
+from vae_jax.training import epoch_runner, loop
 from vae_jax.training.checkpoint import load_run_state
+from vae_jax.training.epoch_runner import Options
 from vae_jax.training.metrics import read_metrics
 from vae_jax.training.stopping import StoppedError
 
@@ -28,7 +29,7 @@ def dataset():
 
 def exploding(monkeypatch, kind="loss"):
     """From now on the loss, or its gradient, is not finite at the steps of ``BAD``."""
-    make = whole_epochs.make_loss
+    make = epoch_runner.make_loss
 
     def made(*args, **kwargs):
         loss = make(*args, **kwargs)
@@ -48,7 +49,7 @@ def exploding(monkeypatch, kind="loss"):
 
         return broken
 
-    monkeypatch.setattr(whole_epochs, "make_loss", made)
+    monkeypatch.setattr(epoch_runner, "make_loss", made)
 
 
 @jax.custom_jvp
@@ -65,7 +66,7 @@ def _edge_jvp(primals, tangents):
 def steps_of_a_whole_run(tmp_path_factory):
     """The checkpoints of each step."""
     whole = tiny.run_of(tmp_path_factory.mktemp("whole") / "run", "tiny_vae", epochs=2)
-    loop.train(whole, dataset(), checkpoint_every=1, keep=9)
+    loop.train(whole, dataset(), options=Options(checkpoint_every=1, keep=9))
     return whole.checkpoints
 
 
@@ -75,10 +76,9 @@ def steps_of_a_whole_run(tmp_path_factory):
 def test_a_run_stops_at_the_step_and_keeps_the_checkpoint_before(
     tmp_path, monkeypatch, resident, kind, steps_of_a_whole_run
 ):
-    monkeypatch.setattr(whole_epochs, "stays_on_device", lambda *_: resident)
-    why, seen = whole_epochs.why_not_finite, []
+    why, seen = epoch_runner.why_not_finite, []
     monkeypatch.setattr(
-        whole_epochs,
+        epoch_runner,
         "why_not_finite",
         lambda loss, inputs, state, *rest: seen.append(state) or why(loss, inputs, state, *rest),
     )
@@ -86,7 +86,7 @@ def test_a_run_stops_at_the_step_and_keeps_the_checkpoint_before(
     with monkeypatch.context() as patch:
         exploding(patch, kind)
         with pytest.raises(RunError) as caught:
-            loop.train(run, dataset(), checkpoint_every=2)
+            loop.train(run, dataset(), options=Options(checkpoint_every=2, resident=resident))
     message = str(caught.value)
     assert message.startswith("step 5 (batch 2 of epoch 2) is not finite: ")
     assert ("kl divergence is inf" if kind == "loss" else ": the loss is ") in message
@@ -107,11 +107,10 @@ def test_a_run_stops_at_the_step_and_keeps_the_checkpoint_before(
 
 @pytest.mark.parametrize("resident", [tiny.slow(True), False])
 def test_skipped_steps_leave_all_but_the_count_as_it_was(tmp_path, monkeypatch, resident):
-    monkeypatch.setattr(whole_epochs, "stays_on_device", lambda *_: resident)
     exploding(monkeypatch)
     run = tiny.run_of(tmp_path / "run", "tiny_vae", epochs=2)
-    options: Any = {"on_nonfinite": "skip", "skip_limit": 2}
-    result = loop.train(run, dataset(), checkpoint_every=1, keep=9, **options)
+    options = Options(1, keep=9, on_nonfinite="skip", skip_limit=2, resident=resident)
+    result = loop.train(run, dataset(), options=options)
     before, after = (load_run_state(run.checkpoints, step) for step in (4, 6))
     assert tiny.bits(before.params) == tiny.bits(after.params)
     assert tiny.bits(before.opt_state) == tiny.bits(after.opt_state)
@@ -123,22 +122,20 @@ def test_skipped_steps_leave_all_but_the_count_as_it_was(tmp_path, monkeypatch, 
     # A resume remembers them.
     more = tiny.run_of(tmp_path / "run", "tiny_vae", epochs=3)
     with pytest.raises(RunError, match=r"has skipped 3 steps .* batch 2 of epoch 3") as caught:
-        loop.train(more, dataset(), resume=True, **options)
+        loop.train(more, dataset(), resume=True, options=options)
     assert "--skip-limit allows 2" in str(caught.value)
 
 
 @pytest.mark.slow
 def test_skips_within_an_epoch_count_after_a_resume(tmp_path, monkeypatch):
-    monkeypatch.setattr(whole_epochs, "_FIRST_CALL", 1)
-    monkeypatch.setattr(whole_epochs, "LONGEST_CALL", 1)
     exploding(monkeypatch)
     run = tiny.run_of(tmp_path / "run", "tiny_vae", epochs=2)
-    options: Any = {"on_nonfinite": "skip", "skip_limit": 1}
+    options = Options(on_nonfinite="skip", skip_limit=1, first_call=1, longest_call=1)
     calls = iter([None, None, None, None, "SIGTERM", "SIGTERM"])
     with pytest.raises(StoppedError, match="saved at step 5"):
-        loop.train(run, dataset(), stop=lambda: next(calls), **options)
+        loop.train(run, dataset(), options=dataclasses.replace(options, stop=lambda: next(calls)))
     with pytest.raises(RunError, match=r"has skipped 2 steps .* batch 3 of epoch 2"):
-        loop.train(run, dataset(), resume=True, **options)
+        loop.train(run, dataset(), resume=True, options=options)
 
 
 @pytest.mark.slow
@@ -149,7 +146,7 @@ def test_an_epochs_mean_is_that_of_the_steps_that_were_taken(tmp_path, monkeypat
     for kind in ("sum", "mean"):
         run = tiny.run_of(tmp_path / kind, "tiny_vae", epochs=4, epoch_loss=kind)
         with pytest.raises(RunError, match="has skipped all 3 steps of epoch 4"):
-            loop.train(run, dataset(), on_nonfinite="skip")
+            loop.train(run, dataset(), options=Options(on_nonfinite="skip"))
         *_, last[kind] = read_metrics(run)
     assert last["mean"]["epoch"] == 3
     assert last["mean"]["skipped"] == 1

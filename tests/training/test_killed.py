@@ -18,7 +18,9 @@ from . import tiny
 # Kills its own process at the Nth time that the loop calls a function; nothing is cleaned up.
 KILL_AT = """
 import os, signal, sys
-import vae_jax.training.whole_epochs as loop
+import dataclasses
+import vae_jax.training.epoch_runner as epochs
+import vae_jax.training.loop as loop
 from vae_jax.training.saving import Checkpoints
 
 def kill_at(function, count):
@@ -32,8 +34,12 @@ def kill_at(function, count):
 
 what, count = sys.argv.pop(1), int(sys.argv.pop(1))
 if what == "step":
-    loop._FIRST_CALL = loop.LONGEST_CALL = 1
-    loop.EpochSteps.run = kill_at(loop.EpochSteps.run, count)
+    init = loop.EpochRunner.__init__
+    def one_by_one(self, *args):
+        *args, options = args
+        init(self, *args, dataclasses.replace(options, first_call=1, longest_call=1))
+    loop.EpochRunner.__init__ = one_by_one
+    epochs.EpochSteps.run = kill_at(epochs.EpochSteps.run, count)
 else:
     Checkpoints.save = kill_at(Checkpoints.save, count)
 from vae_jax.cli import main

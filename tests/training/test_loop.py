@@ -14,7 +14,8 @@ from vae_jax.models import create_model
 from vae_jax.objectives import make_loss
 from vae_jax.optim import optimizer_of
 from vae_jax.training import epoch as epoch_module
-from vae_jax.training import loop, whole_epochs
+from vae_jax.training import loop
+from vae_jax.training.epoch_runner import Options
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import init_variables
 
@@ -171,11 +172,11 @@ def test_nothing_is_compiled_again_for_a_last_batch_or_a_checkpoint(
     monkeypatch.setattr(
         Parallel, "_compile", lambda *args, **kw: compiled.append(make(*args, **kw)) or compiled[-1]
     )
-    monkeypatch.setattr(whole_epochs, "stays_on_device", lambda *_: resident)
     run, dataset = tiny.run_of(tmp_path / "run", "tiny_vae"), tiny.dataset_of()
-    loop.train(run, dataset, checkpoint_every=2)
+    options = Options(checkpoint_every=2, resident=resident)
+    loop.train(run, dataset, options=options)
     more = tiny.run_of(tmp_path / "run", "tiny_vae", epochs=5)
-    loop.train(more, dataset, resume=True)
+    loop.train(more, dataset, resume=True, options=options)
     assert [function._cache_size() for function in compiled] == [1, 1]
 
 
@@ -192,12 +193,12 @@ def test_images_beyond_what_a_device_is_trusted_with_are_streamed(monkeypatch):
 
 
 @pytest.mark.slow
-def test_both_ways_take_the_same_steps(tmp_path, monkeypatch):
+def test_both_ways_take_the_same_steps(tmp_path):
     ends = []
     for resident in (True, False):
-        monkeypatch.setattr(whole_epochs, "stays_on_device", lambda *_, resident=resident: resident)
         run = tiny.run_of(tmp_path / str(resident), "tiny_vae")
-        ends.append(loop.train(run, tiny.dataset_of()).state)
+        options = Options(resident=resident)
+        ends.append(loop.train(run, tiny.dataset_of(), options=options).state)
     for one, other in zip(*map(jax.tree.leaves, ends), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 

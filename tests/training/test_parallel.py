@@ -2,7 +2,7 @@
 
 import pytest
 
-from vae_jax.training import whole_epochs
+from vae_jax.training.epoch_runner import Options
 from vae_jax.training.stopping import StoppedError
 
 from . import tiny
@@ -27,10 +27,10 @@ def test_every_way_ends_where_one_device_does(tmp_path, way, on_one_device):
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [MESH, PMAP], ids=str)
 def test_batches_that_are_streamed_are_shared_as_those_that_stay_on_the_device(
-    tmp_path, monkeypatch, way, on_one_device
+    tmp_path, way, on_one_device
 ):
-    monkeypatch.setattr(whole_epochs, "stays_on_device", lambda *_: False)
-    assert_near(trained(tmp_path / "run", way), on_one_device)
+    streamed = trained(tmp_path / "run", way, options=Options(resident=False))
+    assert_near(streamed, on_one_device)
 
 
 @pytest.mark.slow

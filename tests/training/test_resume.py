@@ -10,7 +10,8 @@ import pytest
 from vae_jax.errors import CheckpointError, RunError
 from vae_jax.models import create_model
 from vae_jax.recipe import Recipe
-from vae_jax.training import loop, whole_epochs
+from vae_jax.training import epoch_runner, loop
+from vae_jax.training.epoch_runner import Options
 from vae_jax.training.run import check_resume, open_run
 from vae_jax.training.saving import Checkpoints
 from vae_jax.training.state import init_variables
@@ -36,7 +37,7 @@ def dataset():
 def uninterrupted(tmp_path_factory):
     """A whole run, of as many steps a call as the loop likes, and its lines."""
     run = run_of(tmp_path_factory.mktemp("whole") / "run")
-    return loop.train(run, dataset(), checkpoint_every=2), lines_of(run)
+    return loop.train(run, dataset(), options=Options(checkpoint_every=2)), lines_of(run)
 
 
 def lines_of(run):
@@ -54,17 +55,16 @@ def stop_before(monkeypatch, num_batches):
         left[0] -= 1
         return run(self, *args)
 
-    run = whole_epochs.EpochSteps.run
-    monkeypatch.setattr(whole_epochs.EpochSteps, "run", steps)
-    monkeypatch.setattr(whole_epochs, "_FIRST_CALL", 1)
-    monkeypatch.setattr(whole_epochs, "LONGEST_CALL", 1)
+    run = epoch_runner.EpochSteps.run
+    monkeypatch.setattr(epoch_runner.EpochSteps, "run", steps)
 
 
-def train_and_stop(run, num_batches, **arguments):
+def train_and_stop(run, num_batches, variables=None, **options):
+    options = Options(first_call=1, longest_call=1, **options)
     with pytest.MonkeyPatch.context() as patch:
         stop_before(patch, num_batches)
         with pytest.raises(StoppedError):
-            loop.train(run, dataset(), **arguments)
+            loop.train(run, dataset(), variables=variables, options=options)
 
 
 def assert_same(result, run, whole):
@@ -80,17 +80,17 @@ def assert_same(result, run, whole):
 def test_a_run_stopped_at_any_step_resumes_to_the_same_bits(tmp_path, uninterrupted, stopped_at):
     run = run_of(tmp_path / "run")
     train_and_stop(run, stopped_at, checkpoint_every=2)
-    result = loop.train(run, dataset(), resume=True, checkpoint_every=2)
+    result = loop.train(run, dataset(), resume=True, options=Options(checkpoint_every=2))
     assert_same(result, run, uninterrupted)
 
 
 @pytest.mark.slow
-def test_a_run_whose_batches_are_streamed_resumes_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr(whole_epochs, "stays_on_device", lambda *_: False)
+def test_a_run_whose_batches_are_streamed_resumes_to_the_same_bits(tmp_path):
+    streamed = Options(checkpoint_every=2, resident=False)
     whole, run = run_of(tmp_path / "whole"), run_of(tmp_path / "run")
-    expected = loop.train(whole, dataset(), checkpoint_every=2)
-    train_and_stop(run, 9, checkpoint_every=2)
-    result = loop.train(run, dataset(), resume=True, checkpoint_every=2)
+    expected = loop.train(whole, dataset(), options=streamed)
+    train_and_stop(run, 9, checkpoint_every=2, resident=False)
+    result = loop.train(run, dataset(), resume=True, options=streamed)
     assert_same(result, run, (expected, lines_of(whole)))
 
 
@@ -162,7 +162,7 @@ def test_a_run_stopped_between_an_epochs_line_and_its_checkpoint_resumes(
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "save", fail_at_the_end)
         with pytest.raises(StoppedError):
-            loop.train(run, dataset(), checkpoint_every=every)
+            loop.train(run, dataset(), options=Options(checkpoint_every=every))
     result = loop.train(run, dataset(), resume=True)
     assert_same(result, run, uninterrupted)
 

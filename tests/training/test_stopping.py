@@ -10,6 +10,7 @@ import pytest
 from vae_jax.cli import main
 from vae_jax.training import loop
 from vae_jax.training.checkpoint import load_run_state
+from vae_jax.training.epoch_runner import Options
 from vae_jax.training.stopping import EXIT_STATUS, StoppedError, catching_signals
 
 from . import tiny
@@ -17,7 +18,7 @@ from . import tiny
 # A shell's background job hands down an ignored SIGINT. Nothing is saved as long as a step lasts.
 MAIN = """
 import signal, sys, threading
-import vae_jax.training.whole_epochs as epochs
+import vae_jax.training.epoch_runner as epochs
 from vae_jax.cli import main
 
 def endless(*args):
@@ -89,7 +90,7 @@ def test_a_second_sigint_ends_the_process_at_once(data, tmp_path):
 
 def test_a_run_that_is_asked_to_stop_in_its_last_epoch_s_last_step_just_ends(tmp_path):
     run = tiny.run_of(tmp_path / "run", epochs=1)
-    result = loop.train(run, tiny.dataset_of(8), stop=lambda: "SIGTERM")
+    result = loop.train(run, tiny.dataset_of(8), options=Options(stop=lambda: "SIGTERM"))
     assert int(result.state.step) == 1
 
 
@@ -99,8 +100,12 @@ def test_a_run_asked_to_stop_after_an_epoch_has_its_line_and_resumes(tmp_path):
     run = tiny.run_of(tmp_path / "run")
     for resume in (False, True):
         with pytest.raises(StoppedError):
-            loop.train(run, tiny.dataset_of(), stop=lambda: "SIGTERM", resume=resume)
-    result = loop.train(run, tiny.dataset_of(), stop=lambda: "SIGTERM", resume=True)
+            loop.train(
+                run, tiny.dataset_of(), resume=resume, options=Options(stop=lambda: "SIGTERM")
+            )
+    result = loop.train(
+        run, tiny.dataset_of(), resume=True, options=Options(stop=lambda: "SIGTERM")
+    )
     assert tiny.bits(result.state) == tiny.bits(whole.state)
     assert tiny.without_seconds(result.epochs) == tiny.without_seconds(whole.epochs)
 

@@ -18,7 +18,7 @@ def trained(path, way=("jit", 1, 1), **fields):
 
     With a large epsilon Adam does not magnify rounding, and its steps grow with the gradient.
     """
-    options = {name: fields.pop(name) for name in ("resume", "stop") if name in fields}
+    options = {name: fields.pop(name) for name in ("resume", "options") if name in fields}
     run = tiny.run_of(path, "tiny_vae", **({"batch_size": 6, "epsilon": 1.0} | fields))
     return loop.train(run, tiny.dataset_of(), parallel=Parallel(*way), **options)
 

@@ -66,6 +66,7 @@ def train(
     from vae_jax.optimizer_transfer import import_optimizer
     from vae_jax.pretrained import load
     from vae_jax.training import run as run_folder
+    from vae_jax.training.epoch_runner import Options
     from vae_jax.training.hosts import is_main, on_every, on_main, require_same
     from vae_jax.training.loop import train as train_model
     from vae_jax.training.stopping import catching_signals
@@ -108,8 +109,7 @@ def train(
             opt_state=adam.opt_state if adam else None,
             on_epoch=epoch_figure(run, dataset),
             parallel=parallel,
-            stop=stop,
-            **choices,
+            options=Options(stop=stop, **choices),
         )
     if not is_main():
         return

@@ -20,6 +20,7 @@ from vae_jax.models import create_model, get_spec
 from vae_jax.optim import optimizer_of
 from vae_jax.training import run as run_folder
 from vae_jax.training.checkpoint import say
+from vae_jax.training.epoch_runner import EpochRunner, Options
 from vae_jax.training.hosts import on_main
 from vae_jax.training.lock import only_one
 from vae_jax.training.metrics import read_metrics, rewrite_metrics
@@ -28,7 +29,6 @@ from vae_jax.training.run import Run
 from vae_jax.training.saving import Checkpoints
 from vae_jax.training.state import TrainState, check_variables, create_state
 from vae_jax.training.stopping import StoppedError
-from vae_jax.training.whole_epochs import Options, WholeEpochs
 from vae_jax.typing import Variables
 
 OnEpoch = Callable[[int, Variables], Any]
@@ -51,7 +51,7 @@ def train(
     opt_state: Any = None,
     on_epoch: OnEpoch | None = None,
     parallel: Parallel | None = None,
-    **options: Any,
+    options: Options | None = None,
 ) -> Result:
     """Trains a model as its recipe says.
 
@@ -64,8 +64,8 @@ def train(
             fresh one. The run's own steps are counted from 0 all the same.
         on_epoch: called with the epoch's number (0 before training) and the variables.
         parallel: the devices, and how they share a step; default: one.
-        **options: of ``Options``: when to save, what to do about steps that are not finite, and
-            how to learn that the run is to stop.
+        options: when to save, what to do about steps that are not finite, and how to learn that
+            the run is to stop; default: ``Options()``.
 
     Returns:
         The result, its state on one device, or gathered from several as NumPy arrays.
@@ -78,7 +78,7 @@ def train(
         DataError: a label that the model does not know.
         CheckpointError: ``variables`` are not the model's; nothing is written.
     """
-    recipe, chosen = run.recipe, Options(**options)
+    recipe, options = run.recipe, options or Options()
     parallel = parallel or Parallel()
     model = create_model(run.model, **run.hyper)
     optimizer = optimizer_of(recipe)
@@ -92,7 +92,7 @@ def train(
         on_main(lambda: _prepare_folder(run, dataset, resume, cleanup))
         state = create_state(model, optimizer, init_key, variables, opt_state)
         state = parallel.put_state(state)
-        kept = {"keep": chosen.keep, "keep_best": chosen.keep_best}
+        kept = {"keep": options.keep, "keep_best": options.keep_best}
         checkpoints = Checkpoints(run.checkpoints, parallel, **kept)
         cleanup.push(_closing(checkpoints))
         totals: dict[str, Any] = {}
@@ -116,8 +116,8 @@ def train(
         if start == 0:
             # Before training; and again after a resume, lest a kill came before the figure.
             draw(done, state)
-        epochs = WholeEpochs(
-            run, dataset, model, optimizer, noise_key, checkpoints, parallel, chosen
+        epochs = EpochRunner(
+            run, dataset, model, optimizer, noise_key, checkpoints, parallel, options
         )
         cleanup.callback(epochs.close)
         for epoch in range(done + 1, recipe.epochs + 1):

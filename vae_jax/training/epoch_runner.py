@@ -26,8 +26,6 @@ from vae_jax.training.state import TrainState
 from vae_jax.training.step import Inputs
 from vae_jax.training.stopping import StoppedError
 
-# Steps handed to the device before the host waits; then more or fewer, for about as long as this:
-_FIRST_CALL = 8
 _SECONDS_A_CALL = 0.5
 
 
@@ -44,6 +42,11 @@ class Options:
             its update.
         skip_limit: how many may be skipped in the run's life.
         stop: says why to stop, or None; ``stopping.catching_signals`` gives one.
+        resident: whether the images stay on the device, the steps being a loop there; None: where
+            they fit and a loop is fast (``stays_on_device``).
+        first_call: steps that are handed to the device before the host waits; later calls take
+            more or fewer, for about half a second.
+        longest_call: the most of them.
     """
 
     checkpoint_every: int | None = None
@@ -53,9 +56,12 @@ class Options:
     on_nonfinite: Literal["stop", "skip"] = "stop"
     skip_limit: int = 10
     stop: Callable[[], str | None] = lambda: None
+    resident: bool | None = None
+    first_call: int = 8
+    longest_call: int = LONGEST_CALL
 
 
-class WholeEpochs:
+class EpochRunner:
     """The epochs of a run."""
 
     def __init__(
@@ -76,7 +82,9 @@ class WholeEpochs:
         skipped = sum(r.get("skipped", 0) for r in read_metrics(run))
         self._skipped = agree(False, False, skipped)[2]
         self._saved_at = time.monotonic()
-        axis_name = parallel.axis_name
+        axis_name, resident = parallel.axis_name, options.resident
+        if resident is None:
+            resident = stays_on_device(model, dataset.train)
         self._inputs = Inputs.of(spec, model.latent_size, recipe, axis_name)
         self._loss = make_loss(run.model, recipe=recipe, axis_name=axis_name, **run.hyper)
         self._steps = EpochSteps(
@@ -87,7 +95,7 @@ class WholeEpochs:
             self._inputs,
             takes_label=spec.num_classes > 0,
             key=key,
-            resident=stays_on_device(model, dataset.train),
+            resident=resident,
             parallel=parallel,
             on_nonfinite=options.on_nonfinite,
         )
@@ -123,7 +131,7 @@ class WholeEpochs:
         started, compiling = time.perf_counter(), compile_seconds()
         progress = Progress(epoch, num_steps, start)
         every = self._options.checkpoint_every or num_steps
-        index, count = start, _FIRST_CALL
+        index, count = start, self._options.first_call
         self._skipped += totals.get("skipped", 0)
         while index < num_steps:
             count = min(count, num_steps - index, every - index % every)
@@ -134,7 +142,7 @@ class WholeEpochs:
             progress.update(index, totals["loss"] / max(index - totals.get("skipped", 0), 1))
             seconds = time.perf_counter() - called
             if seconds < _SECONDS_A_CALL / 2:
-                count = min(2 * count, LONGEST_CALL)
+                count = min(2 * count, self._options.longest_call)
             elif seconds > _SECONDS_A_CALL * 2:
                 count = max(count // 2, 1)  # a person, or a scheduler, may wait to stop it
             due = index % every == 0 or self._minutes_are_up()
