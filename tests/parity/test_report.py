@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vae_jax.parity.layers import INPUT
-from vae_jax.parity.probes import make_probe, probe_of
+from vae_jax.parity.probes import probe_of
 from vae_jax.parity.report import Report
 from vae_jax.parity.stages import Stage
 from vae_jax.parity.tables import median_ratio, worst
@@ -124,7 +124,7 @@ def test_json_has_the_keys_and_stages_of_stored_reports():
 
 
 def test_probes_differ_from_image_to_image_and_are_stored_pixels():
-    probe = make_probe((28, 20, 3), 5, 4, seed=1)
+    probe = probe_of("conv_vae", 4, 1, 0, image_shape=(28, 20, 3), latent_size=5)
     assert probe.image.shape == (4, 28, 20, 3)
     assert probe.noise is not None
     assert probe.noise.shape == (4, 5)
@@ -135,7 +135,7 @@ def test_probes_differ_from_image_to_image_and_are_stored_pixels():
         for j in range(i):
             assert np.abs(probe.image[i] - probe.image[j]).mean() > 0.05
     # Neither axis nor channel can be swapped unseen.
-    square = make_probe((16, 16, 3), None, 2, seed=1).image
+    square = probe_of("conv_vae", 2, 1, 0, image_shape=(16, 16, 3)).image
     assert np.abs(square - square.transpose(0, 2, 1, 3)).mean() > 0.05
     assert np.abs(square[..., 0] - square[..., 1]).mean() > 0.05
 

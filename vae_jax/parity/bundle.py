@@ -178,7 +178,7 @@ def check_bundle(
         f"batch {about['batch_size']}, {about['steps']} training steps"
     )
     notes = (_DIGEST_NOTE, *notes_of(plan.zero_gradient_tensors, chosen))
-    given = {key: about[key] for key in ("seed", "batch_size", "steps", "hyper")}
+    given = {key: about[key] for key in ("hyper", "batch_size", "steps", "seed")}
     return Report(title, tuple(rows), notes, facts_of(name, chosen, start, **given))
 
 

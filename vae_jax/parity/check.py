@@ -99,10 +99,8 @@ def check_model(
         f"{steps} training steps"
     )
     notes = notes_of(plan.zero_gradient_tensors, chosen)
-    facts = facts_of(
-        name, chosen, start, seed=seed, batch_size=batch_size, steps=steps, hyper=hyper
-    )
-    return Report(title, tuple(rows), notes, facts)
+    given = {"hyper": hyper, "batch_size": batch_size, "steps": steps, "seed": seed}
+    return Report(title, tuple(rows), notes, facts_of(name, chosen, start, **given))
 
 
 def compare_models(

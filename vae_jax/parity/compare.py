@@ -101,12 +101,7 @@ def live(truth: Backend, reference: Backend | None, plan: Plan) -> Iterator[Expe
         yield Expected(exact.stage, exact.step, exact.tensors, errors)
 
 
-class _Key(NamedTuple):
-    """What a row is of."""
-
-    stage: Stage
-    zero_gradient: bool
-    tensor: str
+_Key = tuple[Stage, bool, str]  # stage, whether a zero-gradient tensor, name
 
 
 class _Series(NamedTuple):
@@ -154,7 +149,7 @@ def compare(
         touched = []
         for name in [*truth.values, *(n for n in own.tensors if n not in truth.values)]:
             apart = truth.stage.follows_gradients and name in zero_gradient_tensors
-            touched.append(_Key(truth.stage, apart, name))
+            touched.append((truth.stage, apart, name))
             series = kept.setdefault(touched[-1], _Series([], [], []))
             series.steps.append(truth.step)
             pair = truth.values.get(name), own.tensors.get(name)
@@ -200,7 +195,7 @@ def _distance(
 
 
 def _row(key: _Key, series: _Series, precision: Precision, tolerances: Tolerances) -> Row:
-    stage, whole = key.stage, together(series.distances)
+    (stage, zero_gradient, tensor), whole = key, together(series.distances)
     reference_error = ratio = None
     if series.reference_errors and not stage.never_rounds:
         errors = [d.rms for d in series.distances]
@@ -219,16 +214,13 @@ def _row(key: _Key, series: _Series, precision: Precision, tolerances: Tolerance
             ratio = whole.rms / max(reference_error, tolerances.losses_floor)
     return Row(
         stage,
-        key.tensor,
-        max_abs=whole.max_abs,
-        relative=whole.relative,
-        ulps=whole.ulps,
-        rms=whole.rms,
-        tolerance=tolerances.of(stage, zero_gradient=key.zero_gradient, by_ratio=ratio is not None),
+        tensor,
+        **whole._asdict(),
+        tolerance=tolerances.of(stage, zero_gradient=zero_gradient, by_ratio=ratio is not None),
         reference_error=reference_error,
         error_ratio=ratio,
         by_step=_by_step(series) if stage.phase is Phase.RUN else (),
-        zero_gradient=key.zero_gradient,
+        zero_gradient=zero_gradient,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -76,14 +76,14 @@ def _draw_steps(axes: Axes, report: Report) -> None:
             continue
         steps = sorted(worst)
         port, reference = (np.array([worst[s][i] for s in steps]) for i in (0, 1))
-        color = f"C{number}"
-        alpha, apart = (0.45, f", {ZERO_GRADIENT}") if zero_gradient else (1.0, "")
-        _plot(axes, steps, port, "-", _CURVES[stage] + apart, color, alpha)
+        apart = f", {ZERO_GRADIENT}" if zero_gradient else ""
+        line: Any = {"color": f"C{number}", "alpha": 0.45 if zero_gradient else 1.0}
+        _plot(axes, steps, port, "-", _CURVES[stage] + apart, **line)
         tolerance = min(row.tolerance for row in rows)
         if math.isfinite(tolerance) and (zero_gradient or stage in _WITH_TOLERANCE):
-            axes.axhline(tolerance, linestyle="--", linewidth=0.8, color=color, alpha=alpha)
+            axes.axhline(tolerance, linestyle="--", linewidth=0.8, **line)
         if reference.any():
-            _plot(axes, steps, reference, ":", "", color, alpha)
+            _plot(axes, steps, reference, ":", "", **line)
     if not axes.lines:
         axes.axis("off")
         return
@@ -102,14 +102,11 @@ def _plot(
     errors: Sequence[float] | np.ndarray,
     style: str,
     label: str,
-    color: str | None = None,
-    alpha: float | None = None,
+    **line: Any,
 ) -> None:
     if style in ("-", ":") and len(errors) < 50:  # a curve of one point would be invisible
         style = f".{style}"
-    axes.plot(
-        places, np.maximum(errors, _FLOOR), style, label=label or None, color=color, alpha=alpha
-    )
+    axes.plot(places, np.maximum(errors, _FLOOR), style, label=label or None, **line)
 
 
 def _finish(axes: Axes) -> None:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vae_jax.models import create_model, get_spec, variable_shapes
+from vae_jax.spec import ModelSpec
 from vae_jax.typing import Tensors
 
 
@@ -35,21 +36,15 @@ class Probe(NamedTuple):
     label: np.ndarray | None = None
 
 
-def make_probe(
-    image_shape: tuple[int, int, int],
-    latent_size: int | None,
-    batch_size: int,
-    seed: int,
-    *,
-    pixel_range: tuple[float, float] = (0.0, 1.0),
-    num_classes: int = 0,
-) -> Probe:
-    """Return images of a few random waves a channel, normal noise and labels.
+def probe_of(name: str, batch_size: int, seed: int, number: int, **hyper: object) -> Probe:
+    """Return a probe for a model; each number gives another.
 
-    The images are smooth as pictures are; the labels differ from row to row.
+    The images are a few random waves a channel, smooth as pictures are; the noise is normal; the
+    labels differ from row to row.
     """
-    rng = np.random.default_rng(seed)
-    height, width, channels = image_shape
+    model: Any = create_model(name, **hyper)
+    spec, rng = get_spec(name), np.random.default_rng(seed * 100_003 + number)
+    height, width, channels = model.image_shape
     y = np.linspace(0, 2 * np.pi, height).reshape(1, -1, 1, 1)
     x = np.linspace(0, 2 * np.pi, width).reshape(1, 1, -1, 1)
     image = np.full((batch_size, height, width, channels), 0.5)
@@ -57,26 +52,9 @@ def make_probe(
         frequency_y, frequency_x = rng.uniform(1, 9, (2, batch_size, 1, 1, channels))
         phase = rng.uniform(0, 2 * np.pi, (batch_size, 1, 1, channels))
         image += np.sin(frequency_y * y + frequency_x * x + phase) / 8
-    noise = None if latent_size is None else rng.standard_normal((batch_size, latent_size))
-    label = None
-    if num_classes:
-        label = np.eye(num_classes)[np.resize(rng.permutation(num_classes), batch_size)]
-    low, high = pixel_range
-    return Probe(np.round(image * 255) / 255 * (high - low) + low, noise, label)
-
-
-def probe_of(name: str, batch_size: int, seed: int, number: int, **hyper: object) -> Probe:
-    """Return a probe for a model; each number gives another."""
-    model: Any = create_model(name, **hyper)
-    spec = get_spec(name)
-    return make_probe(
-        model.image_shape,
-        model.latent_size if spec.variational else None,
-        batch_size,
-        seed * 100_003 + number,
-        pixel_range=spec.pixel_range,
-        num_classes=spec.num_classes,
-    )
+    noise = rng.standard_normal((batch_size, model.latent_size)) if spec.variational else None
+    order = rng.permutation(spec.num_classes)
+    return Probe(_stored(image, spec), noise, _labels(order, batch_size))
 
 
 def probes_of(
@@ -119,7 +97,6 @@ def seeded_probe(name: str, batch_size: int, seed: int, number: int, **hyper: ob
     """
     model: Any = create_model(name, **hyper)
     spec = get_spec(name)
-    low, high = spec.pixel_range
     height, width, channels = model.image_shape
     y, x = np.arange(height).reshape(-1, 1, 1) / height, np.arange(width).reshape(-1, 1) / width
     image = np.full((batch_size, height, width, channels), 0.5)
@@ -127,14 +104,23 @@ def seeded_probe(name: str, batch_size: int, seed: int, number: int, **hyper: ob
     for frequency_y, frequency_x, phase in waves:
         turns = (1 + 8 * frequency_y) * y + (1 + 8 * frequency_x) * x + phase
         image += (np.abs(turns % 1 - 0.5) - 0.25) / 2
-    noise = label = None
+    noise = None
     if spec.variational:
         noise = _uniform((batch_size, model.latent_size, 12), "noise", seed, number)
         noise = np.floor(noise * 2**32).sum(-1) / 2**32 - 6  # whole numbers: an exact sum
-    if spec.num_classes:
-        order = np.argsort(_words(spec.num_classes, "label", seed, number))
-        label = np.eye(spec.num_classes)[np.resize(order, batch_size)]
-    return Probe(np.round(image * 255) / 255 * (high - low) + low, noise, label)
+    order = np.argsort(_words(spec.num_classes, "label", seed, number))
+    return Probe(_stored(image, spec), noise, _labels(order, batch_size))
+
+
+def _stored(image: np.ndarray, spec: ModelSpec) -> np.ndarray:
+    """Return stored pixel values, in the model's range."""
+    low, high = spec.pixel_range
+    return np.round(image * 255) / 255 * (high - low) + low
+
+
+def _labels(order: np.ndarray, batch_size: int) -> np.ndarray | None:
+    """Return one-hot labels in an order of the classes; None where there are no classes."""
+    return np.eye(order.size)[np.resize(order, batch_size)] if order.size else None
 
 
 def bit_generator(*key: str | int) -> np.random.PCG64:

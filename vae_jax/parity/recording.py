@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, get_origin, get_type_hints
 
 import numpy as np
 
@@ -29,19 +29,6 @@ from vae_jax.parity.stages import Stage
 from vae_jax.typing import Tensors
 
 FORMAT = "vae_jax parity bundle, 1"
-_TYPES: dict[str, type] = {
-    "format": str,
-    "model": str,
-    "hyper": dict,
-    "framework": str,
-    "seed": int,
-    "batch_size": int,
-    "steps": int,
-    "weights_sha256": str,
-    "weights_from_seed": bool,
-    "layouts": list,
-    "observations": list,
-}
 WHOLE = 16  # a tensor of up to so many numbers is kept as it is
 PROJECTIONS = 4  # as many as a raw word has numbers of 16 bits
 LENGTH = PROJECTIONS + 2  # of a digest, and of nothing else
@@ -50,6 +37,29 @@ _CHUNK = 1 << 16
 _MAX_METADATA = 4 << 20
 _MAX_TENSORS = 1 << 20  # of all observations; one without axes has a structure of no numbers
 _MAX_NUMBERS = 1 << 28  # of all weights, and of a batch's pixels: a gigabyte each in float32
+
+
+class Metadata(TypedDict):
+    """What a recording is of, as JSON, whose tuples are lists.
+
+    A layout has the name and size of each tensor; an observation has its stage, its step and the
+    number of its layout.
+    """
+
+    format: str
+    model: str
+    hyper: dict[str, object]
+    framework: str
+    seed: int
+    batch_size: int
+    steps: int
+    weights_sha256: str
+    weights_from_seed: bool
+    layouts: list[list[tuple[str, int]]]
+    observations: list[tuple[str, int, int]]
+
+
+_TYPES = {key: get_origin(kind) or kind for key, kind in get_type_hints(Metadata).items()}
 
 
 class Expected(NamedTuple):
@@ -103,7 +113,7 @@ def digests(tensors: Mapping[str, Value]) -> Tensors:
 
 def read_recording(
     recorded: Mapping[str, np.ndarray], precision: str
-) -> tuple[dict[str, Any], Iterator[Expected]]:
+) -> tuple[Metadata, Iterator[Expected]]:
     """Return the metadata and what is expected in a precision.
 
     The metadata's hyperparameters are as the model takes them.
@@ -131,11 +141,12 @@ def read_recording(
     return about, _expected(about, values, errors)
 
 
-def _metadata(stored: np.ndarray) -> dict[str, Any]:
+def _metadata(stored: np.ndarray) -> Metadata:
     _require(stored.dtype == np.uint8 and stored.ndim == 1 and stored.size <= _MAX_METADATA)
-    about = json.loads(stored.tobytes())
-    _require(isinstance(about, dict) and about.keys() >= _TYPES.keys())
-    _require(all(type(about[key]) is kind for key, kind in _TYPES.items()))
+    found = json.loads(stored.tobytes())
+    about: Metadata = found
+    _require(isinstance(found, dict) and found.keys() >= _TYPES.keys())
+    _require(all(type(found[key]) is kind for key, kind in _TYPES.items()))
     _require(about["format"] == FORMAT)
     _require(0 <= about["seed"] < 1 << 63 and about["batch_size"] >= 1)
     # Every step was recorded with its losses.
@@ -143,7 +154,7 @@ def _metadata(stored: np.ndarray) -> dict[str, Any]:
     return about
 
 
-def _require_model(about: dict[str, Any]) -> None:
+def _require_model(about: Metadata) -> None:
     """Make JSON's lists tuples again, and check that the model and a batch have a size."""
     hyper = {k: tuple(v) if type(v) is list else v for k, v in about["hyper"].items()}
     name, about["hyper"] = get_spec(about["model"]).name, hyper
@@ -166,9 +177,7 @@ def _layout_of(observation: Any) -> int:
     return layout
 
 
-def _expected(
-    about: Mapping[str, Any], values: np.ndarray, errors: np.ndarray | None
-) -> Iterator[Expected]:
+def _expected(about: Metadata, values: np.ndarray, errors: np.ndarray | None) -> Iterator[Expected]:
     place = number = 0
     for stage, step, layout in about["observations"]:
         found, own = {}, {}

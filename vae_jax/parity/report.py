@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from vae_jax.training.environment import environment
 from vae_jax.typing import Tensors
 
 ZERO_GRADIENT = "noise-fed"  # in reports and tables; stored files have it, so it must not change
+Facts = dict[str, Any]
+"""Settings and versions, by the keys that stored reports have."""
+
+_JSON_KEYS = {"tolerance": "budget", "reference_error": "stray", "error_ratio": "k"}
 _RATIO_NOTE = (
     "below float64 the error that is judged is K: the port's distance from the reference run in "
     "float64 by the reference's own, both in this precision (root mean square over a tensor)"
@@ -92,35 +96,10 @@ class Row:
 
     def as_dict(self) -> dict[str, object]:
         """Return the row for JSON, under the keys that stored reports have."""
-        values = {
-            "stage": self.title,
-            "tensor": self.tensor,
-            "max_abs": self.max_abs,
-            "relative": self.relative,
-            "ulps": self.ulps,
-            "rms": self.rms,
-            "budget": self.tolerance,
-            "stray": self.reference_error,
-            "k": self.error_ratio,
-            "by_step": self.by_step,
-            "error": self.error,
-            "passed": self.passed,
-        }
-        return {key: _finite(value) for key, value in values.items()}
-
-
-class Facts(TypedDict, total=False):
-    """What a report's figures depend on; reports keep it as it is."""
-
-    model: str
-    hyper: dict[str, object]
-    batch_size: int
-    steps: int
-    seed: int
-    weights_sha256: str
-    precision: str
-    products: str
-    environment: dict[str, Any]
+        values = dataclasses.asdict(self)
+        del values["zero_gradient"]
+        values |= {"stage": self.title, "error": self.error, "passed": self.passed}
+        return {_JSON_KEYS.get(key, key): _finite(value) for key, value in values.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +116,7 @@ class Report:
     title: str
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
-    facts: Facts = dataclasses.field(default_factory=Facts)
+    facts: Facts = dataclasses.field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -193,26 +172,9 @@ def notes_of(zero_gradient_tensors: Sequence[str], precision: Precision) -> tupl
     return (*zero_gradient, *(() if precision.is_exact else (_RATIO_NOTE,)))
 
 
-def facts_of(
-    name: str,
-    precision: Precision,
-    start: Tensors,
-    *,
-    seed: int,
-    batch_size: int,
-    steps: int,
-    hyper: dict[str, object],
-) -> Facts:
-    """Return what a report's figures depend on."""
-    return {
-        "model": name,
-        "hyper": hyper,
-        "batch_size": batch_size,
-        "steps": steps,
-        "seed": seed,
-        "weights_sha256": hash_of(start),
-        **settings_of(precision),
-    }
+def facts_of(name: str, precision: Precision, start: Tensors, **given: object) -> Facts:
+    """Return what a report's figures depend on; ``given`` are batch size, steps, seed and so on."""
+    return {"model": name, **given, "weights_sha256": hash_of(start), **settings_of(precision)}
 
 
 def hash_of(tensors: Tensors) -> str:

@@ -114,10 +114,9 @@ def write_reports(folder: Path, reports: Sequence[Report]) -> list[str]:
 
 def _settings(facts: Facts) -> str:
     """Return what the figures depend on, in a line."""
-    found = facts.get("environment", {})
+    found = facts["environment"]
     return (
-        f"JAX {found['versions']['jax']} on {', '.join(found['devices'])}; "
-        f"{facts.get('products')}; "
+        f"JAX {found['versions']['jax']} on {', '.join(found['devices'])}; {facts['products']}; "
         f"PRNG {found['prng']}; XLA flags {found['xla_flags'].strip() or 'none'}"
     )
 

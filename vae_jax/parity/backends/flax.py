@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -68,24 +69,24 @@ class FlaxBackend(Backend):
         paths, calls = tuple(self.layers), []
         self._calls: list[tuple[str, ...]] = calls  # layers in the order of their calls
 
-        def outputs(variables, probe):
+        def traced(variables, probe, train):
+            found: Terms = {}
             with captured(paths) as layers:
-                found = forward(variables, *probe)
+                if train:
+                    loss(variables, *probe)
+                else:
+                    found = forward(variables, *probe)
             calls[:] = layers  # while it is traced: a dict comes back from it sorted
             return layers, found
-
-        def training_layers(variables, probe):
-            with captured(paths) as layers:
-                loss(variables, *probe)
-            calls[:] = layers
-            return layers
 
         def total(params, variables, probe):
             terms, batch_stats = loss({**variables, "params": params}, *probe)
             return next(iter(terms.values())), (terms, batch_stats)
 
-        self._outputs = compile_in(precision, outputs)
-        self._training_layers = compile_in(precision, training_layers)
+        self._traces = {
+            train: compile_in(precision, functools.partial(traced, train=train))
+            for train in (False, True)
+        }
         self._gradient = compile_in(precision, jax.value_and_grad(total, has_aux=True))
 
     def reset(self, tensors: Tensors) -> None:
@@ -101,11 +102,7 @@ class FlaxBackend(Backend):
     def trace(self, *probe: Input, train: bool = False) -> tuple[Tensors, Tensors]:
         """Return what goes into and comes out of each layer, and in eval mode the outputs."""
         with jax_settings(self.precision):
-            inputs = self._cast(probe)
-            if train:
-                layers, outputs = self._training_layers(self.variables, inputs), {}
-            else:
-                layers, outputs = self._outputs(self.variables, inputs)
+            layers, outputs = self._traces[train](self.variables, self._cast(probe))
         found: Tensors = {}
         for path in self._calls:
             layer, (given, made) = self.layers[path], layers[path]

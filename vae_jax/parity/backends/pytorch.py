@@ -190,7 +190,7 @@ def versions() -> str:
 
 
 class _RoundedFactors(TorchDispatchMode):
-    """Rounds the factors of every product, forward and backward, to some bits of fraction."""
+    """A mode that rounds the factors of every product, forward and backward."""
 
     def __init__(self, bits: int):
         super().__init__()

@@ -77,12 +77,11 @@ class TensorFlowReference(Backend):
         return self.session.run(self.variables)
 
     def trace(self, *probe: Input, train: bool = False) -> tuple[Tensors, Tensors]:
-        """Return what goes into and comes out of each layer, and the outputs; in either mode."""
-        return self.session.run((self.layers, self.outputs), self._feed(probe))
+        """Return what goes into and comes out of each layer, and the outputs; in either mode.
 
-    def forward(self, *probe: Input) -> Tensors:
-        """Return the heads [B, L], ``std`` raw and of either sign, and the image [B, 28, 28, 1]."""
-        return self.session.run(self.outputs, self._feed(probe))
+        The outputs are the heads [B, L], ``std`` raw and of either sign, and the image.
+        """
+        return self.session.run((self.layers, self.outputs), self._feed(probe))
 
     def backward(self, *probe: Input) -> tuple[dict[str, float], Tensors]:
         """Return the loss terms with the total, and every variable's gradient, 0 where unused."""

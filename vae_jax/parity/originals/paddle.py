@@ -55,7 +55,7 @@ CLASSES = {"digits_vae": 0, "digits_cvae": 10}
 
 
 class _Rounded(paddle.autograd.PyLayer):
-    """Rounds a factor of a product to some bits of fraction; its gradient passes as it is."""
+    """A factor of a product, rounded to some bits of fraction; its gradient passes as it is."""
 
     @staticmethod
     def forward(ctx: Any, x, bits):  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -67,7 +67,7 @@ class _Rounded(paddle.autograd.PyLayer):
 
 
 class _GradientRounded(paddle.autograd.PyLayer):
-    """Rounds the gradient of a product, which is a factor of two more, and not the product."""
+    """A product whose gradient, a factor of two more products, is rounded, and not itself."""
 
     @staticmethod
     def forward(ctx: Any, x, bits):  # pyright: ignore[reportIncompatibleMethodOverride]

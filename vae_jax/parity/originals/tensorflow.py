@@ -6,6 +6,7 @@ Source: tutorial 003 and the repository that it links; noise and batch size are 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from vae_jax.convert.tensorflow.library import load_tensorflow
@@ -110,7 +111,9 @@ def _stddev_vae(x, noise, layers: Layers, latent_size: int = 20, sound_likelihoo
     return {"mean": mean, "std": stddev, "image": image}, terms
 
 
-GRAPHS: dict[str, Any] = {"stddev_vae": _stddev_vae}
+GRAPHS: dict[str, Callable[..., tuple[dict[str, Any], dict[str, Any]]]] = {
+    "stddev_vae": _stddev_vae
+}
 
 
 def versions() -> str:
