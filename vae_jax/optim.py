@@ -8,7 +8,6 @@ added to the gradient before the moments, for every parameter, including biases 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +17,7 @@ from vae_jax.models import get_spec
 from vae_jax.recipe import Recipe
 
 
-def make_optimizer(name: str, **overrides: Any) -> optax.GradientTransformation:
+def make_optimizer(name: str, **overrides: object) -> optax.GradientTransformation:
     """Return the optimiser of a model's recipe.
 
     Args:

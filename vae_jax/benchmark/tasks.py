@@ -123,7 +123,7 @@ def make_task(
     num_images: int | None = None,
     precision: str = "float32",
     device: str | None = None,
-    **hyper: Any,
+    **hyper: object,
 ) -> Task:
     """Return a task, with defaults for what is left out.
 
@@ -157,7 +157,7 @@ def make_task(
     )
 
 
-def tiny(task: Task, model: str = "digits_ae", **hyper: Any) -> Task:
+def tiny(task: Task, model: str = "digits_ae", **hyper: object) -> Task:
     """Return the same work at the smallest size, which loads the same libraries.
 
     Args:

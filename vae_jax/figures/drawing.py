@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def new_figure(size: tuple[int | float, int | float], dpi: int | float) -> matpl
     return figure
 
 
-def displayable(images: Any) -> np.ndarray:
+def displayable(images: object) -> np.ndarray:
     """Return images as float32 in [0, 1]; NaN of a diverged model becomes 0."""
     array = np.asarray(images)
     scaled = array.astype(np.float32) / (255 if array.dtype == np.uint8 else 1)
