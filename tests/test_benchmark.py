@@ -102,7 +102,7 @@ def test_the_spread_is_the_quartiles():
     [
         ({"work": "train"}, "there is no work 'train'; expected one of step, epoch"),
         ({"precision": "float16"}, "precision 'float16'; expected one of float32, tf32"),
-        ({"precision": "tf32", "device": "cpu"}, "tf32 is a GPU's and this is a CPU"),
+        ({"precision": "tf32", "device": "cpu"}, "tf32 needs a GPU and this is a CPU"),
         ({"widths": (2,)}, "digits_ae has no hyperparameter 'widths'"),
     ],
 )

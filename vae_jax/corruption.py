@@ -1,8 +1,8 @@
-"""Noise for denoising: what is done to a picture before the model sees it, and how near it is.
+"""Corrupt images for denoising, and measure their PSNR.
 
-The kinds of noise are those of Vincent et al., "Stacked Denoising Autoencoders", 2010, section
-3.3. Every function is pure; the noise comes from one key an example, so that neither the size of
-a batch nor its sharding over devices changes what happens to an example.
+The corruptions are those of Vincent et al., "Stacked Denoising Autoencoders", 2010, section 3.3.
+The noise comes from one key per example, so that neither the batch size nor its sharding changes an
+example.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ def corrupt(
     x: Image,
     pixel_range: tuple[float, float] = (0.0, 1.0),
 ) -> Image:
-    """Images with noise of one key an example.
+    """Add noise to images, with one key per example.
 
-    ``gaussian`` adds standard normal noise times the amount and the width of the pixel range; the
-    sum is not clipped. ``mask`` makes a pixel black, all its channels together; ``salt-pepper``
-    makes it white or black, with half the probability each. ``none`` returns ``x`` itself.
+    ``gaussian`` adds standard normal noise times the amount and the width of the pixel range,
+    without clipping. ``mask`` makes pixels black in all channels; ``salt-pepper`` makes them white
+    or black, with half the probability each. ``none`` returns ``x`` itself.
 
     Args:
-        corruption: what to do; static under ``jax.jit``.
-        keys: one typed PRNG key an example, [B]: ``jax.random.split(key, B)``.
+        corruption: the kind and amount; static under ``jax.jit``.
+        keys: one typed PRNG key per example, [B]: ``jax.random.split(key, B)``.
         x: [B, H, W, C] in the model's pixel range.
         pixel_range: the model's values of black and white.
 
     Returns:
-        [B, H, W, C] of the dtype of ``x``.
+        [B, H, W, C] in the dtype of ``x``.
     """
     amount, (low, high) = corruption.amount, pixel_range
     if corruption.kind == "none":
@@ -45,7 +45,7 @@ def corrupt(
         if corruption.kind == "gaussian":
             noise = jax.random.normal(key, image.shape, image.dtype)
             return image + noise * (amount * (high - low))
-        # In float32 always, so that the same pixels are hit in every precision.
+        # Always draw in float32, so that the same pixels change in every precision.
         place = jax.random.uniform(key, (*image.shape[:-1], 1), jnp.float32)
         if corruption.kind == "mask":
             return jnp.where(place < amount, low, image)
@@ -55,10 +55,9 @@ def corrupt(
 
 
 def psnr(a: Image, b: Image, peak: float = 1.0) -> PerExample:
-    """Peak signal-to-noise ratio in dB of each image: 10 log10(peak² / mean squared error).
+    """Return each image's peak signal-to-noise ratio, 10 log10(peak² / mean squared error), in dB.
 
-    Symmetric; infinite where the images are identical. An error of a tenth of the peak in every
-    pixel is 20 dB:
+    It is infinite for identical images. An error of a tenth of the peak in every pixel is 20 dB:
 
     >>> psnr(jnp.full((1, 2, 2, 1), 0.5), jnp.full((1, 2, 2, 1), 0.75), peak=2.5).round(3).tolist()
     [20.0]
@@ -72,9 +71,9 @@ def psnr(a: Image, b: Image, peak: float = 1.0) -> PerExample:
         [B].
 
     Raises:
-        ValueError: the shapes differ; one image would be compared with many.
+        ValueError: the shapes differ, as broadcasting would compare one image with many.
     """
     if a.shape != b.shape:
-        raise ValueError(f"images {a.shape} and {b.shape} are compared one with one")
+        raise ValueError(f"images of shapes {a.shape} and {b.shape}; expected the same shape")
     squared_error = jnp.square(jnp.asarray(a) - jnp.asarray(b)).mean(axis=(1, 2, 3))
     return 20 * math.log10(peak) - 10 * jnp.log10(squared_error)

@@ -1,8 +1,8 @@
-"""How good a trained model is, in figures: loss terms, likelihood bounds, active units, PSNR.
+"""Evaluate a trained model: loss terms, likelihood bounds, active units and PSNR.
 
 Sources: Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", 2016, for the bound
 and the active units; Salakhutdinov and Murray, "On the Quantitative Analysis of Deep Belief
-Networks", 2008, for pixels drawn as bits.
+Networks", 2008, for sampling binary pixels.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Figure:
     """A mean over images.
 
     Attributes:
-        mean: over the images.
-        standard_error: what other images would change: the standard deviation over the images,
-            over the root of their number. None for a single image, or an infinite mean.
-        monte_carlo_error: of a bound: what other draws for the same images would change, which
-            ``standard_error`` includes. None for one draw.
+        mean: the mean over the images.
+        standard_error: the standard deviation over the images divided by the square root of their
+            number. None for a single image or an infinite mean.
+        monte_carlo_error: the part of ``standard_error`` that is due to the draws of a bound. None
+            for one draw.
     """
 
     mean: float
@@ -47,23 +47,23 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What ``evaluate`` found; every ``Figure`` is per image.
+    """The results of ``evaluate``; every ``Figure`` is per image.
 
     Attributes:
         model: one of ``vae_jax.MODELS``.
-        num_images: how many.
+        num_images: number of images.
         binarize: how their pixels were made black or white.
-        unit: of the reconstruction term; the KL divergence is in nats.
-        terms: each loss term.
-        recipe_terms: each term as the recipe's loop prints it after an epoch of these images.
-        recipe_rule: how that joins them, in words.
-        elbo: minus the sum of the terms, nats, where the decoder is a likelihood. (Of grey pixels
-            a Bernoulli decoder gives a cross entropy, which bounds no likelihood.)
-        bounds: number of draws to the importance-weighted bound, nats.
-        latent_size: latent dimensions.
-        active_units: the numbers of those in use; None without a posterior.
-        psnr: of the reconstructions from the posterior's mean, dB; its peak is the width of the
-            pixel range.
+        unit: unit of the reconstruction term; the KL divergence is in nats.
+        terms: the loss terms.
+        recipe_terms: the terms as the recipe's loop prints them after an epoch of these images.
+        recipe_rule: how the recipe reduces them, in words.
+        elbo: minus the sum of the terms in nats, if the decoder is a likelihood. (For grey pixels a
+            Bernoulli decoder gives a cross entropy, which bounds no likelihood.)
+        bounds: numbers of draws to importance-weighted bounds in nats.
+        latent_size: number of latent dimensions.
+        active_units: the dimensions in use; None without a posterior.
+        psnr: PSNR of the reconstructions from the posterior's mean, in dB; its peak is the width of
+            the pixel range.
     """
 
     model: str
@@ -80,7 +80,7 @@ class Evaluation:
     psnr: Figure
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, which has no infinity: the PSNR of identical images is None."""
+        """Return plain values for JSON; the infinite PSNR of identical images becomes None."""
         found = dataclasses.asdict(self)
         if math.isinf(self.psnr.mean):
             found["psnr"]["mean"] = None
@@ -88,8 +88,9 @@ class Evaluation:
 
 
 def active_units(means: Latent, threshold: float = 0.01) -> jax.Array:
-    """Which latents the encoder uses, bool [L]: those whose posterior mean [N, L] has a variance
-    over the data above the threshold.
+    """Return which latents the encoder uses, bool [L].
+
+    A latent is active if its posterior mean, [N, L], has a variance above the threshold.
 
     >>> active_units(jnp.array([[0.0, 3.0, 0.1], [1.0, 3.0, 0.0]])).tolist()
     [True, False, False]
@@ -108,25 +109,25 @@ def evaluate(
     seed: int = 0,
     binarize: Binarize = "none",
 ) -> Evaluation:
-    """Measure a model on stored images, with one draw of the posterior per image for the terms.
+    """Measure a model on stored images, with one posterior draw per image for the loss terms.
 
-    All draws come from the seed and the image's place; the size of a batch changes nothing.
+    All draws depend only on the seed and the image's number, not on the batch size.
 
     Args:
         pretrained: the model, from ``vae_jax.load``.
-        images: [N, H, W, C] of the model's shape.
-        labels: [N]; needed if the model takes labels, and not looked at otherwise.
-        batch_size: images at a time.
-        num_samples: draws for ``iwae_bound``; or several numbers of them.
-        chunk: draws of each image of a batch decoded at a time. About 500 images at a time are
-            fastest on a CPU; an accelerator can do with more.
-        seed: of all draws.
-        binarize: ``threshold``: pixels above one half become white, the rest black; ``sample``:
-            white with the pixel, from 0 to 1, as its probability; ``none``: as they are.
+        images: [N, H, W, C] in the model's shape.
+        labels: [N]; required if the model takes labels, and ignored otherwise.
+        batch_size: images per batch.
+        num_samples: draws per image for ``iwae_bound``, or several numbers of draws.
+        chunk: draws per image to decode at once. On a CPU, decoding about 500 images at once is
+            fastest; accelerators can take more.
+        seed: seed of all draws.
+        binarize: ``threshold`` makes pixels above one half white and the rest black; ``sample``
+            makes them white with the pixel as probability; ``none`` keeps them.
 
     Raises:
-        UserError: a bound of a model without a likelihood, or figures that are not numbers.
-        DataError: no images, or a label that the model does not know.
+        UserError: a bound needs a likelihood that the model lacks, or a result is not finite.
+        DataError: there are no images, or the model does not accept a label.
     """
     spec, model, name = pretrained.spec, pretrained.model, pretrained.name
     image_shape, recipe = pretrained.image_shape, pretrained.recipe
@@ -145,7 +146,7 @@ def evaluate(
     blank = jnp.zeros((1, *image_shape), dtype)
     unit, found = likelihood_shapes(model, variables, blank, label, bounded=bool(counts)).unit, []
     for start in range(0, total, batch_size):
-        # A last batch that is not full repeats an image: another shape would be compiled anew.
+        # Fill the last batch by repeating an image, because another shape would compile again.
         rows = np.minimum(start + np.arange(min(batch_size, total)), total - 1)
         pixel_keys, noise_keys, draw_keys = (_keys(purpose, rows) for purpose in purposes)
         stored = _binarized(jnp.asarray(images[rows]), binarize, pixel_keys)
@@ -184,7 +185,7 @@ def evaluate(
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _measure(model: Any, pixel_range: Any, variables: Any, x: Any, label: Any, keys: Any) -> Any:
-    """The loss terms, the central latents, and the PSNR of what they decode to, of each image."""
+    """Return each image's loss terms, central latent, and PSNR of its decoding."""
     posterior = model.apply(variables, x, label, method="encode")
     center = posterior.mean
     noise = normal_of(keys, center)
@@ -209,7 +210,7 @@ def _keys(key: Key, rows: np.ndarray) -> Key:
 
 
 def _figure(values: np.ndarray, errors: np.ndarray | None = None) -> Figure:
-    """The mean of ``values`` [N], whose own draws have ``errors`` [N]."""
+    """Return the mean of ``values`` [N], whose draws have the standard errors ``errors`` [N]."""
     values, count, monte_carlo = values.astype(np.float64), len(values), None
     if errors is not None and np.isfinite(errors).all():
         monte_carlo = float(np.sqrt((errors.astype(np.float64) ** 2).sum()) / count)

@@ -1,4 +1,4 @@
-"""Files and folders replaced whole or not at all, and the file system's errors in one line."""
+"""Replace files and folders as a whole, and explain the file system's errors in one line."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from vae_jax.errors import UserError
 
 Errors = type[Exception] | tuple[type[Exception], ...]
 PARTIAL = ".partial-"
-"""How the name of a folder begins that holds unfinished files; one is left where a process is
-killed."""
+"""The prefix of folders for unfinished files; a killed process leaves one behind."""
 
 
 @contextlib.contextmanager
@@ -24,10 +23,10 @@ def explain_errors(
     """Turn other libraries' errors in the block into one line: what failed, why, what to try.
 
     Args:
-        kind: the error to raise in their place.
+        kind: the error to raise instead.
         found: what failed, such as ``"a.pth cannot be read"``.
         advice: what to try.
-        errors: what to turn; a ``UserError`` passes as it is.
+        errors: the errors to turn; a ``UserError`` passes unchanged.
     """
     try:
         yield
@@ -41,22 +40,22 @@ def explain_errors(
 
 @contextlib.contextmanager
 def replacing(*targets: str | os.PathLike[str], parents: bool = False) -> Iterator[list[Path]]:
-    """Give the block a path to write for each target, and move all into place when it ends well.
+    """Yield a draft path per target, and move all drafts into place if the block succeeds.
 
-    Such a draft has its target's name, in a hidden folder beside it that goes in the end. Where the
-    block fails, or a move, every target is left as it was. A single target is replaced in one step.
-    Of several, the old ones are moved away first, the last target before the others: a process
-    that is killed in between leaves too few files, never old ones among new.
+    A draft has its target's name in a hidden folder beside it, which is deleted at the end. If the
+    block or a move fails, every target is left unchanged. A single target is replaced atomically.
+    With several, the old ones are moved away first, the last target before the others: a process
+    that is killed meanwhile leaves too few files, but never mixes old and new ones.
 
     Args:
-        *targets: files, or folders that are not there yet or are empty.
-        parents: make the folders that they lie in.
+        *targets: files, or folders that do not exist yet or are empty.
+        parents: create the targets' parent folders.
 
     Yields:
         The drafts, in the order of the targets.
 
     Raises:
-        OSError: a place cannot be written.
+        OSError: a target cannot be written.
     """
     places = [Path(os.path.abspath(target)) for target in targets]
     with contextlib.ExitStack() as stack:
@@ -80,7 +79,7 @@ def replacing(*targets: str | os.PathLike[str], parents: bool = False) -> Iterat
 
 
 def write_atomically(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file so that a crash leaves the old one or the new one.
+    """Write a text file so that a crash leaves either the old or the new one.
 
     Raises:
         OSError: it cannot be written.
@@ -91,7 +90,7 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
 
 @contextlib.contextmanager
 def hidden_folder(parent: Path) -> Iterator[Path]:
-    """Make a hidden folder for unfinished files in another; what is left of it goes at the end."""
+    """Make a hidden folder for unfinished files, and delete it at the end."""
     folder = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=parent))
     try:
         yield folder
@@ -100,7 +99,7 @@ def hidden_folder(parent: Path) -> Iterator[Path]:
 
 
 def _settle(draft: Path, place: Path) -> None:
-    """Give a file the rights of the one it replaces, and bring it to the disk before its name."""
+    """Copy the permissions of the replaced file, and flush the draft to disk before renaming."""
     if place.exists():
         os.chmod(draft, place.stat().st_mode & 0o777)
     with open(draft, "rb") as file:

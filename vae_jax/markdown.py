@@ -1,4 +1,4 @@
-"""Tables in Markdown."""
+"""Markdown tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table, a line a row.
+    """Return a Markdown table, one line per row.
 
     Example:
         >>> print(table(["model", "loss"], [["digits_ae", "1.5"]]))

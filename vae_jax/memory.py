@@ -1,9 +1,8 @@
-"""Memory of this process: how much it holds, and keeping what a training step frees.
+"""Measure this process's memory, and keep the memory that a training step frees.
 
-XLA on CPU asks the system for a step's working memory afresh at every step, and the GNU C library
-passes requests beyond 32 MB on to the kernel, which hands out pages of 4 kB one by one, each zeroed
-at its first touch: 1.2 microseconds a page where this was measured, 11 ms for a working memory of
-38 MB that then takes 7 ms to compute in.
+XLA on CPU allocates a step's working memory at every step, and the GNU C library passes requests
+beyond 32 MB to the kernel, which zeroes pages of 4 kB at their first use. This took 1.2
+microseconds per page: 11 ms for 38 MB of working memory, in a step that computes for 7 ms.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ _PROCESS = Path("/proc/self")  # Linux
 
 # Names and numbers from glibc's malloc.h.
 _SETTINGS = {
-    "M_TRIM_THRESHOLD": (-1, 2**31 - 1),  # free memory at the heap's end is kept
-    "M_MMAP_MAX": (-4, 0),  # everything comes from the heap
-    "M_ARENA_MAX": (-8, 1),  # one heap: any thread's free memory serves the next step
+    "M_TRIM_THRESHOLD": (-1, 2**31 - 1),  # keep free memory at the end of the heap
+    "M_MMAP_MAX": (-4, 0),  # allocate everything from the heap
+    "M_ARENA_MAX": (-8, 1),  # one heap, so that the next step can use any thread's free memory
 }
 
 
 def keep_freed_memory() -> bool:
-    """Let the process keep the memory that it frees; the command line does so for itself.
+    """Let the process keep the memory that it frees, as the command line does.
 
-    It holds for the whole process, PyTorch and NumPy too, whose memory use then stays at its peak.
+    This affects the whole process, including PyTorch and NumPy: its memory use stays at its peak.
 
     Returns:
-        Whether this system has such a setting: Linux with the GNU C library.
+        Whether the system supports this: Linux with the GNU C library.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -43,19 +42,19 @@ def keep_freed_memory() -> bool:
 
 
 def trim() -> None:
-    """Give free memory back to the system, where the C library can."""
+    """Return free memory to the system, if the C library can."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def resident() -> int:
-    """Return the bytes in memory now or, where the system does not report them, the peak."""
+    """Return the bytes in memory now or, if the system does not report them, the peak."""
     return _status("VmRSS") or peak_resident()
 
 
 def peak_resident() -> int:
-    """Return the most bytes in memory since the process began, or since ``reset_peak``."""
+    """Return the peak bytes in memory since the process or ``reset_peak`` started."""
     import resource  # not on Windows
 
     unit = 1 if sys.platform == "darwin" else 1024
@@ -63,7 +62,7 @@ def peak_resident() -> int:
 
 
 def reset_peak() -> bool:
-    """Restart the peak from what is in memory now; return whether the system can."""
+    """Reset the peak to the current memory use; return whether the system can."""
     try:
         (_PROCESS / "clear_refs").write_text("5")
     except OSError:
@@ -72,10 +71,10 @@ def reset_peak() -> bool:
 
 
 class PeakMeter:
-    """The most memory beyond what the process held at the start, lap by lap.
+    """A meter of the peak memory per lap, beyond what the process held at the start.
 
     Attributes:
-        resets: whether a lap starts anew; else it includes those before it.
+        resets: whether each lap has its own peak; otherwise it includes earlier laps.
     """
 
     def __init__(self):
@@ -83,7 +82,7 @@ class PeakMeter:
         self._before = resident()
 
     def lap(self) -> int:
-        """Return the bytes of the lap that ends here, and begin the next."""
+        """Return the peak bytes of this lap, and start the next."""
         found = max(peak_resident() - self._before, 0)
         self._restart()
         return found
@@ -94,7 +93,7 @@ class PeakMeter:
 
 
 def _status(name: str) -> int | None:
-    """Return the bytes under one of Linux's names; None elsewhere."""
+    """Return an entry of Linux's process status in bytes; None on other systems."""
     with contextlib.suppress(OSError):
         for line in (_PROCESS / "status").read_text().splitlines():
             if line.startswith(f"{name}:"):

@@ -1,15 +1,13 @@
 """The references' optimisers as Optax gradient transformations.
 
 Sources: ``torch.optim.Adam``, which Paddle's equals, and TensorFlow 1's ``AdamOptimizer``, which
-puts epsilon beside the root before its bias correction. ``weight_decay`` is coupled: it joins the
-gradient before the moments, on every parameter, biases and batch norms too. AdamW is another
-optimiser.
+adds epsilon to the root before bias correction. ``weight_decay`` is coupled, unlike in AdamW: it is
+added to the gradient before the moments, for every parameter, including biases and batch norms.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,22 +17,21 @@ from vae_jax.models import get_spec
 from vae_jax.recipe import Recipe
 
 
-def make_optimizer(name: str, **overrides: Any) -> optax.GradientTransformation:
-    """The optimiser of a model's recipe.
+def make_optimizer(name: str, **overrides: object) -> optax.GradientTransformation:
+    """Return the optimiser of a model's recipe.
 
     Args:
         name: one of ``vae_jax.MODELS``.
         **overrides: recipe fields to change, such as ``learning_rate=1e-3``.
 
     Raises:
-        UserError: an unknown model or field.
+        UserError: the model or a field does not exist.
     """
     return optimizer_of(get_spec(name).recipe.replace(**overrides))
 
 
 def optimizer_of(recipe: Recipe) -> optax.GradientTransformation:
-    """Adam as the recipe sets it; before it the clipping of the gradient's norm and the coupled L2,
-    in this order, where it has any."""
+    """Return the recipe's Adam, after gradient clipping and coupled weight decay if it has any."""
     adam = optax.chain(
         scale_by_adam(
             recipe.beta1,
@@ -55,18 +52,20 @@ def optimizer_of(recipe: Recipe) -> optax.GradientTransformation:
 def scale_by_adam(
     beta1: float, beta2: float, epsilon: float, *, corrected_epsilon: bool = True
 ) -> optax.GradientTransformation:
-    """Adam's direction, as accurate in float32 as PyTorch's.
+    """Return Adam's scaling of gradients, as accurate in float32 as PyTorch's.
 
-    Without ``corrected_epsilon``, epsilon joins the root of the second moment before that is
-    divided by its bias correction, as in TensorFlow (and the paper's faster form).
+    Without ``corrected_epsilon``, epsilon is added to the root of the second moment before the bias
+    correction, as in TensorFlow (and the paper's faster form).
 
     Optax computes the bias correction ``1 - beta2**t`` in float32, where the subtraction cancels:
-    its first update is 7e-6 from the truth. ``-expm1(t log(beta2))`` keeps every digit. The state
-    is Optax's own ``ScaleByAdamState``.
+    its first update has an error of 7e-6. ``-expm1(t log(beta2))`` keeps every digit. The state is
+    Optax's ``ScaleByAdamState``.
     """
 
     def init(params):
-        mu, nu = (jax.tree.map(jnp.zeros_like, params) for _ in range(2))  # donated apart
+        mu, nu = (
+            jax.tree.map(jnp.zeros_like, params) for _ in range(2)
+        )  # separate buffers to donate
         return optax.ScaleByAdamState(jnp.zeros((), jnp.int32), mu, nu)
 
     def update(updates, state, params=None):
@@ -91,6 +90,6 @@ def scale_by_adam(
 
 
 def _bias_correction(beta: float, count: jax.Array) -> jax.Array:
-    """``1 - beta**count`` without cancellation, in the widest float that JAX is set to."""
+    """Return ``1 - beta**count`` without cancellation, in the widest float that JAX allows."""
     steps = count.astype(jax.dtypes.canonicalize_dtype(float))
     return -jnp.expm1(steps * math.log(beta)) if beta > 0 else jnp.ones_like(steps)

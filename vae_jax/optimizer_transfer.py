@@ -1,4 +1,4 @@
-"""Adam's state from one framework to another, for ``train --init`` and ``convert --optimizer``."""
+"""Transfer Adam's state between frameworks, for ``train --init`` and ``convert --optimizer``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from vae_jax.convert.optimizer import export_adam, import_adam
+from vae_jax.convert.optimizer import AdamState, export_adam, import_adam
 from vae_jax.convert.training_files import read_adam
 from vae_jax.errors import CheckpointError, UserError
 from vae_jax.optim import optimizer_of
@@ -20,13 +20,13 @@ from vae_jax.training.run import is_run, open_run
 
 
 class ImportedOptimizer(NamedTuple):
-    """The Adam of a reference checkpoint, ready to train on with.
+    """The Adam state of a reference checkpoint, ready to continue training.
 
     Attributes:
         opt_state: the Optax state of the recipe's optimiser.
-        recipe: with the file's settings where the command line gave none.
+        recipe: the recipe, with the file's settings where the command line gave none.
         steps: how many steps Adam has taken.
-        lines: what to tell the user.
+        lines: messages for the user.
     """
 
     opt_state: Any
@@ -38,18 +38,18 @@ class ImportedOptimizer(NamedTuple):
 def import_optimizer(
     pretrained: Pretrained, recipe: Recipe, chosen: Mapping[str, Any]
 ) -> ImportedOptimizer | None:
-    """Read the Adam that a reference checkpoint holds beside the weights.
+    """Read the Adam state in or beside a reference checkpoint.
 
     Args:
-        pretrained: as loaded from the checkpoint.
-        recipe: of the run that is to start.
-        chosen: the recipe fields that the command line gave: they win over the file's.
+        pretrained: the model, loaded from the checkpoint.
+        recipe: the recipe of the run that is to start.
+        chosen: the recipe fields that the command line gave, which override the file's.
 
     Returns:
-        None where there is no optimiser's state, or the weights are not of a checkpoint file.
+        None if there is no optimiser state, or the weights are not from a reference checkpoint.
 
     Raises:
-        CheckpointError: there is one, and it cannot be continued.
+        CheckpointError: the state cannot be continued.
     """
     if not pretrained.files:
         return None
@@ -70,46 +70,45 @@ def import_optimizer(
     epoch = "" if adam.epoch is None else f" (the file's epoch is {adam.epoch})"
     lines = [f"continues Adam after {adam.step} steps{epoch}: {named}"]
     other = [
-        f"{field} {chosen[field]!r} for the file's {value!r}"
+        f"{field} {chosen[field]!r} instead of the file's {value!r}"
         for field, value in adam.settings.items()
         if field in chosen and chosen[field] != value
     ]
     if other:
-        lines.append(f"as the command line says: {', '.join(other)}")
+        lines.append(f"set by the command line: {', '.join(other)}")
     return ImportedOptimizer(opt_state, recipe, adam.step, tuple(lines))
 
 
 class ExportedOptimizer(NamedTuple):
-    """The Adam of a trained model, under its reference's names.
+    """The Adam state of a trained model, under its reference's names.
 
     Attributes:
-        adam: its state.
+        adam: the state.
         recipe: its settings.
-        epoch: epochs pretrained.
+        epoch: epochs trained.
     """
 
-    adam: Any
+    adam: AdamState
     recipe: Recipe
     epoch: int
 
     @property
     def settings(self) -> dict[str, float]:
-        """What the original's optimiser is to be made with; Paddle's files do not tell."""
+        """The settings to create the original's optimiser with; Paddle's files lack them."""
         fields = ("learning_rate", "beta1", "beta2", "epsilon", "weight_decay")
         return {field: getattr(self.recipe, field) for field in fields}
 
 
 def export_optimizer(source: str, pretrained: Pretrained) -> ExportedOptimizer:
-    """Return the Adam of a run's last checkpoint, or of a reference checkpoint.
+    """Return the Adam state of a run's last checkpoint, or of a reference checkpoint.
 
     Args:
         source: the run's folder, or the checkpoint's first file.
-        pretrained: as loaded from there.
+        pretrained: the model, loaded from there.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is no optimiser state, or one without steps.
     """
-
     if is_run(Path(source)):
         run = open_run(Path(source))
         state = load_run_state(run.checkpoints)
@@ -132,7 +131,7 @@ def export_optimizer(source: str, pretrained: Pretrained) -> ExportedOptimizer:
         )
     if adam is None:
         raise CheckpointError(
-            f"{source} holds no optimiser's state: expected a run folder, or a training "
+            f"{source} holds no optimiser state: expected a run folder, or a training "
             "checkpoint; leave out --optimizer"
         )
     return ExportedOptimizer(adam, pretrained.recipe.replace(**adam.settings), adam.epoch or 0)

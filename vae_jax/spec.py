@@ -124,7 +124,7 @@ class ModelSpec:
         reference: the original.
         recipe: how the reference trains it.
         rules: returns one Rule per tensor of the model's reference.
-        variational: whether ``encode`` returns a Gaussian posterior; else the latent itself.
+        variational: whether ``encode`` returns a Gaussian posterior; else a ``Deterministic`` one.
         pixel_range: the values of a black and of a white pixel.
         epoch_figure: what the tutorial draws after each epoch.
         check: raises UserError for hyperparameters that contradict each other.

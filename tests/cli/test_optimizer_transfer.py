@@ -108,7 +108,7 @@ def test_the_weights_alone_go_another_way(start, checkpoint, data):
 def test_an_option_wins_over_the_file_and_says_so(start, checkpoint):
     file, _ = checkpoint
     _, run, printed = start(file, "--learning-rate", "0.01", "--beta1", "0.8")
-    assert "as the command line says: learning_rate 0.01 for the file's 0.002\n" in printed
+    assert "set by the command line: learning_rate 0.01 instead of the file's 0.002\n" in printed
     assert (run["recipe"]["learning_rate"], run["recipe"]["beta2"]) == (0.01, 0.99)
     _, _, printed = start(file, "--json")
     printed = json.loads(printed)
@@ -180,11 +180,11 @@ def test_what_has_no_adam_or_no_place_for_it_is_refused(
     file, _ = checkpoint
     target = tmp_path / "out.pth"
     error = cli("convert", digits_file, "--to", target, "--optimizer").error
-    assert f"{digits_file} holds no optimiser's state: expected a run folder, or a" in error
+    assert f"{digits_file} holds no optimiser state: expected a run folder, or a" in error
     folder = tmp_path / "flax"
     succeed("convert", file, "--to", folder)
     error = cli("convert", folder, "--to", target, "--optimizer").error
-    assert f"{folder} holds no optimiser's state" in error
+    assert f"{folder} holds no optimiser state" in error
     for name in ("out.safetensors", "out.index", "out.pdparams", "other"):
         error = cli("convert", file, "--to", tmp_path / name, "--optimizer").error
         assert (

@@ -55,7 +55,7 @@ def fresh(name, **fields):
         pytest.param("stddev_vae", marks=pytest.mark.tensorflow),
     ],
 )
-def test_training_goes_on_after_a_hand_over_as_if_it_had_never_switched(script, name):
+def test_training_continues_after_an_optimizer_transfer_as_if_it_had_never_switched(script, name):
     framework = get_spec(name).reference.framework
     with jax.enable_x64(True), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -65,7 +65,7 @@ def test_training_goes_on_after_a_hand_over_as_if_it_had_never_switched(script, 
 
 
 @pytest.mark.slow
-def test_a_hand_over_that_forgets_the_optimiser_would_be_seen(script, monkeypatch):
+def test_a_transfer_that_forgets_the_optimiser_would_be_seen(script, monkeypatch):
     def forget(trained, recipe, chosen):
         adam = read_adam(trained.name, trained.files, recipe, **trained.hyper)
         assert adam is not None

@@ -87,7 +87,7 @@ def test_a_session_without_data_explores_all_the_same():
     assert session.means.shape == (0, 14)
     np.testing.assert_array_equal(session.order, range(14))
     assert session.decode(session.start).url
-    with pytest.raises(UserError, match="start again with --data"):
+    with pytest.raises(UserError, match="restart with --data"):
         session.training_image(0)
 
 

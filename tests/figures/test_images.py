@@ -114,5 +114,5 @@ def test_what_a_diverged_model_gives_is_drawn_and_does_not_fail(tmp_path, recwar
 def test_other_counts_of_reconstructions_are_refused():
     originals = np.zeros((3, 4, 4, 1), np.uint8)
     for draw in (reconstruction_rows, reconstruction_grid):
-        with pytest.raises(ValueError, match="must be as many"):
+        with pytest.raises(ValueError, match="must have the same shape"):
             draw(originals, np.zeros((2, 4, 4, 1), np.float32))

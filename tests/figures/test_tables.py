@@ -221,7 +221,7 @@ def test_denoising_takes_bytes_beside_floats():
 
 def test_denoising_rows_of_other_counts_are_refused(unchecked):
     for counts in ((2, 3, 3), (3, 2, 3), (3, 3, 2), (0, 0, 0)):
-        with pytest.raises(ValueError, match="must be as many"):
+        with pytest.raises(ValueError, match="must have the same shape"):
             denoising_rows(*(noise(count) for count in counts))
 
 

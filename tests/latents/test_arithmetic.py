@@ -76,7 +76,7 @@ def test_weights_without_encodings_are_refused():
 def test_only_weights_that_sum_to_one_give_a_point():
     require_affine({"a": 1.0, "b": -1.0, "c": 1.0})
     require_affine({"a": 1 / 3, "b": 1 / 3, "c": 1 / 3 + 9e-7})
-    with pytest.raises(UserError, match=r"the weights sum to 2.* only if its weights sum to 1"):
+    with pytest.raises(UserError, match=r"the weights sum to 2.* only then is a sum of encodings"):
         require_affine({"a": 1.0, "b": 1.0})
     with pytest.raises(UserError, match="sum to 0"):
         require_affine({"a": 1.0, "b": -1.0})

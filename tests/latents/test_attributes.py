@@ -38,13 +38,13 @@ def test_the_images_that_meet_every_condition_are_chosen(conditions, expected):
         ("glases=yes", r"\(did you mean glasses\?\)"),
         ("glasses=maybe", "no image of faces has glasses=maybe; expected one of 'no', 'yes'"),
         ("lightness=2..3", "no image of faces has lightness=2..3; it goes from 0.1 to 1"),
-        ("lightness=bright", "lightness holds numbers and 'bright' is none"),
+        ("lightness=bright", "lightness holds numbers, found 'bright'"),
         ("lightness=1..0.7", "a range, lower end first"),
-        ("glasses=no,person=woman", "no image of faces meets all of it"),
-        ("glasses", "'glasses' is no condition; expected COLUMN=VALUE"),
-        ("glasses=", "is no condition"),
-        ("", "is no condition"),
-        ("glasses=yes,", "'' is no condition"),
+        ("glasses=no,person=woman", "no image of faces meets all conditions"),
+        ("glasses", "'glasses' is not a condition; expected COLUMN=VALUE"),
+        ("glasses=", "is not a condition"),
+        ("", "is not a condition"),
+        ("glasses=yes,", "'' is not a condition"),
     ],
 )
 def test_what_no_image_can_meet_is_refused_in_a_line(conditions, told):
@@ -65,5 +65,7 @@ def test_the_class_is_an_attribute_of_any_data():
     dataset = make_dataset("mine", Split(images, labels), None, ("glasses", "none"))
     columns = attribute_columns(dataset)
     np.testing.assert_array_equal(select_images(columns, "class=none", "mine"), [0, 2])
-    with pytest.raises(UserError, match="mine has no attributes, so none 'hat'; expected class"):
+    with pytest.raises(
+        UserError, match="mine has no attribute 'hat', only class; expected attr:class"
+    ):
         attribute_column(columns, "hat", "mine")

@@ -60,7 +60,7 @@ def test_random_expressions_weigh_as_python_computes_them():
     [
         ("men_g - womn_g", "\"men_g - >>womn_g<<\": column 9: there is no group 'womn_g'; exp"),
         ("(a - b", '">>(<<a - b": column 1: this parenthesis is not closed'),
-        ("a - b)", '"a - b>>)<<": column 6: this parenthesis closes none'),
+        ("a - b)", '"a - b>>)<<": column 6: this parenthesis was never opened'),
         ("a -", '"a ->><<": column 4: an operand is missing'),
         ("a + * b", '"a + >>*<< b": column 5: an operand is missing'),
         ("()", "column 2: an operand is missing"),
@@ -70,7 +70,7 @@ def test_random_expressions_weigh_as_python_computes_them():
         ("1 / a", "column 5: nothing can be divided by a group"),
         ("a + 1", '"a + >>1<<": column 5: a number cannot be added to a group'),
         ("1 + a", "column 1: a number cannot be added to a group"),
-        ("3", "column 1: a number alone is no point"),
+        ("3", "column 1: a number is not an encoding"),
         ("a / 0", '"a / >>0<<": column 5: division by zero'),
         ("a / (2 - 2)", "column 6: division by zero"),
         ("1e999 * a", "column 1: a number here is too large"),

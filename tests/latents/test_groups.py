@@ -98,7 +98,7 @@ def test_images_that_are_not_there_are_refused(make, text, told):
         ("a", "expected NAME=IMAGES, with image numbers"),
         ("a=", "expected NAME=IMAGES"),
         ("2b=1", "'2b' cannot name a group"),
-        ("men = 1", "there is a group 'men' already"),
+        ("men = 1", "the group 'men' is already defined"),
     ],
 )
 def test_a_definition_of_another_form_is_refused(text, told):

@@ -1,5 +1,5 @@
-"""How fast this package works here, and how much memory that takes.
+"""Measure this package's speed and memory use.
 
-``tasks`` says what is measured and ``runs`` does it; ``timing`` times it; ``roofline`` says what it
-must cost at least. ``scripts/benchmarks`` has other frameworks take turns at the same tasks.
+``tasks`` defines what is measured, ``runs`` runs it, ``timing`` times it, and ``roofline`` computes
+the least time possible. ``scripts/benchmarks`` times other frameworks at the same tasks.
 """

@@ -1,7 +1,7 @@
-"""What work on a model costs at the least, and how fast this machine could do it.
+"""Compute the least cost of work on a model, and measure this machine's ceilings.
 
-The layers' geometry is counted, not the compiled program: an algorithm that multiplies by zeros, or
-moves what it need not, gets no credit for it. The ceilings are measured with JAX on its default
+Costs are counted from the layers' shapes, not from the compiled program, so that multiplying by
+zeros or moving data needlessly earns no credit. The ceilings are measured with JAX on its default
 device in a second or two.
 """
 
@@ -21,25 +21,25 @@ from vae_jax.layers import Conv, ConvTranspose, Dense
 from vae_jax.models import init_variables
 from vae_jax.spec import ModelSpec
 
-_PASSES = 10  # over the parameters in a training step, see cost_of
+_PASSES = 10  # passes over the parameters in a training step, see cost_of
 _FLOAT = 4  # bytes
-_MOVED = 2**29  # bytes that one measurement of a copy reads and writes, on a CPU
+_MOVED = 2**29  # bytes that one measurement of a copy reads and writes on a CPU
 
 
 class Ceilings(NamedTuple):
-    """What the machine can do.
+    """The machine's measured limits.
 
     Attributes:
-        flops: FLOP a second of a large square product.
-        copies: size of an array in bytes -> bytes a second, read and written, of passing over it
-            again and again; a small one stays in a cache.
+        flops: FLOP per second of a large square product.
+        copies: array sizes in bytes to the bytes per second, read and written, of repeated passes
+            over such an array; a small one stays in a cache.
     """
 
     flops: float
     copies: dict[int, float]
 
     def copy(self, resident: int | float) -> float:
-        """Return the bytes a second of work that goes over so many bytes again and again."""
+        """Return the bytes per second of repeated passes over ``resident`` bytes."""
         fitting = [size for size in self.copies if size >= resident]
         return self.copies[min(fitting) if fitting else max(self.copies)]
 
@@ -57,13 +57,13 @@ class Ceilings(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What a unit of work costs at the least.
+    """The least cost of a unit of work.
 
     Attributes:
-        images: in it.
-        flop: of all products.
+        images: images in the unit.
+        flop: FLOP of all products.
         moved: bytes read and written.
-        resident: bytes that it goes over; a cache that holds them makes moving cheaper.
+        resident: size of the data that are passed over, which may fit into a cache.
     """
 
     images: int
@@ -72,20 +72,23 @@ class Cost(NamedTuple):
     resident: float
 
     def floor(self, ceilings: Ceilings) -> float:
-        """Return the seconds that this takes at the machine's ceilings, one after the other:
-        products and passes over the weights hardly overlap in these models."""
+        """Return the seconds that this takes at the machine's ceilings.
+
+        The times of products and of passes over the weights are added, because they hardly overlap
+        in these models.
+        """
         return self.flop / ceilings.flops + self.moved / ceilings.copy(self.resident)
 
 
 class Layer(NamedTuple):
-    """A layer with products, as one batch goes through it.
+    """A layer with products, for one batch.
 
     Attributes:
-        path: its place among the parameters.
-        flop: of the forward pass, two a multiplication with its addition.
+        path: its path among the parameters.
+        flop: FLOP of the forward pass, two per multiplication with its addition.
         parameters: numbers in its kernel and bias.
-        inputs: features, or channels, that go in.
-        constants: those of them that depend on no parameter, so that they need no gradient.
+        inputs: input features or channels.
+        constants: the inputs that depend on no parameter, so that they need no gradient.
     """
 
     path: tuple[str, ...]
@@ -96,7 +99,7 @@ class Layer(NamedTuple):
 
     @property
     def training_flop(self) -> float:
-        """Forward, the kernel's gradient, and the gradient of the inputs that need one."""
+        """FLOP of the forward pass, the kernel's gradient and the inputs' gradient."""
         return self.flop * (2 + (self.inputs - self.constants) / self.inputs)
 
 
@@ -107,14 +110,14 @@ def cost_of(
 
     A training step reads the parameters forward and backward and writes their gradient; Adam reads
     the gradient, the parameter and its two moments, and writes the last three: ten passes. Other
-    work reads its part's parameters once, and its images come in or go out.
+    work reads its part's parameters once, and reads or writes its images.
 
     Args:
-        spec: the model's line of the table.
+        spec: the model's specification.
         model: its module.
-        work: one of ``vae_jax.benchmark.WORKS``.
-        batch_size: images at a time.
-        images: in the unit.
+        work: one of ``vae_jax.benchmark.tasks.WORKS``.
+        batch_size: images per batch.
+        images: images in the unit.
         steps: batches in the unit.
     """
     encoder, decoder = (layers_of(model, part, batch_size) for part in ("encode", "decode"))
@@ -123,7 +126,7 @@ def cost_of(
         size = _FLOAT * sum(math.prod(p.shape) for p in jax.tree.leaves(variables["params"]))
         flop = sum(layer.training_flop for layer in (*encoder, *decoder)) * images / batch_size
         return Cost(images, flop, float(_PASSES * size * steps), float(4 * size))
-    # Encoding is asked for the mean only.
+    # Encoding returns only the mean.
     layers = _without_second_head(spec, model, encoder) if work == "encode" else decoder
     moved = _FLOAT * sum(layer.parameters for layer in layers)
     moved += _FLOAT * images * math.prod(model.image_shape)
@@ -131,7 +134,7 @@ def cost_of(
 
 
 def layers_of(model: Any, part: Literal["encode", "decode"], batch_size: int) -> list[Layer]:
-    """Return the layers that a batch goes through, in the order of the calls."""
+    """Return the layers with products that a batch passes through, in the order of the calls."""
     found: list[Layer] = []
 
     def see(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
@@ -153,17 +156,17 @@ def layers_of(model: Any, part: Literal["encode", "decode"], batch_size: int) ->
 
 
 def measure_ceilings(*, side: int | None = None, sizes: tuple[int, ...] | None = None) -> Ceilings:
-    """Measure the machine's ceilings, in the matmul precision that JAX is set to.
+    """Measure the machine's ceilings in JAX's current matmul precision.
 
     Args:
-        side: of the square product.
-        sizes: of the arrays that are passed over, in bytes.
+        side: number of rows of the square product.
+        sizes: sizes of the arrays that are passed over, in bytes.
     """
     is_cpu = jax.default_backend() == "cpu"
     side = side or (2048 if is_cpu else 8192)
     sizes = sizes or tuple(2**n for n in ((20, 22, 24, 26, 28) if is_cpu else (24, 26, 28, 30)))
     flops, copies = 0.0, dict.fromkeys(sizes, 0.0)
-    for _ in range(2):  # apart in time, lest something else was running
+    for _ in range(2):  # at two different times, in case another process was running
         square = jnp.ones((side, side), jnp.float32)
         flops = max(flops, 2 * side**3 / _quickest(functools.partial(jnp.dot, square, square)))
         del square
@@ -181,15 +184,15 @@ def _shape(*sizes: int) -> jax.ShapeDtypeStruct:
 def _layer(layer: Any, before: tuple[int, ...], after: tuple[int, ...]) -> Layer:
     path, inputs, outputs = tuple(layer.path), before[-1], layer.features
     area = 1 if isinstance(layer, Dense) else layer.kernel_size**2
-    # Each number of the smaller map meets the whole kernel: a convolution's output, or what goes
-    # into a transposed one.
+    # Each number of the smaller map uses the whole kernel: a convolution's output, or a transposed
+    # convolution's input.
     places = math.prod((before if isinstance(layer, ConvTranspose) else after)[:-1])
     kernel = area * inputs * outputs
     return Layer(path, 2 * kernel * places, kernel + outputs, inputs)
 
 
 def _with_constants(layers: list[Layer], model: Any, part: str) -> list[Layer]:
-    """Mark the inputs without a gradient: images and labels, and beside a latent its label."""
+    """Mark the inputs without a gradient: images and labels."""
     done, seen = [], False
     for layer in layers:
         constants = 0
@@ -213,7 +216,7 @@ def _without_second_head(spec: ModelSpec, model: Any, layers: list[Layer]) -> li
 
 
 class _Passes:
-    """Multiply an array by a number in place, as an optimiser passes over the weights."""
+    """A function that multiplies an array in place, like an optimiser's passes over weights."""
 
     def __init__(self, size: int, passes: int):
         self.array, self.passes = jnp.ones(size // 4, jnp.float32), passes
@@ -229,7 +232,7 @@ def _pass_over(array: jax.Array, passes: int) -> jax.Array:
 
 
 def _quickest(function: Callable[[], jax.Array], seconds: float = 0.1) -> float:
-    """Return the shortest time of a call: a ceiling is what the machine does undisturbed."""
+    """Return the shortest time of a call, because a ceiling is the undisturbed speed."""
     jax.block_until_ready(function())
     times: list[float] = []
     while sum(times) < seconds or len(times) < 3:

@@ -1,4 +1,4 @@
-"""This package at work: a task compiled and ready to run."""
+"""Compile a task of this package, ready to run."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from vae_jax.training.state import create_state
 from vae_jax.training.step import Inputs, make_train_step
 
 Run = Callable[[int], float | None]
-"""Does the work so many times, one after another, and waits for the end; returns the last loss,
-where there is one."""
+"""A function that does the work a number of times, waits for it, and returns the last loss, if any.
+"""
 
-# JAX's names for what a GPU does to the factors of products; NVIDIA's takes the last two alike, as
-# TF32, where PyTorch's autocast computes in bfloat16.
+# JAX's names for a GPU's precision of products. NVIDIA's GPUs treat the last two alike, as TF32,
+# while PyTorch's autocast computes in bfloat16.
 _MATMUL = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "bfloat16"}
 
 
 def build(task: Task) -> Run:
-    """Return the work of a task, compiled at its first call."""
+    """Return the work of a task, which compiles at its first call."""
     run = Training(task).run if task.trains else _inference(task)
 
     def within(count: int) -> float | None:
@@ -39,20 +39,20 @@ def build(task: Task) -> Run:
 
 
 def matmul_precision(device: str, precision: str) -> contextlib.AbstractContextManager[Any]:
-    """Return what JAX must be set to while it traces and runs; a CPU has only float32."""
+    """Return the context that sets JAX's precision of products; a CPU has only float32."""
     if device == "cpu":
         return contextlib.nullcontext()
     return jax.default_matmul_precision(_MATMUL[precision])
 
 
 def ceilings_in(precision: str) -> Ceilings:
-    """Measure the machine's ceilings with products in one of ``PRECISIONS``."""
+    """Measure the machine's ceilings in one of ``PRECISIONS``."""
     with matmul_precision("cpu" if jax.default_backend() == "cpu" else "gpu", precision):
         return measure_ceilings()
 
 
 class Training:
-    """A model with its compiled step, or an epoch's."""
+    """A model with its compiled step or epoch."""
 
     def __init__(self, task: Task):
         recipe, optimizer = task.recipe, optimizer_of(task.recipe)
@@ -80,11 +80,11 @@ class Training:
         self.batch: dict[str, Any] = {"image": task.data.images}
         if takes_label:
             self.batch["label"] = task.data.labels
-        if task.device != "cpu":  # there every framework has it on the card
+        if task.device != "cpu":  # every framework gets the batch on the GPU
             self.batch = jax.device_put(self.batch)
 
     def run(self, count: int) -> float:
-        """Take so many steps, or epochs; return the loss of the last."""
+        """Run ``count`` steps or epochs, and return the last loss."""
         metrics: Any = None
         for _ in range(count):
             if self.task.work == "step":
@@ -95,7 +95,7 @@ class Training:
         return float(metrics["loss"])
 
     def _epoch(self) -> Any:
-        """Return the mean metrics of an epoch's last call, the calls being as long as a run's."""
+        """Run an epoch in calls as long as a run's, and return the last call's mean metrics."""
         self.epoch += 1
         metrics: Any = None
         for first in range(0, self.task.num_steps, LONGEST_CALL):
@@ -123,7 +123,7 @@ def _inference(task: Task) -> Run:
         result = None
         for _ in range(count):
             result = once(variables, source, *label)
-            if task.device == "cpu":  # two at once would share the cores
+            if task.device == "cpu":  # otherwise two calls would share the cores
                 jax.block_until_ready(result)
         jax.block_until_ready(result)
 

@@ -1,4 +1,4 @@
-"""What is measured: a kind of work on a model, with synthetic images for it."""
+"""Tasks to measure: a kind of work on a model, with synthetic images."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from vae_jax.recipe import Recipe
 from vae_jax.spec import ModelSpec
 
 WORKS = ("step", "epoch", "encode", "decode", "sample")
-"""The kinds of work: a training step, all the images once, and the three uses of a trained model
-(``encode`` is the posterior's mean; ``sample`` draws from the prior and decodes)."""
+"""The kinds of work: a training step, an epoch, and three uses of a trained model (``encode``
+computes the posterior's mean; ``sample`` draws from the prior and decodes)."""
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
-"""Of the factors of products; weights, sums and the optimiser stay in float32."""
+"""Precisions of products; weights, sums and the optimiser stay in float32."""
 
-_BATCH = 256  # of encode, decode and sample
-_EPOCH_PIXELS = 60_000 * 28 * 28  # of an epoch's images, unless their number is given
+_BATCH = 256  # default batch size of encode, decode and sample
+_EPOCH_PIXELS = 60_000 * 28 * 28  # pixels of an epoch's images by default
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One thing to measure, on synthetic images.
+    """A task to measure, on synthetic images.
 
     Attributes:
         model: one of ``vae_jax.MODELS``.
         work: one of ``WORKS``.
-        batch_size: images at a time.
-        num_images: of an epoch.
+        batch_size: images per batch.
+        num_images: images per epoch.
         hyper: hyperparameters that differ from the reference's.
         precision: one of ``PRECISIONS``.
         device: ``cpu`` or ``gpu``, for every framework.
@@ -55,7 +55,7 @@ class Task:
 
     @property
     def spec(self) -> ModelSpec:
-        """The model's line of the table."""
+        """The model's specification."""
         return get_spec(self.model)
 
     @functools.cached_property
@@ -88,13 +88,13 @@ class Task:
 
     @property
     def cost(self) -> Cost:
-        """What one unit of the work costs at the least."""
+        """The least cost of one unit of the work."""
         sizes = {"batch_size": self.batch_size, "images": self.images, "steps": self.num_steps}
         return cost_of(self.spec, self.module, self.work, **sizes)
 
     @functools.cached_property
     def data(self) -> Split:
-        """Pixels of uniform noise with random labels: a batch, or an epoch's."""
+        """Random pixels and labels of a batch or an epoch."""
         count = self.num_images if self.work == "epoch" else self.batch_size
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (count, *self.module.image_shape), np.uint8)
@@ -108,12 +108,12 @@ class Task:
         return scaled * np.float32(high - low) + np.float32(low)
 
     def one_hot(self) -> np.ndarray:
-        """Return the data's labels as float32 [N, K], K being 0 for a model without labels."""
+        """Return the data's labels as float32 [N, K]; K is 0 for a model without labels."""
         classes = self.spec.num_classes
         return np.eye(max(classes, 10), dtype=np.float32)[self.data.labels][:, :classes]
 
     def latents(self) -> np.ndarray:
-        """Return a batch of points of the prior, float32 [B, L]."""
+        """Return a batch of draws from the prior, float32 [B, L]."""
         shape = (self.batch_size, self.module.latent_size)
         return np.random.default_rng(1).standard_normal(shape, np.float32)
 
@@ -126,22 +126,22 @@ def make_task(
     num_images: int | None = None,
     precision: str = "float32",
     device: str | None = None,
-    **hyper: Any,
+    **hyper: object,
 ) -> Task:
-    """Return a task with what is left out filled in.
+    """Return a task, with defaults for what is left out.
 
     Args:
         model: one of ``vae_jax.MODELS``.
         work: one of ``WORKS``.
-        batch_size: default: the tutorial's for training, 256 for the rest.
-        num_images: of an epoch; default: 60,000 of 28x28, or as many pixels of another size.
+        batch_size: images per batch; default: the tutorial's for training, 256 for the rest.
+        num_images: images per epoch; default: 60,000 of 28x28, or as many pixels of another size.
         precision: one of ``PRECISIONS``.
-        device: ``cpu`` or ``gpu``; default: JAX's own.
+        device: ``cpu`` or ``gpu``; default: JAX's.
         **hyper: hyperparameters that differ from the reference's.
 
     Raises:
-        UserError: an unknown model, hyperparameter, work or precision; or a precision that is not
-            the CPU's.
+        UserError: the model, a hyperparameter, the work or the precision does not exist, or the
+            precision needs a GPU.
     """
     if work not in WORKS:
         raise UserError(f"there is no work {work!r}; expected one of {', '.join(WORKS)}")
@@ -149,7 +149,7 @@ def make_task(
         raise UserError(f"precision {precision!r}; expected one of {', '.join(PRECISIONS)}")
     device = device or ("cpu" if jax.default_backend() == "cpu" else "gpu")
     if device == "cpu" and precision != "float32":
-        raise UserError(f"{precision} is a GPU's and this is a CPU; leave out --precision here")
+        raise UserError(f"{precision} needs a GPU and this is a CPU; leave out --precision")
     hyper = canonical(get_spec(model), hyper)
     task = Task(model, work, batch_size or 1, num_images or 1, hyper, precision, device)
     area = task.module.image_shape[0] * task.module.image_shape[1]
@@ -160,13 +160,13 @@ def make_task(
     )
 
 
-def tiny(task: Task, model: str = "digits_ae", **hyper: Any) -> Task:
-    """Return the same work at the least size, which loads the same libraries.
+def tiny(task: Task, model: str = "digits_ae", **hyper: object) -> Task:
+    """Return the same work at the smallest size, which loads the same libraries.
 
     Args:
-        task: of any size.
-        model: a small one, with its hyperparameters; default: an autoencoder of one hidden unit.
-        **hyper: that make it smaller.
+        task: the task.
+        model: a small model; default: an autoencoder with one hidden unit.
+        **hyper: its hyperparameters.
     """
     hyper = hyper or {"latent_size": 1, "hidden_size": 1}
     return dataclasses.replace(task, model=model, hyper=hyper, batch_size=2, num_images=2)

@@ -1,4 +1,4 @@
-"""Time work in turns, and set it beside the least time that the machine's ceilings allow."""
+"""Time work in turns, and compare it with the least time that the machine's ceilings allow."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from vae_jax.benchmark.runs import Run, build
 from vae_jax.benchmark.tasks import Task, tiny
 from vae_jax.memory import PeakMeter
 
-TURN = 0.1  # seconds at least: beside it the clock and the waking of threads cost little
+TURN = 0.1  # least seconds of a turn, long compared with reading the clock and waking threads
 
 
 @dataclasses.dataclass(frozen=True)
 class Times:
-    """What a run took.
+    """The times of a run.
 
     Attributes:
-        first: seconds of its first call, in which it compiles.
-        repetitions: units of work a turn.
-        seconds: a unit of work, by round.
+        first: seconds of its first call, which compiles.
+        repetitions: units of work per turn.
+        seconds: seconds per unit of work, by round.
     """
 
     first: float
@@ -35,22 +35,23 @@ class Times:
 
     @property
     def median(self) -> float:
-        """Seconds a unit of work."""
+        """The median seconds per unit of work."""
         return float(np.median(self.seconds))
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """Seconds a unit of work in the quicker and the slower quarter of the rounds."""
+        """The lower and upper quartile of the seconds per unit of work."""
         low, high = np.percentile(self.seconds, [25, 75])
         return float(low), float(high)
 
 
 class Memory(NamedTuple):
-    """What work took of the machine's memory, beyond what the process held before.
+    """The memory that work took beyond what the process held before.
 
     Attributes:
-        peak_bytes: at most; on a GPU by the allocator's account, since the process began.
-        steady_bytes: after the first calls, which compile; None where the system cannot tell.
+        peak_bytes: the peak; on a GPU the allocator's peak since the process started.
+        steady_bytes: the peak after the first calls, which compile; None if the system cannot
+            measure it.
     """
 
     peak_bytes: int
@@ -59,13 +60,13 @@ class Memory(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """What one task took.
+    """The results of one task.
 
     Attributes:
-        task: what was done.
-        times: what it took.
-        cost: what it costs at the least.
-        floor: seconds that this takes at the machine's ceilings.
+        task: the task.
+        times: its times.
+        cost: its least cost.
+        floor: seconds that the least cost takes at the machine's ceilings.
     """
 
     task: Task
@@ -75,12 +76,12 @@ class Row:
 
     @property
     def images_per_second(self) -> float:
-        """Throughput."""
+        """The throughput."""
         return self.cost.images / self.times.median
 
     @property
     def floor_share(self) -> float:
-        """How near it comes to the least time possible: 1 is there."""
+        """The least time possible as a fraction of the median time."""
         return self.floor / self.times.median
 
     def as_dict(self) -> dict[str, Any]:
@@ -111,11 +112,11 @@ def measure(task: Task, ceilings: Ceilings, rounds: int = 15) -> tuple[Row, Memo
     """Time this package at a task, and measure the memory that it takes.
 
     Args:
-        task: what to do.
-        ceilings: the machine's.
-        rounds: turns; an epoch is a turn of its own.
+        task: the task.
+        ceilings: the machine's ceilings.
+        rounds: number of turns; an epoch takes a whole turn.
     """
-    build(tiny(task))(2)  # loads what every model loads
+    build(tiny(task))(2)  # load the libraries before measuring memory
     meter, laps = PeakMeter(), list[int]()
     times = interleave(
         {"vae_jax": build(task)},
@@ -138,19 +139,18 @@ def interleave(
     rest: Callable[[], None] = lambda: None,
     ready: Callable[[], None] = lambda: None,
 ) -> dict[str, Times]:
-    """Time runs in turns, round after round, the order rotating by one each round.
+    """Time runs in turns, rotating their order by one in each round.
 
-    A machine's speed drifts with its temperature, its clock and its neighbours. Turns of a fraction
-    of a second spread the drift over all runs alike, so that ratios hold where seconds do not. A
-    turn is a rest, half as many units again to get up to speed, and the units that count.
+    A machine's speed drifts with its temperature, its clock and other processes. Turns of a
+    fraction of a second spread the drift evenly over all runs, so that ratios are stable even if
+    seconds are not. A turn is a rest, a warm-up of half as many units, and the measured units.
 
     Args:
-        runs: by name; each is called once to compile, and then measured.
-        rounds: turns of each.
-        turn: seconds that a turn lasts at least; the unit is repeated to fill it. With 0 a turn is
-            one unit.
+        runs: runs by name; each is called once to compile, and then measured.
+        rounds: turns per run.
+        turn: least seconds of a turn, for which the unit is repeated; with 0 a turn is one unit.
         rest: called before each turn.
-        ready: called once when all have compiled, before the first turn.
+        ready: called once after all have compiled, before the first turn.
     """
     names = list(runs)
     first: dict[str, float] = {}
@@ -165,15 +165,14 @@ def interleave(
         shift = number % len(names)
         for name in names[shift:] + names[:shift]:
             rest()
-            if counts[name] > 1:  # what slept takes a while to get up to speed
+            if counts[name] > 1:  # warm up after the rest
                 runs[name](math.ceil(counts[name] / 2))
             seconds[name].append(_timed(runs[name], counts[name]) / counts[name])
     return {name: Times(first[name], counts[name], tuple(seconds[name])) for name in names}
 
 
 def _repetitions(run: Run, turn: int | float) -> int:
-    """Return how often a unit fits into a turn, by the quickest of some: a hiccup would make it
-    one."""
+    """Return how often a unit fits into a turn, by the quickest of a few to ignore hiccups."""
     unit = min(_timed(run, 1) for _ in range(2))
     if unit > 10 * turn:
         return 1

@@ -111,7 +111,7 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
             names = [f"--{flag}"]
             choices = typing.get_args(kind)
             settings["type"] = click.Choice(choices) if choices else kind
-            usual = "" if field.default is dataclasses.MISSING else f", mostly {field.default}"
+            usual = "" if field.default is dataclasses.MISSING else f", usually {field.default}"
             settings["show_default"] = f"the recipe's{usual}"
         command = click.option(*names, field.name, **settings)(command)
     return command

@@ -45,7 +45,7 @@ def train(
     as_json: bool,
     devices: dict[str, Any],
     choices: dict[str, Any],
-    **fields: Any,
+    **fields: object,
 ) -> None:
     """Train MODEL (`vae-jax models` lists them) and write a run folder.
 

@@ -79,13 +79,13 @@ def plain_arrays(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def native(value: Any) -> np.ndarray:
+def native(value: object) -> np.ndarray:
     """Return a contiguous array in the machine's byte order."""
     array = np.asarray(value)
     return np.asarray(array, array.dtype.newbyteorder("="), order="C")
 
 
-def _plain(name: Any, value: Any) -> np.ndarray:
+def _plain(name: object, value: object) -> np.ndarray:
     if type(name) is not str:
         raise CheckpointError(f"has the name {name!r:.80}: expected a string")
     array = native(value)

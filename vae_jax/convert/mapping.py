@@ -22,7 +22,7 @@ Path = tuple[str, ...]
 _COMPARED = 100  # most names to compare with a missing one, as comparing strings is slow
 
 
-def import_weights(name: str, tensors: Mapping[str, Any], **hyper: Any) -> Variables:
+def import_weights(name: str, tensors: Mapping[str, Any], **hyper: object) -> Variables:
     """Convert a reference checkpoint's tensors to Flax variables.
 
     Args:
@@ -67,7 +67,7 @@ def ignored_tensors(name: str, names: Iterable[str]) -> dict[str, str]:
     }
 
 
-def export_weights(name: str, variables: Variables, **hyper: Any) -> Tensors:
+def export_weights(name: str, variables: Variables, **hyper: object) -> Tensors:
     """Convert Flax variables to the reference's tensors: the exact inverse of ``import_weights``.
 
     Raises:
@@ -106,18 +106,18 @@ def flat_leaves(tree: Mapping[str, Any]) -> dict[Path, np.ndarray]:
     return {path: np.asarray(leaf) for path, leaf in flat.items()}
 
 
-def rules_of(name: str, **hyper: Any) -> tuple[Rule, ...]:
+def rules_of(name: str, **hyper: object) -> tuple[Rule, ...]:
     """Return the rules of a model, one per tensor of its reference."""
     return get_spec(name).rules(create_model(name, **hyper))
 
 
-def source_shapes(name: str, **hyper: Any) -> dict[str, tuple[int, ...]]:
+def source_shapes(name: str, **hyper: object) -> dict[str, tuple[int, ...]]:
     """Return the shape of each tensor of a model's reference, in the reference's order."""
     rules, shapes = _rules_and_shapes(name, **hyper)
     return {rule.source: _source_shape(rule, shapes[rule.target]) for rule in rules}
 
 
-def _rules_and_shapes(name: str, **hyper: Any) -> tuple[tuple[Rule, ...], dict[Path, tuple]]:
+def _rules_and_shapes(name: str, **hyper: object) -> tuple[tuple[Rule, ...], dict[Path, tuple]]:
     """Return the rules, and the shape of every leaf as Flax initialises it."""
     model = create_model(name, **hyper)
     rules, shapes = get_spec(name).rules(model), variable_shapes(model)

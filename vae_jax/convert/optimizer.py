@@ -47,14 +47,14 @@ def cannot_continue(found: str, expected: str) -> CheckpointError:
     return CheckpointError(f"{found}: expected {expected}; {_ALONE}")
 
 
-def parameter_shapes(name: str, **hyper: Any) -> dict[str, tuple[int, ...]]:
+def parameter_shapes(name: str, **hyper: object) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the reference's parameters (tensors with a gradient), in its order."""
     shapes = source_shapes(name, **hyper)
     rules = rules_of(name, **hyper)
     return {rule.source: shapes[rule.source] for rule in rules if rule.target[0] == "params"}
 
 
-def import_adam(name: str, adam: AdamState, opt_state: Any, **hyper: Any) -> Any:
+def import_adam(name: str, adam: AdamState, opt_state: object, **hyper: object) -> Any:
     """Convert a reference's Adam state to an Optax state.
 
     Args:
@@ -92,7 +92,7 @@ def import_adam(name: str, adam: AdamState, opt_state: Any, **hyper: Any) -> Any
     )
 
 
-def export_adam(name: str, opt_state: Any, **hyper: Any) -> AdamState:
+def export_adam(name: str, opt_state: object, **hyper: object) -> AdamState:
     """Convert an Optax state to a reference's Adam state: the inverse of ``import_adam``.
 
     Args:
@@ -155,5 +155,5 @@ def check_adam(adam: AdamState, shapes: Mapping[str, tuple[int, ...]]) -> None:
                 )
 
 
-def _is_adam(part: Any) -> bool:
+def _is_adam(part: object) -> bool:
     return isinstance(part, optax.ScaleByAdamState)

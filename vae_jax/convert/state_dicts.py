@@ -8,7 +8,6 @@ error that lists them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from vae_jax.convert.tensors import Tensor
 from vae_jax.errors import CheckpointError
@@ -18,7 +17,7 @@ MAX_DICTS = 10_000
 MAX_LISTED = 8
 
 
-def choose_state_dict(root: Any, key: str | None = None) -> dict[str, Tensor]:
+def choose_state_dict(root: object, key: str | None = None) -> dict[str, Tensor]:
     """Find the state dict in a file's contents.
 
     A dict qualifies if it is not empty and maps strings only to tensors. If there is none, dicts
@@ -57,7 +56,7 @@ def choose_state_dict(root: Any, key: str | None = None) -> dict[str, Tensor]:
     return _tensors(*candidates.values())
 
 
-def _walk(root: Any) -> Iterator[tuple[str, dict]]:
+def _walk(root: object) -> Iterator[tuple[str, dict]]:
     """Yield once each dict that is reached through dicts with string keys, by dotted path."""
     waiting = [("", root, 0)] if type(root) is dict else []
     seen = {id(root)}
@@ -101,7 +100,7 @@ def _list(dicts: dict[str, dict]) -> str:
     return ", ".join(named[:MAX_LISTED] + more)
 
 
-def _describe(root: Any) -> str:
+def _describe(root: object) -> str:
     if type(root) is Tensor:
         return "a single tensor"
     if type(root) is not dict:

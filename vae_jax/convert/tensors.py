@@ -172,11 +172,11 @@ def pack_tensor(
     fetch: Callable[[], memoryview],
     size: int,
     dtype: np.dtype,
-    shape: Any,
+    shape: object,
     *,
     big_endian: bool = False,
     fortran: bool = False,
-    axes: Any = None,
+    axes: object = None,
 ) -> Tensor:
     """Make a tensor that fills its bytes without gaps.
 

@@ -46,7 +46,7 @@ SUFFIXES = {
 
 
 def read_adam(
-    name: str, paths: Sequence[Path], recipe: Recipe, *, key: str | None = None, **hyper: Any
+    name: str, paths: Sequence[Path], recipe: Recipe, *, key: str | None = None, **hyper: object
 ) -> AdamState | None:
     """Read the Adam state in or beside a model's reference checkpoint.
 
@@ -194,7 +194,7 @@ def _map(value: Any, tensor: Any) -> Any:
     return tensor(value) if isinstance(value, np.ndarray) else value
 
 
-def _flat(value: Any, path: tuple = ()) -> dict[tuple, Any]:
+def _flat(value: object, path: tuple = ()) -> dict[tuple, Any]:
     """Return the leaves of dicts and lists by path, tensors as arrays."""
     if isinstance(value, dict | list):
         items = value.items() if isinstance(value, dict) else enumerate(value)

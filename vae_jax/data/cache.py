@@ -20,7 +20,6 @@ import pathlib
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 
@@ -46,8 +45,8 @@ class Content:
     """
 
     name: str
-    where: Any
-    what: Any
+    where: object
+    what: object
     class_names: tuple[str, ...]
     labels: np.ndarray
     image_shape: tuple[int, int, int]
@@ -151,5 +150,5 @@ def _sweep(root: pathlib.Path) -> None:
                 shutil.rmtree(partial, ignore_errors=True)
 
 
-def _hash(value: Any) -> str:
+def _hash(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()

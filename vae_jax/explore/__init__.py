@@ -1,5 +1,5 @@
-"""The explorer: one local web page that decodes the points of a model's latent space live.
+"""The explorer: a local web page that decodes points of a model's latent space.
 
-``session`` computes and knows nothing of the page; the panels draw and compute nothing; ``server``
-alone serves. Only ``server``, ``page`` and the panels import NiceGUI.
+``session`` computes and does not depend on the page; the panels only draw; ``server`` serves. Only
+``server``, ``page`` and the panels import NiceGUI.
 """

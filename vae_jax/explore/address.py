@@ -1,6 +1,6 @@
-"""Where the explorer is served, and whether anything here can show it.
+"""The explorer's address, and whether a browser can show it.
 
-Imports nothing heavy: a port that is taken is told before a model takes time to load.
+Nothing heavy is imported here, so that a port in use is reported before the model is loaded.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import sys
 from vae_jax.errors import UserError
 
 HOST = "127.0.0.1"
-"""This machine alone."""
+"""Only reachable from this machine."""
 
 
 def free_port(port: int) -> int:
-    """The port itself, or one that is free for 0.
+    """Return the port after checking that it is free, or any free port for 0.
 
     Raises:
-        UserError: the port is taken.
+        UserError: the port is in use.
     """
     with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server sets it
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
         try:
             trial.bind((HOST, port))
         except OSError as error:
@@ -34,7 +34,7 @@ def free_port(port: int) -> int:
 
 
 def has_display() -> bool:
-    """Whether a browser could open a window."""
+    """Return whether a browser could open a window."""
     if not sys.platform.startswith("linux"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

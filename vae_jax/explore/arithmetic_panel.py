@@ -15,11 +15,11 @@ THUMBNAIL = "width: 72px; height: 72px"
 
 
 def arithmetic_panel(cursor: Cursor) -> None:
-    """Draws the panel."""
+    """Draw the panel."""
     with ui.column().classes("panel"):
         ui.html("Arithmetic of groups", tag="h2", sanitize=False)
         if cursor.session.dataset is None:
-            text = "Groups are made of training images; start again with --data to have them."
+            text = "Groups consist of training images; restart with --data to load some."
             ui.label(text).classes("quiet")
         else:
             _Arithmetic(cursor)

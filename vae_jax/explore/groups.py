@@ -1,4 +1,4 @@
-"""Groups of training images as the explorer's page has them, a line each."""
+"""Groups of training images in the explorer, one per line."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from vae_jax.errors import UserError
 from vae_jax.latents import is_group_name
 from vae_jax.latents.groups import parse_group
 
-_EXAMPLE_SIZE = 3  # images a group, as in tutorial 002
+_EXAMPLE_SIZE = 3  # images per group, as in tutorial 002
 _EXAMPLES = 3
-# Listing 7.9, for data that know of faces.
+# Listing 7.9, for data with these attributes.
 _FACES = {
     "men_g": "attr:glasses=yes,person=man",
     "women_g": "attr:glasses=yes,person=woman",
@@ -20,10 +20,10 @@ _FACES = {
 
 
 def parse_lines(text: str) -> dict[str, str]:
-    """Split ``name = images`` lines into names and images; empty lines are left out.
+    """Split ``name = images`` lines into names and images, skipping empty lines.
 
     Raises:
-        UserError: a line has another form, or names a group twice.
+        UserError: a line has another form, or defines a group again.
     """
     groups: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -39,17 +39,17 @@ def parse_lines(text: str) -> dict[str, str]:
 
 
 def example_groups(dataset: Dataset) -> tuple[str, str]:
-    """Groups to begin with, the first images of some classes, and an expression of them.
+    """Return example groups, such as the first images of some classes, and an expression.
 
     Returns:
-        The text of the groups, and the expression; both empty where the data set is.
+        The text of the groups and the expression; both are empty for an empty data set.
     """
     if {"glasses", "person"} <= dataset.train.attributes.keys():
         lines = [f"{name} = {images}" for name, images in _FACES.items()]
         return "\n".join(lines), "men_g - women_g + women_ng"
     labels = np.asarray(dataset.train.labels)
     present = np.unique(labels).tolist()
-    # Of the digits, those whose shapes have most in common.
+    # For digits, choose those with the most similar shapes.
     chosen = [5, 8, 3] if present == list(range(10)) else present[:_EXAMPLES]
     names, lines = [], []
     for label in chosen:

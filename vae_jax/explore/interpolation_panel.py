@@ -1,4 +1,4 @@
-"""The panel that goes from one image to another."""
+"""The panel that interpolates between two images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ THUMBNAIL = "width: 88px; height: 88px"
 
 
 def interpolation_panel(cursor: Cursor) -> None:
-    """Draws the panel."""
+    """Draw the panel."""
     with ui.column().classes("panel"):
         ui.html("Between two images", tag="h2", sanitize=False)
         _Interpolation(cursor)
@@ -44,7 +44,7 @@ class _Interpolation:
             self.kind.props("dense unelevated padding='4px 10px' data-name=kind")
         self.text = ui.label().classes("quiet numbers")
         if cursor.session.num_classes:
-            text = "Uploads are encoded, and the way is decoded, with the label chosen at the left."
+            text = "Uploads are encoded, and points are decoded, with the label chosen at the left."
             ui.label(text).classes("quiet")
         self.show_text()
 
@@ -65,7 +65,7 @@ class _Interpolation:
 
 
 class _End:
-    """One of the two images: picked by number, or uploaded."""
+    """One of the two images, chosen by number or uploaded."""
 
     def __init__(
         self, cursor: Cursor, name: str, number: int | None, on_chosen: Callable[[], None]
@@ -99,7 +99,7 @@ class _End:
         upload.props(f"accept=image/* data-name=upload-{self.name}").style("display: none")
         button = ui.button(icon="upload_file").props("flat round dense")
         button.tooltip("Upload a picture")
-        # In the browser: it opens the file chooser only for a click that is its own.
+        # Handle the click in the browser, which opens a file chooser only for a user's click.
         button.on("click", js_handler=f"() => getElement({upload.id}).$refs.qRef.pickFiles()")
         self.upload = upload
 
@@ -140,7 +140,7 @@ class _End:
 
 
 def _first_two(cursor: Cursor) -> tuple[int | None, int | None]:
-    """The first image, and the first of another class; nothing without data."""
+    """Return the numbers of the first image and of the first of another class, if any."""
     dataset = cursor.session.dataset
     if dataset is None or len(dataset.train) == 0:
         return None, None

@@ -1,4 +1,4 @@
-"""The panel that moves the point itself: a pad for two latents, sliders for more."""
+"""The panel that moves the point: a pad for two latents, sliders for more."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from vae_jax.explore.pictures import data_url
 from vae_jax.explore.session import Point
 
 NUM_SHOWN = 12
-"""Sliders that are shown at first."""
+"""Number of sliders that are shown initially."""
 SECONDS = 0.04
-"""Between two events of a drag at least."""
-# The mouse has no button down while it only passes over.
+"""Least time between two events of a drag."""
+# Ignore the mouse while no button is pressed.
 _WHEN_PRESSED = "(e) => { if (e.buttons & 1) emit([e.image_x, e.image_y]) }"
 
 
 def latent_panel(cursor: Cursor) -> None:
-    """Draws the panel."""
+    """Draw the panel."""
     with ui.column().classes("panel"):
         ui.html("Latent space", tag="h2", sanitize=False)
         if cursor.session.latent_size == 2:
@@ -40,7 +40,7 @@ class _PadPanel:
                 data_url("image/svg+xml", source.encode()),
                 content=self.pad.marker(cursor.z),
                 events=["mousedown", "mousemove"],
-                sanitize=False,  # numbers alone
+                sanitize=False,  # the content consists of numbers only
             )
             self.image.classes("cursor-crosshair").style(f"flex: 0 1 {SIZE}px")
             self.image.props("data-name=pad")

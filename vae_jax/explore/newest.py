@@ -1,4 +1,4 @@
-"""Work that only ever does the newest request: what a slider that is dragged needs."""
+"""Process only the newest request, as dragging a slider needs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _NOTHING: Any = object()
 
 
 class Newest(Generic[T]):
-    """Does one request at a time in a thread; of those that come meanwhile only the last is kept.
+    """A worker that processes one request at a time, and of waiting requests only the last.
 
     Args:
-        work: from a request to its result; runs in a thread, so that the event loop stays free.
-        show: takes the result, in the event loop.
-        fail: takes the UserError of a request that could not be done, in the event loop.
+        work: computes a request's result; runs in a thread to keep the event loop free.
+        show: receives the result, in the event loop.
+        fail: receives a request's UserError, in the event loop.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Newest(Generic[T]):
         self._task: asyncio.Task[None] | None = None
 
     def request(self, what: T) -> None:
-        """Asks for a result, in place of the request that waits, if one does."""
+        """Request a result, replacing a waiting request."""
         self._wanted = what
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run())

@@ -1,4 +1,4 @@
-"""The pad of a two-dimensional latent space: where points lie on it, and its drawing as SVG."""
+"""The pad of a two-dimensional latent space: its coordinates, and its drawing as SVG."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 from vae_jax.typing import Float, Int
 
 SIZE = 440
-"""Pixels of the pad's side."""
+"""Pixels per side of the pad."""
 COLOURS = (
     *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd"),
     *("#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"),
 )
-"""Matplotlib's ``tab10``; more classes begin again."""
-_MARGIN = 0.03  # of the range to each side, so that no point lies on the edge
+"""Matplotlib's ``tab10``; more classes repeat the colours."""
+_MARGIN = 0.03  # fraction of the range added on each side, so that no point is on the edge
 
 
 class Pad(NamedTuple):
-    """A square of a latent plane; the second dimension grows from the bottom to the top.
+    """A square of a latent plane; the second dimension grows from bottom to top.
 
     >>> pad = Pad((-2.0, -2.0), (2.0, 2.0))
     >>> pad.to_pixels(np.array([2.0, 2.0])), pad.to_latent(0, 440).tolist()
@@ -41,14 +41,14 @@ class Pad(NamedTuple):
         high: Float[np.ndarray, " 2"],
         points: Float[np.ndarray, "N 2"],
     ) -> Pad:
-        """The pad that shows a range and, where they go beyond it, all points."""
+        """Return the pad that shows a range and all points beyond it."""
         least, most = np.min([low, *points], axis=0), np.max([high, *points], axis=0)
         margin = _MARGIN * (most - least)
         least, most = least - margin, most + margin
         return cls((float(least[0]), float(least[1])), (float(most[0]), float(most[1])))
 
     def to_pixels(self, z: Float[np.ndarray, " 2"]) -> tuple[float, float]:
-        """Where a latent is drawn, from the left and from the top."""
+        """Return a latent's position on the pad, from the left and from the top."""
         right, up = (
             SIZE * (float(value) - low) / (high - low)
             for value, low, high in zip(z, self.low, self.high, strict=True)
@@ -56,13 +56,13 @@ class Pad(NamedTuple):
         return right, SIZE - up
 
     def to_latent(self, x: int | float, y: int | float) -> Float[np.ndarray, " 2"]:
-        """The latent of a place on the pad; one outside is moved to the edge."""
+        """Return the latent at a position, clipped to the pad."""
         places = (min(max(x, 0), SIZE) / SIZE, min(max(SIZE - y, 0), SIZE) / SIZE)
         ends = zip(places, self.low, self.high, strict=True)
         return np.array([low + place * (high - low) for place, low, high in ends], np.float32)
 
     def background(self, points: Float[np.ndarray, "N 2"], labels: Int[np.ndarray, " N"]) -> str:
-        """An SVG file: a grid with its numbers, and the points in the colours of their classes."""
+        """Return an SVG file of a grid with numbers, and points in their classes' colours."""
         parts = [f'<rect width="{SIZE}" height="{SIZE}" fill="#fcfcfd"/>']
         for value in _ticks(self.low[0], self.high[0]):
             x, _ = self.to_pixels(np.array([value, self.low[1]]))
@@ -84,7 +84,7 @@ class Pad(NamedTuple):
         )
 
     def marker(self, z: Float[np.ndarray, " 2"]) -> str:
-        """SVG elements that mark a latent; it is kept inside the pad."""
+        """Return SVG elements that mark a latent, clipped to the pad."""
         x, y = (min(max(place, 0), SIZE) for place in self.to_pixels(z))
         ring = f'<circle cx="{x:.1f}" cy="{y:.1f}" fill="none"'
         return (
@@ -95,7 +95,7 @@ class Pad(NamedTuple):
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers inside a range, six at most."""
+    """Return at most six round numbers inside a range."""
     rough = (high - low) / 6
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= rough)

@@ -1,4 +1,4 @@
-"""The explorer's page: one point of the latent space, its picture, and the panels that move it."""
+"""The explorer's page: a point of the latent space, its picture, and the panels that move it."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Page:
     """The page of one browser tab."""
 
     def __init__(self, session: Session):
-        """Start where the session does."""
+        """Start at the session's start."""
         self.session = session
         self._decoder = Newest(self._decode, self._show, self._fail)
         self.cursor = Cursor(session, self._decoder.request)
 
     def build(self) -> None:
-        """Draws the page."""
+        """Draw the page."""
         ui.add_css(STYLE)
         ui.colors(primary="#1d4ed8")
         with ui.row().classes("items-baseline w-full gap-3"):

@@ -1,4 +1,4 @@
-"""Pictures on their way to and from a browser: data URLs out, uploaded files in."""
+"""Send pictures to a browser as data URLs, and read uploaded files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from vae_jax.figures.drawing import displayable
 from vae_jax.typing import AnyArray, Float, UInt8
 
 MAX_UPLOAD = 10_000_000
-"""Bytes of an uploaded file at most."""
-_QUALITY = 92  # of JPEG: no block shows, a tenth of PNG's bytes
+"""Most bytes of an uploaded file."""
+_QUALITY = 92  # JPEG quality without visible blocks, at a tenth of PNG's bytes
 
 
 def picture_url(
     image: Float[AnyArray, "H W C"] | UInt8[np.ndarray, "H W C"],
 ) -> str:
-    """An image as a data URL: PNG where it is grey, JPEG where it has colours.
+    """Convert an image to a data URL: PNG for grey images, JPEG for colours.
 
     >>> picture_url(np.zeros((2, 2, 1), np.float32))[:22]
     'data:image/png;base64,'
@@ -41,22 +41,22 @@ def picture_url(
 
 
 def data_url(media_type: str, contents: bytes) -> str:
-    """Any contents as a data URL."""
+    """Convert any contents to a data URL."""
     return f"data:{media_type};base64,{base64.b64encode(contents).decode()}"
 
 
 def read_upload(
     name: str, contents: bytes, image_shape: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "H W C"]:
-    """The picture in an uploaded file, resized to the model as the pictures of a folder are.
+    """Read an uploaded picture, resized to the model like the pictures of a folder.
 
     Args:
-        name: the file's, for the messages.
-        contents: the file.
+        name: the file's name, for error messages.
+        contents: the file's bytes.
         image_shape: the model's (height, width, channels).
 
     Raises:
-        DataError: the file is too large, or not a picture.
+        DataError: the file is too large or not a picture.
     """
     name = " ".join(name.split())[:80]
     require_upload_size(name, len(contents))
@@ -70,7 +70,7 @@ def read_upload(
 
 
 def require_upload_size(name: str, size: int) -> None:
-    """Raises DataError for more bytes than an upload may have."""
+    """Raise DataError if an upload is too large."""
     if size > MAX_UPLOAD:
         raise DataError(
             f"the upload: {name} has {size / 1e6:.1f} MB; expected at most "

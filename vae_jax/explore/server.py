@@ -1,4 +1,4 @@
-"""The explorer's server: on this machine alone, for this machine's browser alone."""
+"""The explorer's server, which only this machine's browser can reach."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vae_jax.explore.pictures import MAX_UPLOAD
 from vae_jax.explore.session import Session
 
 MAX_REQUEST = MAX_UPLOAD + 100_000
-"""Bytes of a request at most: an upload, and what a form adds to it."""
+"""Most bytes of a request: an upload, and what a form adds to it."""
 ICON = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' "
     "rx='7' fill='#1d4ed8'/><circle cx='12' cy='19' r='5' fill='#fff'/><circle cx='21' cy='12' "
@@ -27,17 +27,16 @@ ICON = (
 
 
 class LimitRequests:
-    """Refuses requests that are too large, whatever length they claim.
+    """ASGI middleware that refuses requests that are too large or state no length.
 
-    NiceGUI has the browser refuse large uploads; nothing but this keeps another program from
-    filling the disk.
+    NiceGUI limits uploads only in the browser, so another program could fill the disk.
     """
 
     def __init__(self, app: Any):
         self.app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """The ASGI interface."""
+        """Handle a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -53,12 +52,12 @@ class LimitRequests:
 
 
 def serve(session: Session, port: int, *, open_browser: bool) -> None:
-    """Serves the page until Ctrl-C.
+    """Serve the page until Ctrl-C.
 
     Args:
-        session: what the page explores.
-        port: of ``free_port``.
-        open_browser: whether to open the page; without a display it is not opened.
+        session: the model to explore.
+        port: a port from ``free_port``.
+        open_browser: whether to open the page if there is a display.
     """
     app.add_middleware(LimitRequests)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])

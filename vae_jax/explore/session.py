@@ -1,7 +1,7 @@
-"""What the explorer computes: a trained model, ready to decode single points at once.
+"""The explorer's computations: a trained model that is ready to decode single points.
 
-Nothing here knows of the page. A session is shared by all its pages and never changes; the point
-that a page is at belongs to the page.
+Nothing here depends on the page. All pages share one session, which never changes; each page has
+its own point.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from vae_jax.pretrained import Label, Pretrained
 from vae_jax.typing import Float, Int, UInt8
 
 NUM_ENCODED = 500
-"""Training images that are encoded at most, to show where images lie."""
+"""Most training images to encode and show."""
 NUM_WEIGHTS = 101
-"""Places of the weight of an interpolation."""
+"""Number of positions of an interpolation's weight."""
 REACH = 3
-"""Standard deviations of the prior to each side that the controls reach."""
+"""Range of the controls, in standard deviations of the prior on each side."""
 
 Point = Float[np.ndarray, " L"]
 
@@ -38,7 +38,7 @@ class Decoded(NamedTuple):
 
     Attributes:
         url: the picture, a data URL.
-        milliseconds: from the latent to the URL.
+        milliseconds: time from the latent to the URL.
     """
 
     url: str
@@ -46,11 +46,11 @@ class Decoded(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """An image and its place in the latent space.
+    """An image and its encoding.
 
     Attributes:
-        title: what it is, for people.
-        url: the image as the model takes it, a data URL.
+        title: a description for people.
+        url: the image in the model's size, a data URL.
         z: the mean of its posterior, or a plain autoencoder's latent, [L].
     """
 
@@ -68,24 +68,24 @@ class Term(NamedTuple):
 
 
 class Session:
-    """A model to explore, compiled and warm.
+    """A model to explore, already compiled.
 
     Args:
         pretrained: the model.
         source: where it came from, as the user gave it.
-        dataset: images to start from; None where there are none at hand.
+        dataset: training images; None if there are none.
 
     Attributes:
         means: central latents of up to 500 training images, [N, L]; N is 0 without data.
         labels: their class numbers, [N].
-        low: lower end of every dimension's control, [L]: -3 under a prior; a plain autoencoder's
-            is that of ``means``.
+        low: lower end of each dimension's control, [L]: -3, or for a plain autoencoder the minimum
+            of ``means``.
         high: upper end, [L].
-        start: where a page begins, [L]: zero; the middle of ``means`` for a plain autoencoder.
+        start: where a page starts, [L]: zero, or for a plain autoencoder the mean of ``means``.
         order: the dimensions by the spread of ``means``, the widest first, [L].
 
     Raises:
-        DataError: the data have labels that the model does not know.
+        DataError: the data have labels that the model does not accept.
     """
 
     def __init__(self, pretrained: Pretrained, source: str, dataset: Dataset | None = None):
@@ -109,11 +109,11 @@ class Session:
         self.encode("", np.zeros(self.image_shape, np.uint8))
 
     def decode(self, z: Point, label: int = 0) -> Decoded:
-        """The picture of a point.
+        """Decode a point to a picture.
 
         Args:
             z: [L].
-            label: class number; of no effect with a model that takes none.
+            label: class number; ignored by a model without labels.
 
         Raises:
             UserError: the picture is not finite.
@@ -125,14 +125,14 @@ class Session:
         return Decoded(url, 1000 * (time.perf_counter() - started))
 
     def encode(self, title: str, image: UInt8[np.ndarray, "H W C"], label: int = 0) -> Encoded:
-        """Where an image lies."""
+        """Encode an image."""
         return Encoded(title, picture_url(image), self._latents(image[None], label)[0])
 
     def training_image(self, number: int) -> Encoded:
-        """Where a training image lies.
+        """Encode a training image.
 
         Raises:
-            UserError: there is no such image.
+            UserError: the image does not exist.
         """
         dataset = self._require_dataset()
         number = image_number(dataset, number)
@@ -141,15 +141,15 @@ class Session:
         return self.encode(title, np.asarray(dataset.train.images[number]), label)
 
     def uploaded_image(self, name: str, contents: bytes, label: int = 0) -> Encoded:
-        """Where the picture of an uploaded file lies.
+        """Encode the picture of an uploaded file.
 
         Raises:
-            DataError: it is too large, or not a picture.
+            DataError: the file is too large or not a picture.
         """
         return self.encode(name, read_upload(name, contents, self.image_shape), label)
 
     def sample(self, seed: int) -> Point:
-        """A point drawn from the prior: the first that ``vae-jax sample --seed`` draws.
+        """Draw a point from the prior, the first one of ``vae-jax sample --seed``.
 
         Raises:
             UserError: the model is a plain autoencoder, which has no prior.
@@ -159,11 +159,11 @@ class Session:
         return np.asarray(example_noise(jax.random.key(seed), 1, self.latent_size)[0])
 
     def between(self, start: Encoded, end: Encoded, weight: int | float, kind: Kind) -> Point:
-        """The point a part of the way from one image to another.
+        """Return a point between two images.
 
         Args:
-            start: at weight 0.
-            end: at weight 1.
+            start: the image at weight 0.
+            end: the image at weight 1.
             weight: 0 to 1, rounded to hundredths.
             kind: linear or spherical.
         """
@@ -171,21 +171,19 @@ class Session:
         return np.asarray(points)[round(weight * (NUM_WEIGHTS - 1))]
 
     def combine(self, text: str, expression: str, label: int = 0) -> tuple[Point, list[Term]]:
-        """Return the point of an arithmetic of groups of training images.
-
-        The groups are encoded as ``vae-jax arithmetic`` encodes them by default.
+        """Add and subtract groups of training images, encoded as ``vae-jax arithmetic`` does.
 
         Args:
-            text: ``name = images`` in each line.
-            expression: such as ``men_g - women_g + women_ng``.
-            label: class that the terms are decoded with.
+            text: one ``name = images`` per line.
+            expression: an expression such as ``men_g - women_g + women_ng``.
+            label: class to decode the terms with.
 
         Returns:
             The point [L], and the terms in the order of the expression.
 
         Raises:
-            UserError: a line, an image or a name that is not there, or weights that do not sum
-                to 1.
+            UserError: a line is malformed, an image or a name does not exist, or the weights do not
+                sum to 1.
         """
         definitions = parse_lines(text)
         weights = parse_expression(expression, list(definitions))
@@ -214,10 +212,10 @@ class Session:
         if self.variational or not len(self.means):
             return low, high
         low, high = self.means.min(axis=0), self.means.max(axis=0)
-        # A dimension that never moves still needs a control with two ends.
+        # A constant dimension still needs a control with two distinct ends.
         return np.where(high > low, low, low - 1), np.where(high > low, high, high + 1)
 
     def _require_dataset(self) -> Dataset:
         if self.dataset is None:
-            raise UserError("there are no training images at hand; start again with --data")
+            raise UserError("there are no training images; restart with --data")
         return self.dataset

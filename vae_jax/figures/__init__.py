@@ -1,7 +1,7 @@
-"""The pictures, as the tutorials draw them; every figure is made and returned, none is shown.
+"""Figures as the tutorials draw them; functions return figures and show none.
 
-Matplotlib's figures are used as objects, without pyplot: there is no global state, no display
-is needed, and threads do not meet. ``save_figure`` writes one.
+Matplotlib is used without pyplot, so there is no global state, no display is needed, and threads do
+not interfere. ``save_figure`` writes a figure.
 """
 
 from vae_jax.figures.curves import loss_curve

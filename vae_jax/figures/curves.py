@@ -1,4 +1,4 @@
-"""Curves of a loss over training."""
+"""Loss curves."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def loss_curve(
     label: str,
     x_label: str = "epoch",
 ) -> matplotlib.figure.Figure:
-    """Draws a loss over steps or epochs.
+    """Draw a loss over steps or epochs.
 
     Args:
         steps: the horizontal axis, [N].
         losses: the vertical axis, [N].
         x_label: what the horizontal axis counts.
-        label: what the loss is and its unit, such as "negative ELBO (nats an image)".
+        label: what the loss is and its unit, such as "negative ELBO (nats per image)".
     """
     figure = new_figure((6, 4), dpi=100)
     axes = figure.add_subplot()
-    # A curve of one point would be invisible without its marker.
+    # A curve of one point would be invisible without a marker.
     axes.plot(steps, losses, marker="." if len(steps) < 50 else "")
     axes.set_xlabel(x_label)
     axes.set_ylabel(label)

@@ -1,13 +1,10 @@
-"""What every figure shares: an empty one, values that can be shown, a grid, safe writing.
-
-The grid is that of ``torchvision.utils.make_grid``.
-"""
+"""Functions that all figures share: grids of images, empty figures and safe writing."""
 
 from __future__ import annotations
 
 import os
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,19 +21,19 @@ Images = Image | Pixels
 def make_grid(
     images: Images, num_columns: int, padding: int = 2, pad_value: float = 0.0
 ) -> np.ndarray:
-    """Lays images out in rows, with the semantics of ``torchvision.utils.make_grid``.
+    """Arrange images in rows, like ``torchvision.utils.make_grid``.
 
     Args:
-        images: [N, H, W, C]; with one channel, it is repeated three times.
-        num_columns: images a row (torchvision's ``nrow``).
+        images: [N, H, W, C]; a single channel is repeated three times.
+        num_columns: images per row (torchvision's ``nrow``).
         padding: pixels around and between the images.
-        pad_value: their value, and that of the places left in the last row.
+        pad_value: value of these pixels, and of free places in the last row.
 
     Returns:
-        [H', W', C] of the dtype given. One image alone comes back as it is, without padding.
+        [H', W', C] in the dtype given. A single image is returned without padding.
 
     Raises:
-        ValueError: if there are no images, or no columns.
+        ValueError: there are no images or no columns.
     """
     stack = np.asarray(images)
     if len(stack) == 0 or num_columns < 1:
@@ -59,19 +56,15 @@ def make_grid(
 
 
 def save_figure(fig: matplotlib.figure.Figure, path: str | os.PathLike[str]) -> pathlib.Path:
-    """Writes a figure as PNG, whole or not at all, and makes the folders on the way.
-
-    Returns:
-        The path.
-    """
+    """Write a figure as PNG atomically, creating parent folders, and return the path."""
     with replacing(path, parents=True) as (draft,):
-        # Without the version of Matplotlib in it, the same figure gives the same file.
+        # Leave out Matplotlib's version, so that the same figure gives the same file.
         fig.savefig(draft, format="png", dpi="figure", metadata={"Software": None})
     return pathlib.Path(path)
 
 
 def new_figure(size: tuple[int | float, int | float], dpi: int | float) -> matplotlib.figure.Figure:
-    """Returns an empty figure of a size in inches, with a canvas of its own."""
+    """Return an empty figure of a size in inches, with its own canvas."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -80,8 +73,8 @@ def new_figure(size: tuple[int | float, int | float], dpi: int | float) -> matpl
     return figure
 
 
-def displayable(images: Any) -> np.ndarray:
-    """As float32 in [0, 1]; what a diverged model gives (not a number) is drawn as 0."""
+def displayable(images: object) -> np.ndarray:
+    """Return images as float32 in [0, 1]; NaN of a diverged model becomes 0."""
     array = np.asarray(images)
     scaled = array.astype(np.float32) / (255 if array.dtype == np.uint8 else 1)
     return np.clip(np.nan_to_num(scaled, nan=0.0), 0.0, 1.0)

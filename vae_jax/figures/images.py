@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def reconstruction_rows(originals: Images, reconstructions: Images) -> matplotlib.figure.Figure:
-    """Draws originals above their reconstructions: the tutorial's ``plot_digits`` (listing 7.2).
+    """Draw originals above their reconstructions: the tutorial's ``plot_digits`` (listing 7.2).
 
-    As there, a one-channel image is drawn from its own smallest value (white) to its own
-    largest (black): an untrained model's faint noise shows at full contrast.
+    As there, a one-channel image is drawn from its smallest value (white) to its largest (black),
+    so an untrained model's faint noise shows at full contrast.
 
     Args:
         originals: [N, H, W, C].
@@ -31,7 +31,7 @@ def reconstruction_rows(originals: Images, reconstructions: Images) -> matplotli
 
     _require_pairs(originals, reconstructions)
     figure = new_figure((10, 2), dpi=50)
-    # One axes for all images: 20 would take a third of a second to make, at each epoch's end.
+    # Draw all images on one axes: creating 20 would take a third of a second per epoch.
     axes, frames = figure.add_axes((0, 0, 1, 1)), list[Any]()
     grid = GridSpec(2, len(originals), figure=figure)
     images = [*displayable(originals), *displayable(reconstructions)]
@@ -51,7 +51,7 @@ def reconstruction_rows(originals: Images, reconstructions: Images) -> matplotli
 
 
 def sample_grid(images: Images) -> matplotlib.figure.Figure:
-    """Draws samples, six a row: the tutorial's ``plot_epoch`` (listing 7.6), of 18 images.
+    """Draw samples, six per row: the tutorial's ``plot_epoch`` (listing 7.6), with 18 images.
 
     Args:
         images: [N, H, W, C].
@@ -60,11 +60,11 @@ def sample_grid(images: Images) -> matplotlib.figure.Figure:
 
 
 def reconstruction_grid(originals: Images, reconstructions: Images) -> matplotlib.figure.Figure:
-    """Draws rows of eight originals, each above the row of their reconstructions (figure 7.7).
+    """Draw rows of eight originals, each above the row of their reconstructions (figure 7.7).
 
-    The tutorial draws 16: rows 1 and 3 are originals, rows 2 and 4 reconstructions. An
-    incomplete last row of originals is filled up with blanks, so that each reconstruction
-    stays below its original.
+    The tutorial draws 16: rows 1 and 3 are originals, rows 2 and 4 reconstructions. An incomplete
+    last row of originals is padded with blanks, so that each reconstruction stays below its
+    original.
 
     Args:
         originals: [N, H, W, C].
@@ -81,12 +81,12 @@ def reconstruction_grid(originals: Images, reconstructions: Images) -> matplotli
 
 
 def draw_grid(axes: matplotlib.axes.Axes, images: Images, num_columns: int, padding: int) -> None:
-    """Draws images as a grid on axes, without the axes' frame; one channel dark on white.
+    """Draw images as a grid on axes without a frame; one channel is dark on white.
 
     Args:
-        axes: to draw on.
+        axes: the axes to draw on.
         images: [N, H, W, C].
-        num_columns: images a row.
+        num_columns: images per row.
         padding: pixels around and between the images.
     """
     grid = make_grid(displayable(images), num_columns, padding)
@@ -109,5 +109,5 @@ def _require_pairs(originals: Any, reconstructions: Any) -> None:
     if np.shape(originals) != np.shape(reconstructions) or len(originals) == 0:
         raise ValueError(
             f"originals {np.shape(originals)} and reconstructions {np.shape(reconstructions)}"
-            " must be as many, and at least one"
+            " must have the same shape, and be at least one"
         )

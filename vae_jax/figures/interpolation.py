@@ -1,4 +1,4 @@
-"""Decoded arithmetic and interpolations, as tutorial 002 draws them, and an animation.
+"""Draw decoded arithmetic and interpolations as tutorial 002 does, and animations.
 
 Source: listings 7.9 (a row of four with its title) and 7.10 (six steps); the grid is torchvision's.
 """
@@ -19,21 +19,21 @@ from vae_jax.files import replacing
 if TYPE_CHECKING:
     import matplotlib.figure
 
-_SHORTEST = 256  # dots of an animation's side, at least: a digit alone is a stamp
-_MILLISECONDS = 100  # a frame
+_SHORTEST = 256  # least dots per side of an animation: a digit's 28 pixels would be tiny
+_MILLISECONDS = 100  # per frame
 
 
 def arithmetic_rows(rows: Sequence[np.ndarray], titles: Sequence[str]) -> matplotlib.figure.Figure:
-    """Draws rows of pictures, each under a red title: listing 7.9, which has one row.
+    """Draw rows of pictures, each below a red title: listing 7.9, which has one row.
 
-    A row of four is 8 inches by 2, as there; longer ones get 2 inches a picture.
+    A row of four is 8 inches by 2, as there; longer ones get 2 inches per picture.
 
     Args:
-        rows: of each row the images [N, H, W, C], in [0, 1] or bytes, the result last.
-        titles: one a row.
+        rows: the images of each row, [N, H, W, C], in [0, 1] or bytes, the result last.
+        titles: one per row.
 
     Raises:
-        ValueError: no rows, or another number of titles.
+        ValueError: there are no rows, or another number of titles.
     """
     if not rows or len(titles) != len(rows):
         raise ValueError(f"{len(titles)} titles for {len(rows)} rows; at least one is needed")
@@ -46,7 +46,7 @@ def arithmetic_rows(rows: Sequence[np.ndarray], titles: Sequence[str]) -> matplo
 
 
 def interpolation_strip(images: Images) -> matplotlib.figure.Figure:
-    """Draws an interpolation, six steps a row: listing 7.10, which has six.
+    """Draw an interpolation, six steps per row: listing 7.10, which has six.
 
     Args:
         images: [N, H, W, C].
@@ -57,17 +57,14 @@ def interpolation_strip(images: Images) -> matplotlib.figure.Figure:
 
 
 def save_animation(images: Images, path: str | os.PathLike[str]) -> pathlib.Path:
-    """Writes an animated GIF that goes through the images and back, for ever.
+    """Write an animated GIF that loops through the images and back, and return its path.
 
-    A pixel is a square of whole dots, enough that the picture can be seen; one channel is drawn
-    dark on white, as everywhere here. The file is written whole or not at all.
+    Pixels become squares of several dots if the images are small; one channel is drawn dark on
+    white. The file is written atomically.
 
     Args:
         images: [N, H, W, C], at least two.
-        path: of the file.
-
-    Returns:
-        The path.
+        path: the file's path.
     """
     import PIL.Image
 

@@ -1,4 +1,4 @@
-"""Points of a two-dimensional latent space, coloured by class or number, after tutorial 004.
+"""Plot points of a two-dimensional latent space by class or value, as tutorial 004 does.
 
 Source: the tutorial's cells 9 and 17 (encoder means and standard deviations of 1000 digits).
 """
@@ -38,23 +38,22 @@ def latent_scatter(
     title: str,
     class_names: Sequence[str] | None = None,
 ) -> matplotlib.figure.Figure:
-    """Draws points of a two-dimensional latent space in the colours of their classes.
+    """Plot points of a two-dimensional latent space in the colours of their classes.
 
-    Points are drawn in the order given, the later above the earlier, as in the tutorial. The
-    tutorial has no legend; here the classes that occur are named beside the plot. Up to ten
-    classes have the tutorial's colours; more have Matplotlib's ``tab20``, over and over. Up to
-    the tutorial's 1000 points have its size of dots, more are drawn smaller. A point that is
-    not finite is left out.
+    Points are drawn in the order given, as in the tutorial. The tutorial has no legend; here the
+    classes that occur are named beside the plot. Up to ten classes have the tutorial's colours;
+    more cycle through Matplotlib's ``tab20``. Up to 1000 points have the tutorial's dot size, more
+    have smaller dots. Points that are not finite are left out.
 
     Args:
-        points: [N, 2]: means, say, or standard deviations.
+        points: [N, 2], such as means or standard deviations.
         labels: class number of each point, [N], from 0.
         title: what the points are; the tutorial's are "Mean" and "Std".
-        class_names: name of each class by its number; None shows the numbers.
+        class_names: names of the classes in the order of their numbers; None shows the numbers.
 
     Raises:
-        ValueError: the points are not pairs, the labels are not as many, there are none, or a
-            label is negative or has no name.
+        ValueError: points and labels are not [N, 2] and [N] with N at least 1, or a label is
+            negative or has no name.
     """
     place, number = np.asarray(points), np.asarray(labels)
     if place.shape != (len(number), 2) or len(number) == 0:
@@ -87,7 +86,7 @@ def latent_scatter(
         )
         for label in present
     ]
-    # Beside the axes: inside, it would hide points.
+    # Put the legend beside the axes, where it hides no points.
     axes.legend(
         handles=handles,
         loc="upper left",
@@ -102,16 +101,16 @@ def latent_scatter(
 def value_scatter(
     points: Latent, values: PerExample, *, title: str, name: str
 ) -> matplotlib.figure.Figure:
-    """Draws points of a two-dimensional latent space in the colours of a number's scale.
+    """Plot points of a two-dimensional latent space in colours that show a value.
 
     Args:
         points: [N, 2], N at least 1.
-        values: a number of each point, [N]; the points of those that are not finite are grey.
+        values: value of each point, [N]; points with values that are not finite are grey.
         title: what the points are.
-        name: what the number is, beside its scale.
+        name: what the values are, written beside the colour bar.
 
     Raises:
-        ValueError: the points are not pairs, the values are not as many, or there are none.
+        ValueError: points and values are not [N, 2] and [N] with N at least 1.
     """
     place, value = np.asarray(points), np.asarray(values, np.float64)
     if place.shape != (len(value), 2) or len(value) == 0:
@@ -121,11 +120,11 @@ def value_scatter(
     axes.scatter(*place[~known].T, s=_area(len(place)), c="lightgrey")
     dots = axes.scatter(*place[known].T, s=_area(len(place)), c=value[known], cmap="viridis")
     axes.set(xlabel="Dimension 1", ylabel="Dimension 2", title=title)
-    figure.set_layout_engine("constrained")  # before the colour bar, which asks for it
+    figure.set_layout_engine("constrained")  # before the colour bar, which depends on it
     figure.colorbar(dots, ax=axes, label=name)
     return figure
 
 
 def _area(count: int) -> float:
-    """Of a dot, in square points."""
+    """Return the area of a dot in square points."""
     return 36 * min(1.0, max(0.1, 1000 / count))

@@ -1,7 +1,7 @@
-"""Tables of pictures, as tutorial 004 draws its samples, manifolds and comparisons.
+"""Draw tables of pictures, as tutorial 004 does for samples, manifolds and comparisons.
 
 Source: the tutorial's ``show_image`` (10 x 20 samples), its cell 10 (20 x 20 manifold) and cell 11
-(2 x 10: posterior above prior). The tutorial makes one axes a picture, which takes seconds for
+(2 x 10: posterior above prior). The tutorial makes one axes per picture, which takes seconds for
 400; here all are one image, made dot by dot at the size it is shown.
 """
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
-_GAP = 0.05  # of a picture: the tutorial's wspace and hspace
-_INCHES = 12  # the longer side of a table, at most
+_GAP = 0.05  # fraction of a picture: the tutorial's wspace and hspace
+_INCHES = 12  # largest width and height of a table
 _DPI = 100
-_LARGEST = 200  # dots: one picture alone is not blown up to the whole width
-_BORDER = 0.1  # inches, around everything
+_LARGEST = 200  # most dots per side of a picture, so that a few pictures do not fill the width
+_BORDER = 0.1  # inches around everything
 
 
 def image_table(
@@ -35,25 +35,23 @@ def image_table(
     row_titles: Sequence[str] | None = None,
     title: str | None = None,
 ) -> matplotlib.figure.Figure:
-    """Draws pictures row by row with thin white gaps: the tutorial's ``GridSpec`` tables.
+    """Draw pictures row by row with thin white gaps: the tutorial's ``GridSpec`` tables.
 
-    The table is at most 12 inches wide and high, titles not counted. A pixel is a square of
-    whole dots; where the pictures have more pixels than 12 inches have dots, the figure gets
-    more dots an inch.
+    The table without titles is at most 12 inches wide and high. A pixel is a square of whole dots;
+    if the pictures have more pixels than fit, the figure gets more dots per inch.
 
     Args:
-        images: [N, H, W, C] with one channel or three; places left in the last row stay white.
-        num_columns: pictures a row.
-        cmap: Matplotlib's name of the colours of one-channel pictures.
-        own_range: draws each one-channel picture from its own smallest to its own largest
-            value, as the tutorial's ``imshow`` does: a faint picture shows at full contrast.
-            Otherwise all go from 0 to 1, as colour pictures always do.
-        row_titles: a name to the left of each row.
-        title: above the table.
+        images: [N, H, W, C] with one or three channels; free places in the last row stay white.
+        num_columns: pictures per row.
+        cmap: Matplotlib's colour map for one-channel pictures.
+        own_range: scale each one-channel picture from its smallest to its largest value, as the
+            tutorial's ``imshow`` does, so that a faint picture shows at full contrast; otherwise
+            from 0 to 1, as colour pictures always are.
+        row_titles: titles to the left of the rows.
+        title: title above the table.
 
     Raises:
-        ValueError: no pictures, no columns, another number of channels, or another number of
-            titles than of rows.
+        ValueError: there are no pictures or columns, or another number of channels or row titles.
     """
     stack = np.asarray(images)
     if len(stack) == 0 or num_columns < 1 or stack.shape[-1] not in (1, 3):
@@ -76,14 +74,14 @@ def image_table(
 
 
 def denoising_rows(noisy: Images, denoised: Images, clean: Images) -> matplotlib.figure.Figure:
-    """Draws a row of noisy pictures, one of the denoised below, and one of the clean.
+    """Draw a row of noisy pictures, a row of denoised ones and a row of clean ones.
 
-    All go from 0 to 1, so that noise beyond black and white is cut off where a screen cuts it.
+    All are clipped to 0 to 1, black and white.
 
     Args:
-        noisy: [N, H, W, C], what the model was given.
-        denoised: the same shape, what it returned.
-        clean: the same shape, what it should have returned.
+        noisy: the model's input, [N, H, W, C].
+        denoised: its output, in the same shape.
+        clean: the target, in the same shape.
 
     Raises:
         ValueError: the shapes differ, or there are no pictures.
@@ -91,29 +89,30 @@ def denoising_rows(noisy: Images, denoised: Images, clean: Images) -> matplotlib
     shapes = [np.shape(images) for images in (noisy, denoised, clean)]
     if len(set(shapes)) != 1 or len(clean) == 0:
         raise ValueError(
-            "noisy {}, denoised {} and clean {} must be as many, and at least one".format(*shapes)
+            "noisy {}, denoised {} and clean {} must have the same shape, and be at least"
+            " one".format(*shapes)
         )
     rows = np.concatenate([displayable(images) for images in (noisy, denoised, clean)])
     return image_table(rows, len(clean), own_range=False, row_titles=("noisy", "denoised", "clean"))
 
 
 def _coloured(stack: np.ndarray, cmap: str, own_range: bool) -> np.ndarray:
-    """The bytes [N, H, W, 3] to show."""
+    """Convert pictures to bytes, [N, H, W, 3]."""
     from matplotlib import colormaps
 
     if stack.shape[-1] == 3:
         return np.rint(displayable(stack) * 255).astype(np.uint8)
     values = (_stretched(stack) if own_range else displayable(stack))[..., 0]
     colours = colormaps[cmap]
-    # Matplotlib itself cuts colours down to bytes, which makes a tenth of them darker by one.
+    # Matplotlib truncates colours to bytes instead of rounding, which darkens a tenth by one.
     table = np.rint(colours(np.arange(colours.N))[:, :3] * 255).astype(np.uint8)
     return table[np.minimum((values * colours.N).astype(np.intp), colours.N - 1)]
 
 
 def _stretched(stack: np.ndarray) -> np.ndarray:
-    """Each picture from 0, its smallest finite value, to 1, its largest.
+    """Scale each picture's finite values to 0 to 1.
 
-    What is not a number counts as the smallest; a picture of one value is 0, as in Matplotlib.
+    NaN counts as the smallest value; a picture with a single value becomes 0, as in Matplotlib.
     """
     values = stack.astype(np.float64)
     finite = np.isfinite(values)
@@ -129,7 +128,7 @@ def _stretched(stack: np.ndarray) -> np.ndarray:
 
 
 def _mosaic(pictures: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """The pictures [N, H, W, 3] side by side on white, a pixel as a square of whole dots."""
+    """Arrange pictures [N, H, W, 3] on white, each pixel as a square of whole dots."""
     height, width = pictures.shape[1:3]
     dots = _INCHES * _DPI / (1 + _GAP)
     scale = int(
@@ -156,7 +155,7 @@ def _fit(
     row_titles: Sequence[str],
     title: str | None,
 ) -> None:
-    """Names the rows and makes the figure as large as names and mosaic, a dot of it a dot."""
+    """Add titles, and size the figure so that each dot of the mosaic is a dot of the figure."""
     figure, (height, width) = axes.get_figure(root=True), size
     assert figure is not None
     border = math.ceil(_BORDER * figure.dpi)
@@ -181,7 +180,7 @@ def _fit(
         overhang = math.ceil((extent.width - width) / 2) + border
         left, right = max(left, overhang), max(right, overhang)
     whole_width, whole_height = left + width + right, top + height + border
-    # A hundredth of a dot more: Matplotlib rounds a size of 999.9999 dots down.
+    # Add a hundredth of a dot, because Matplotlib rounds a size of 999.9999 dots down.
     figure.set_size_inches((whole_width + 0.01) / figure.dpi, (whole_height + 0.01) / figure.dpi)
     axes.set_position(
         (

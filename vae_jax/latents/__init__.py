@@ -1,6 +1,6 @@
-"""The latent workbench: points of a latent space to decode, and what lies near to what.
+"""Work with encodings: arithmetic, interpolation, planes, projections and neighbours.
 
-Everything here works on encodings, [L] or [N, L], whatever model they come from.
+Everything here works on encodings, [L] or [N, L], of any model.
 """
 
 from vae_jax.latents.arithmetic import (

@@ -1,4 +1,4 @@
-"""Arithmetic of encodings: the encoding of a group, weighted sums, the direction of an attribute.
+"""Arithmetic with encodings: means of groups, weighted sums, directions of attributes.
 
 Source: tutorial 002, listings 7.8 (group encodings) and 7.9 (arithmetic).
 """
@@ -15,13 +15,13 @@ _TOLERANCE = 1e-6
 
 
 def latent_points(posterior: Posterior, key: Key | None = None) -> Latent:
-    """A point z for each image: a draw of its posterior, or without a key the posterior's mean.
+    """Return a point per image: a draw from its posterior, or the posterior's mean without a key.
 
-    A plain autoencoder has nothing to sample: its latents are the points, whatever the key.
+    A plain autoencoder's points are its latents, whatever the key.
 
     Args:
-        posterior: of images, with means [N, L].
-        key: of the draws, one an image from a key of its own; None for none.
+        posterior: of the images, with means [N, L].
+        key: key of the draws, split into one key per image; None for the means.
 
     Returns:
         [N, L].
@@ -34,15 +34,15 @@ def latent_points(posterior: Posterior, key: Key | None = None) -> Latent:
 
 
 def group_encoding(posterior: Posterior, key: Key | None = None) -> Float[AnyArray, " L"]:
-    """The point that stands for a group of images: the mean of their points.
+    """Return the encoding of a group of images: the mean of their points.
 
-    With a key it is the mean of one draw an image, as in the tutorial, whose encoder's third
-    output is sampled, in eval mode too. Without, it is the mean of the posteriors' means, around
-    which that of draws scatters. Of a plain autoencoder it is the mean of the latents.
+    With a key it is the mean of one draw per image, as in the tutorial, whose encoder samples its
+    third output, even in eval mode. Without a key it is the mean of the posteriors' means, around
+    which the means of draws scatter.
 
     Args:
-        posterior: of the group's images.
-        key: of the draws; None for none.
+        posterior: of the images, with means [N, L].
+        key: key of the draws; None for the means.
 
     Returns:
         [L].
@@ -62,14 +62,14 @@ def _mean(z: Float[AnyArray, "N L"]) -> Float[AnyArray, " L"]:
 def combine(
     weights: Mapping[str, float], encodings: Mapping[str, Float[AnyArray, " L"]]
 ) -> Float[AnyArray, " L"]:
-    """The weighted sum of named encodings, [L], added in the order of the weights.
+    """Return the weighted sum of named encodings, [L], added in the order of the weights.
 
     Args:
-        weights: name to weight, as ``parse_expression`` returns them; at least one.
-        encodings: name to encoding [L]; more than the weights name will do.
+        weights: names to weights, as ``parse_expression`` returns them; at least one.
+        encodings: names to encodings [L]; those without a weight are ignored.
 
     Raises:
-        ValueError: no weights, or one without an encoding.
+        ValueError: there are no weights, or a weight without an encoding.
     """
     missing = [name for name in weights if name not in encodings]
     if missing or not weights:
@@ -79,7 +79,7 @@ def combine(
 
 
 def require_affine(weights: Mapping[str, float]) -> None:
-    """Checks that weights sum to 1, within 1e-6.
+    """Check that weights sum to 1, within 1e-6.
 
     Raises:
         UserError: they do not.
@@ -87,18 +87,18 @@ def require_affine(weights: Mapping[str, float]) -> None:
     total = sum(weights.values())
     if abs(total - 1) > _TOLERANCE:
         raise UserError(
-            f"the weights sum to {total:g}, expected 1 (unbalanced): an arithmetic of encodings is "
-            "a point only if its weights sum to 1"
+            f"the weights sum to {total:g}, expected 1 (unbalanced): only then is a sum of "
+            "encodings an encoding"
         )
 
 
 def direction(
     encodings_with: Float[AnyArray, "M L"], encodings_without: Float[AnyArray, "N L"]
 ) -> Float[AnyArray, " L"]:
-    """The way from images without an attribute to images with it: the difference of the means.
+    """Return the direction of an attribute: the difference of the means with and without it.
 
     Add it to an encoding to add the attribute: ``z + strength * direction``; a negative strength
-    takes it away, one beyond 1 exaggerates.
+    removes the attribute, one above 1 exaggerates it.
 
     Args:
         encodings_with: points of images with the attribute, [M, L].
@@ -108,6 +108,6 @@ def direction(
         [L].
 
     Raises:
-        ValueError: one of the two is empty.
+        ValueError: a group is empty.
     """
     return _mean(encodings_with) - _mean(encodings_without)

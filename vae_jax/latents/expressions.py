@@ -1,12 +1,12 @@
-"""Linear combinations of named groups, as a user writes them: ``men_g - women_g + women_ng``.
+"""Parse linear combinations of named groups, such as ``men_g - women_g + women_ng``.
 
-The expression of tutorial 002's listing 7.9 as text. A recursive descent over the grammar
+That is the expression of tutorial 002's listing 7.9. A recursive descent over the grammar
 
     sum     = product { ("+" | "-") product }
     product = factor { ("*" | "/") factor }
     factor  = ("+" | "-") factor | "(" sum ")" | number | name
 
-that carries weights along; nothing is evaluated as Python.
+computes the weights; nothing is evaluated as Python.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _NAME = r"[^\W\d]\w*"
 _NUMBER = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _TOKEN = re.compile(rf"(?P<number>{_NUMBER})|(?P<name>{_NAME})|(?P<sign>[-+*/()])")
 _SPACE = re.compile(r"\s*")
-_DEEPEST = 100  # levels of parentheses and signs: far below Python's own limit
-_AROUND = 60  # characters quoted on each side of a fault
+_DEEPEST = 100  # levels of parentheses and signs, far below Python's recursion limit
+_AROUND = 60  # characters quoted on each side of an error
 
 
 def is_group_name(text: str) -> bool:
-    """Whether an expression can name a group so: letters, digits and underscores, no digit first.
+    """Return whether a group can have this name: letters, digits, underscores, no digit first.
 
     >>> is_group_name("women_ng"), is_group_name("women-ng")
     (True, False)
@@ -38,9 +38,9 @@ def is_group_name(text: str) -> bool:
 
 
 def parse_expression(text: str, names: Iterable[str]) -> dict[str, float]:
-    """The weight of each group in a linear combination of groups.
+    """Return the weight of each group in a linear combination of groups.
 
-    Groups are added and subtracted, and multiplied and divided by numbers, with parentheses.
+    Groups can be added, subtracted, and multiplied or divided by numbers, with parentheses.
 
     >>> parse_expression("men_g - women_g + women_ng", ["men_g", "women_g", "women_ng"])
     {'men_g': 1.0, 'women_g': -1.0, 'women_ng': 1.0}
@@ -52,10 +52,10 @@ def parse_expression(text: str, names: Iterable[str]) -> dict[str, float]:
         names: the groups that it may name.
 
     Returns:
-        Name to weight, in the order of their first use; a group that cancels out has 0.
+        Names to weights, in the order of their first use; a group that cancels out has 0.
 
     Raises:
-        UserError: the text is no such combination; the message quotes it with the place marked.
+        UserError: the text is not such a combination; the message marks the place.
     """
     return _Parser(text, tuple(names)).parse()
 
@@ -69,7 +69,7 @@ class _Token:
 
 @dataclasses.dataclass(frozen=True)
 class _Value:
-    """A number, or (where there are weights) a combination of groups, and where it stands."""
+    """A number or, if there are weights, a combination of groups; and its position."""
 
     number: float
     weights: dict[str, float] | None
@@ -89,11 +89,11 @@ class _Parser:
     def parse(self) -> dict[str, float]:
         found = self.sum()
         if self.token.kind == ")":
-            self.fail(self.token, "this parenthesis closes none")
+            self.fail(self.token, "this parenthesis was never opened")
         if self.token.kind != "end":
             self.fail(self.token, "expected an operator (+ - * /) before this")
         if found.weights is None:
-            self.fail(found.at, "a number alone is no point; expected a combination of groups")
+            self.fail(found.at, "a number is not an encoding; expected a combination of groups")
         return found.weights
 
     def sum(self) -> _Value:
@@ -103,7 +103,7 @@ class _Parser:
             right = self.product()
             if (left.weights is None) != (right.weights is None):
                 number = left if left.weights is None else right
-                self.fail(number.at, "a number cannot be added to a group, only multiply it")
+                self.fail(number.at, "a number cannot be added to a group, only multiply one")
             right = right.scaled(-1.0 if sign.kind == "-" else 1.0)
             weights = left.weights
             if weights is not None and right.weights is not None:
@@ -158,13 +158,13 @@ class _Parser:
         return value
 
     def finite(self, value: _Value, token: _Token) -> _Value:
-        """The value, if its numbers can be computed with."""
+        """Return the value if its numbers are finite, else raise."""
         if not all(map(math.isfinite, [value.number, *(value.weights or {}).values()])):
             self.fail(token, "a number here is too large; expected finite weights")
         return value
 
     def advance(self) -> _Token:
-        """Goes one token on; returns the one left behind."""
+        """Move to the next token, and return the current one."""
         token = self.token
         if token.kind != "end":
             self.token = self.next_token()
@@ -206,7 +206,7 @@ def _scaled(weights: dict[str, float], factor: float) -> dict[str, float]:
 
 
 def _divided(value: _Value, divisor: float) -> _Value:
-    # Not scaled(1 / divisor): 3/3 is 1, and 1/5e-324 is no number.
+    # scaled(1 / divisor) would not always give 1 for 3/3, and 1/5e-324 is infinite.
     weights = value.weights
     if weights is not None:
         weights = {name: weight / divisor for name, weight in weights.items()}

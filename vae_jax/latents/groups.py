@@ -1,8 +1,8 @@
-"""Groups of images as a user writes them, and their encodings; the command line and the explorer.
+"""Groups of images and their encodings, for the command line and the explorer.
 
 ``0,3,-5`` are training images by number (negative: from the end), ``a.png,more/`` picture files
-and folders, ``attr:glasses=yes`` the training images with these attributes. A group has a name:
-``men_g = 0,3,14``.
+and folders, ``attr:glasses=yes`` the training images with these attributes. ``men_g = 0,3,14``
+defines a group by name.
 
 Source: tutorial 002, listing 7.7 (groups by number), whose encodings are means of draws.
 """
@@ -28,7 +28,7 @@ from vae_jax.latents.expressions import is_group_name
 from vae_jax.pretrained import Pretrained
 
 PER_GROUP = 64
-"""Images taken of those that match attributes, the first."""
+"""Most images to take of those that match attributes."""
 SEED = 0
 """Seed of the draws."""
 
@@ -45,8 +45,8 @@ class Members(NamedTuple):
 
     Attributes:
         images: uint8 [N, H, W, C].
-        labels: int [N]; None where they are not known.
-        found: how many images there were to choose from.
+        labels: int [N]; None if unknown.
+        found: how many images matched.
     """
 
     images: np.ndarray
@@ -62,7 +62,7 @@ def parse_group(text: str, groups: Mapping[str, str]) -> tuple[str, str]:
         groups: the groups defined before it.
 
     Raises:
-        UserError: it has another form, a name that no expression could hold, or one of ``groups``.
+        UserError: it has another form, or a name that is invalid or one of ``groups``.
     """
     name, equals, images = (part.strip() for part in text.partition("="))
     if not equals or not images:
@@ -73,20 +73,19 @@ def parse_group(text: str, groups: Mapping[str, str]) -> tuple[str, str]:
             "first"
         )
     if name in groups:
-        raise UserError(f"there is a group {name!r} already; choose another name")
+        raise UserError(f"the group {name!r} is already defined; choose another name")
     return name, images
 
 
 class Groups:
-    """Named groups of images, encoded when they are asked for.
+    """Named groups of images, encoded when they are needed.
 
-    A group's encoding is the mean of one draw of the posterior per image, or of posterior means.
-    The draws depend on the seed and on the text of the group's images, not on its name or on the
-    other groups.
+    A group's encoding is the mean of one posterior draw per image, or of posterior means. The draws
+    depend only on the seed and on the text of the group's images, not on its name or other groups.
 
     Attributes:
         pretrained: the model.
-        members: the images of the groups asked for so far, by name or text.
+        members: the images of the groups opened so far, by name or text.
     """
 
     def __init__(
@@ -100,13 +99,13 @@ class Groups:
         label: int | None = None,
         allow_files: bool = True,
     ):
-        """Keep the definitions; nothing is opened yet.
+        """Store the definitions; nothing is opened yet.
 
         Args:
             pretrained: the model.
-            definitions: name to images.
-            open_data: opens the training images, when a group first asks for them.
-            per_group: images to take of those that match attributes.
+            definitions: names to images.
+            open_data: opens the training images when a group first needs them.
+            per_group: how many images to take of those that match attributes.
             seed: seed of the draws; None encodes by posterior means.
             label: class of pictures from files, for a model that takes labels.
             allow_files: whether a group may name picture files.
@@ -122,36 +121,36 @@ class Groups:
 
     @property
     def names(self) -> list[str]:
-        """The groups that the user defined."""
+        """The names of the defined groups."""
         return list(self._definitions)
 
     def images(self, group: str) -> Members:
-        """Return the images of a group, by its name or by what could stand behind ``NAME=``.
+        """Return the images of a group, given by its name or by the text of its images.
 
         Raises:
-            UserError: the group is neither a name nor images that are there.
+            UserError: the group is neither a name nor existing images.
         """
         if group not in self.members:
             self.members[group] = self._read(group, self._definitions.get(group, group))
         return self.members[group]
 
     def points(self, group: str) -> np.ndarray:
-        """Return a point for each image of a group, [N, L]; raises as ``images`` does."""
+        """Return a point per image of a group, [N, L]; raise errors as ``images`` does."""
         return np.asarray(latent_points(*self._encode(group)))
 
     def encoding(self, group: str) -> np.ndarray:
-        """Return the point that stands for a group, [L]; raises as ``images`` does."""
+        """Return the encoding of a group, [L]; raise errors as ``images`` does."""
         return np.asarray(group_encoding(*self._encode(group)))
 
     def summary(self) -> dict[str, dict[str, int]]:
-        """Return how many images each encoded group has, and of how many, for ``--json``."""
+        """Return how many images each opened group has, and how many matched, for ``--json``."""
         return {
             name: {"images": len(group.images), "of": group.found}
             for name, group in self.members.items()
         }
 
     def __str__(self) -> str:
-        """The groups encoded, and how, in a line."""
+        """Describe the opened groups and their encoding in one line."""
         counts = [
             f"{name}: {len(group.images)} of {group.found} images"
             if len(group.images) < group.found
@@ -162,7 +161,7 @@ class Groups:
         return f"{', '.join(counts)}; {how if self.pretrained.spec.variational else 'latents'}"
 
     def _encode(self, group: str) -> tuple[Any, jax.Array | None]:
-        """What ``encode`` returned for a group, and the key of its draws."""
+        """Return what ``encode`` returned for a group, and the key of its draws."""
         if group not in self._encoded:
             members = self.images(group)
             labels = self.pretrained.label_if_taken(members.labels)
@@ -222,5 +221,5 @@ def _chosen(dataset: Dataset, numbers: np.ndarray, found: int) -> Members:
 
 
 def _split(text: str) -> list[str]:
-    """Paths, separated by commas; a file whose own name has one is taken whole."""
+    """Split paths at commas, unless the whole text names a file."""
     return [text] if Path(text).exists() else [part.strip() for part in text.split(",")]

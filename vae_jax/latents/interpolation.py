@@ -1,4 +1,4 @@
-"""Points on the way from one encoding to another.
+"""Interpolate between encodings.
 
 Source: tutorial 002, listing 7.10 (linear, six steps); K. Shoemake, "Animating rotation with
 quaternion curves", SIGGRAPH 1985 (spherical).
@@ -23,7 +23,7 @@ def interpolate(
     num_steps: int,
     kind: Kind = "linear",
 ) -> Float[AnyArray, "S L"]:
-    """Points from ``start`` to ``end``, evenly spaced, both ends included exactly.
+    """Return evenly spaced points from ``start`` to ``end``, including both ends exactly.
 
     Linear: ``(1 - w) * start + w * end`` for w = 0 .. 1; listing 7.10 is ``num_steps=6`` from
     ``women_g`` to ``women_ng``. Spherical: with the directions ``u = start / |start|`` and
@@ -31,12 +31,13 @@ def interpolate(
 
         ((1 - w) |start| + w |end|) * (sin((1 - w) t) * u + sin(w t) * v) / sin(t)
 
-    The direction turns evenly on the great circle while the norm goes linearly: a point far from
-    the origin, as draws of a wide prior are, is not led past it. Where there is no arc, or no
-    single one (a zero vector, parallel or opposite directions, sin(t) below the root of the
-    type's epsilon), the points are the linear ones; those of opposite ends pass the origin.
+    The direction turns evenly along the great circle while the norm changes linearly, so the way
+    between points far from the origin, such as draws from a wide prior, does not pass near it. If
+    there is no unique arc (a zero vector, or parallel or opposite directions: sin(t) below the
+    square root of the dtype's epsilon), the points are the linear ones.
 
-    NumPy in, NumPy out; else JAX: under ``jit``, the last two arguments are static.
+    NumPy arrays give NumPy arrays, all others JAX arrays. Under ``jit``, the last two arguments are
+    static.
 
     >>> interpolate(np.array([0.0, 2.0]), np.array([2.0, 0.0]), 3).tolist()
     [[0.0, 2.0], [1.0, 1.0], [2.0, 0.0]]
@@ -44,20 +45,20 @@ def interpolate(
     Args:
         start: the first point, [L].
         end: the last point, [L].
-        num_steps: how many points, at least 2.
-        kind: the way.
+        num_steps: the number of points, at least 2.
+        kind: linear or spherical.
 
     Returns:
-        [num_steps, L] of the dtype of the ends.
+        [num_steps, L] in the dtype of the ends.
 
     Raises:
-        ValueError: fewer than two steps, or no such kind.
+        ValueError: there are fewer than two steps, or the kind does not exist.
     """
     if num_steps < 2:
         raise ValueError(f"an interpolation of {num_steps} points; expected at least 2, the ends")
     if kind not in ("linear", "spherical"):
         raise ValueError(f"there is no interpolation {kind!r}; expected linear or spherical")
-    # jnp's and np's functions of these names are one interface; the checker sees two.
+    # np and jnp share these functions, but not a type.
     xp: Any = jnp if isinstance(start, jax.Array) or isinstance(end, jax.Array) else np
     dtype = xp.result_type(start, end)
     fraction = (np.arange(num_steps) / (num_steps - 1))[:, None]
@@ -69,7 +70,7 @@ def interpolate(
     first_norm, last_norm = (xp.sqrt(xp.sum(end * end)) for end in (first, last))
     u = first / xp.where(first_norm > 0, first_norm, xp.ones_like(first_norm))
     v = last / xp.where(last_norm > 0, last_norm, xp.ones_like(last_norm))
-    # The angle from chords: exact where the arc cosine of a product near 1 is not.
+    # Computing the angle from chords stays accurate for small angles, unlike the arc cosine.
     chord, sum_chord = xp.sqrt(xp.sum((u - v) ** 2)), xp.sqrt(xp.sum((u + v) ** 2))
     angle = 2 * xp.arctan2(chord, sum_chord)
     sine = xp.sin(angle)
@@ -77,5 +78,5 @@ def interpolate(
     turned = xp.sin(before * angle) * u + xp.sin(after * angle) * v
     norm = before * first_norm + after * last_norm
     arc = norm * turned / xp.where(has_arc, sine, xp.ones_like(sine))
-    inside = (fraction > 0) & (fraction < 1)  # the ends are exact, not within rounding
+    inside = (fraction > 0) & (fraction < 1)  # the ends stay exact, without rounding
     return xp.where(has_arc & inside, arc, points)

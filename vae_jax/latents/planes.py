@@ -18,10 +18,10 @@ def manifold_grid(
     num_columns: int,
     num_rows: int,
 ) -> Float[np.ndarray, "P 2"]:
-    """Evenly spaced points of a rectangle in the order of the pictures of a table.
+    """Return evenly spaced points of a rectangle, in the order of a table's pictures.
 
-    The first coordinate grows from left to right, the second from the bottom row to the top one,
-    as in a scatter plot of the same rectangle.
+    The first coordinate grows from left to right, the second from bottom to top, as in a scatter
+    plot of the same rectangle.
 
     >>> manifold_grid((0, 1), (-5, 5), 2, 3).tolist()
     [[0.0, 5.0], [1.0, 5.0], [0.0, 0.0], [1.0, 0.0], [0.0, -5.0], [1.0, -5.0]]
@@ -29,14 +29,14 @@ def manifold_grid(
     Args:
         x_range: first coordinate of the left and the right column.
         y_range: second coordinate of the bottom and the top row.
-        num_columns: points a row; a single one is at the left.
+        num_columns: points per row; a single one is at the left.
         num_rows: rows; a single one is at the top.
 
     Returns:
-        [num_rows * num_columns, 2], float64 whatever the type of the ranges.
+        [num_rows * num_columns, 2], always float64.
 
     Raises:
-        ValueError: no columns or no rows.
+        ValueError: there are no columns or no rows.
     """
     if num_columns < 1 or num_rows < 1:
         raise ValueError(f"a manifold of {num_rows} rows of {num_columns} points")
@@ -56,10 +56,10 @@ def plane(
     num_columns: int,
     num_rows: int,
 ) -> Float[np.ndarray, "P L"]:
-    """Points ``origin + x * across + y * up`` for the grid of ``manifold_grid``, in its order.
+    """Return points ``origin + x * across + y * up`` for the grid of ``manifold_grid``.
 
-    Dimensions i and j are the plane of two unit vectors at the zero vector. Three points a, b and
-    c span the plane ``plane(a, b - a, c - a, ...)``: a at (0, 0), b at (1, 0), c at (0, 1).
+    For dimensions i and j use the zero vector and two unit vectors. For three points a, b and c
+    use ``plane(a, b - a, c - a, ...)``: a is at (0, 0), b at (1, 0), c at (0, 1).
 
     >>> plane(np.zeros(3), np.array([1.0, 0, 0]), np.array([0, 0, 1.0]), (1, 2), (5, 5), 2, 1)
     array([[1., 0., 5.],
@@ -71,14 +71,14 @@ def plane(
         up: one step of y, [L].
         x_range: x of the left and the right column.
         y_range: y of the bottom and the top row.
-        num_columns: points a row; a single one is at the left.
+        num_columns: points per row; a single one is at the left.
         num_rows: rows; a single one is at the top.
 
     Returns:
         [num_rows * num_columns, L], float64.
 
     Raises:
-        ValueError: no columns or no rows.
+        ValueError: there are no columns or no rows.
     """
     grid = manifold_grid(x_range, y_range, num_columns, num_rows)
     start, *steps = (np.asarray(vector, np.float64) for vector in (origin, across, up))

@@ -1,4 +1,4 @@
-"""Points of a large latent space in two dimensions, to look at.
+"""Project points of a large latent space to two dimensions.
 
 Sources: K. Pearson, "On lines and planes of closest fit to systems of points in space", 1901
 (principal components); L. van der Maaten and G. Hinton, "Visualizing data using t-SNE", JMLR 2008.
@@ -13,16 +13,16 @@ import numpy as np
 from vae_jax.errors import MissingExtraError, UserError
 from vae_jax.typing import AnyArray, Float
 
-_PERPLEXITY = 30  # neighbours each point minds: scikit-learn's default
+_PERPLEXITY = 30  # effective number of neighbours, scikit-learn's default
 
 
 class Components(NamedTuple):
-    """What ``principal_components`` returns, all float64.
+    """Principal components, all float64.
 
     Attributes:
-        coordinates: of the points along the axes, from their mean, [N, count].
-        axes: orthonormal, that of the largest variance first, [count, L].
-        explained_fraction: each axis's part of the points' variance, [count].
+        coordinates: the points' coordinates along the axes, relative to their mean, [N, count].
+        axes: orthonormal axes, the one of the largest variance first, [count, L].
+        explained_fraction: each axis's share of the points' variance, [count].
     """
 
     coordinates: Float[np.ndarray, "N count"]
@@ -31,18 +31,18 @@ class Components(NamedTuple):
 
 
 def principal_components(points: Float[AnyArray, "N L"], count: int = 2) -> Components:
-    """The axes along which points vary most, and the points' coordinates on them.
+    """Return the axes along which points vary most, and the points' coordinates on them.
 
-    By singular value decomposition of the centred points in float64. Each axis points where its
-    largest entry by magnitude is positive, so that a picture is never mirrored by chance. Points
-    that are all the same have fractions of 0.
+    Uses a singular value decomposition of the centred points in float64. Each axis is oriented so
+    that its largest entry by magnitude is positive, which keeps pictures from being mirrored at
+    random. If all points are equal, the fractions are 0.
 
     Args:
         points: [N, L].
-        count: how many axes, at most N and L.
+        count: the number of axes, at most N and L.
 
     Raises:
-        UserError: fewer points, or latents, than axes asked for; or a point is not finite.
+        UserError: there are fewer points or latents than axes, or a point is not finite.
     """
     array = np.asarray(points, np.float64)
     if not 1 <= count <= min(array.shape):
@@ -62,18 +62,18 @@ def principal_components(points: Float[AnyArray, "N L"], count: int = 2) -> Comp
 
 
 def tsne(points: Float[AnyArray, "N L"], seed: int = 0) -> Float[np.ndarray, "N 2"]:
-    """Points in two dimensions whose near neighbours stay near: t-SNE, by scikit-learn.
+    """Project points to two dimensions by scikit-learn's t-SNE, which keeps near neighbours near.
 
-    Distances between far groups, and the axes, mean nothing. It begins from the principal
-    components, so that the seed only matters for ties.
+    Distances between distant groups, and the axes, have no meaning. It starts from the principal
+    components, so the seed only matters for ties.
 
     Args:
         points: [N, L].
-        seed: of scikit-learn's random numbers.
+        seed: seed of scikit-learn's random numbers.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
-        UserError: fewer than 3 points, or a point is not finite.
+        UserError: there are fewer than 3 points, or a point is not finite.
     """
     try:
         from sklearn.manifold import TSNE
@@ -83,7 +83,7 @@ def tsne(points: Float[AnyArray, "N L"], seed: int = 0) -> Float[np.ndarray, "N 
     if len(array) < 3:
         raise UserError(f"t-SNE of {len(array)} points; expected at least 3")
     _require_finite(array)
-    # Below 3 * 30 points, each minds a third of them: the perplexity must stay below their number.
+    # The perplexity must be below the number of points: with few points use a third of them.
     perplexity = min(_PERPLEXITY, (len(array) - 1) / 3)
     return TSNE(perplexity=perplexity, random_state=seed).fit_transform(array).astype(np.float64)
 

@@ -131,7 +131,7 @@ def test_groups_can_be_attributes_and_are_capped(
     [
         ([*GROUPS, "one - tow + three"], "column 7: there is no group 'tow'; expected one of one"),
         ([*GROUPS, "one", "--title=a", "--title=b"], "2 titles for 1 expressions"),
-        (["--group", "a=0", "--group", "a=1", "a"], "there is a group 'a' already"),
+        (["--group", "a=0", "--group", "a=1", "a"], "the group 'a' is already defined"),
         (["--group", "a-b=0", "a"], "'a-b' cannot name a group; expected letters, digits and"),
         (["--group", "a", "a"], "--group 'a': expected NAME=IMAGES, with image numbers"),
         (["--group", "a=22", "a"], "no training image 22: expected 0 to 21, or -1 to -22 from"),
@@ -139,7 +139,10 @@ def test_groups_can_be_attributes_and_are_capped(
         (["--group", "a=x.png", "a"], "group a: there is no 'x.png'; expected image numbers"),
         (["--group", "a=.", "a"], "group a: the folder . holds no pictures (.jpg .jpeg .png"),
         (["--group", "a=text.png", "a"], "text.png"),
-        (["--group", "a=attr:hat=yes", "a"], "has no attributes, so none 'hat'; expected class"),
+        (
+            ["--group", "a=attr:hat=yes", "a"],
+            "has no attribute 'hat', only class; expected attr:class",
+        ),
         (["--group", "a=attr:class=x", "a"], "has class=x; expected one of '0', '1', '2'"),
     ],
 )

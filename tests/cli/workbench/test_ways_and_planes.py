@@ -104,7 +104,7 @@ def test_a_projection_draws_all_dimensions_in_two(
 
 def test_colours_by_an_attribute_that_is_not_there_are_refused(cli, folders, data):
     error = cli("latents", folders["digits_vae"], "--data", data, "--colour-by=glasses").error
-    assert "has no attributes, so none 'glasses'; expected class" in error
+    assert "has no attribute 'glasses', only class; expected attr:class" in error
 
 
 def test_samples_stand_beside_their_nearest_training_images(

@@ -125,7 +125,7 @@ def paddle_state(
     return found
 
 
-def _read(root: Any, known: Mapping[str, str], moments: dict[str, Tensors]) -> list[np.ndarray]:
+def _read(root: object, known: Mapping[str, str], moments: dict[str, Tensors]) -> list[np.ndarray]:
     """Add a file's moments to ``moments``, and return the powers of the betas, [] each."""
     if type(root) is not dict:
         raise cannot_continue("holds no dict", "what paddle.save writes of opt.state_dict()")

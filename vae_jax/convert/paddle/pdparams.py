@@ -115,14 +115,14 @@ def _tuple(items: Any = ()) -> tuple:
     return tuple(items)
 
 
-def _as_tensor(value: Any) -> Any:
+def _as_tensor(value: object) -> Any:
     if type(value) is tuple and len(value) == 2 and type(value[0]) is str:
         found = as_tensor(value[1])
         return found if type(found) is Tensor else value
     return as_tensor(value)
 
 
-def _settle(root: Any) -> None:
+def _settle(root: object) -> None:
     """Replace arrays by tensors, in place, in nested dicts."""
     waiting = [root] if type(root) is dict else []
     seen = {id(root)}
@@ -136,7 +136,7 @@ def _settle(root: Any) -> None:
                 waiting.append(value)
 
 
-def _join_pieces(root: dict, table: Any, limit: int) -> None:
+def _join_pieces(root: dict, table: object, limit: int) -> None:
     """Replace the pieces of each cut tensor by the whole tensor."""
     if type(table) is not dict:
         raise _damaged(f"its table {SPLIT_TABLE} is a {type(table).__name__}")
@@ -155,7 +155,7 @@ def _join_pieces(root: dict, table: Any, limit: int) -> None:
     root |= joined
 
 
-def _join(name: str, pieces: list[Any], shape: Any) -> Tensor:
+def _join(name: str, pieces: list[Any], shape: object) -> Tensor:
     if not all(type(piece) is Tensor and len(piece.shape) == 1 for piece in pieces):
         raise _damaged(f"a piece of tensor {name!r:.80} is missing or not a row of numbers")
     dtype = pieces[0].dtype

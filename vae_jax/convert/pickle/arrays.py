@@ -36,7 +36,7 @@ CODES: dict[str, np.dtype] = {
 class PickledDtype(Unfinished):
     """A dtype of numbers, whose state is its byte order."""
 
-    def __init__(self, code: Any, _align: Any = False, _copy: Any = True):
+    def __init__(self, code: object, _align: object = False, _copy: object = True):
         if type(code) is not str or code not in CODES:
             shown = code if type(code) is str else type(code).__name__
             raise CheckpointError(
@@ -46,7 +46,7 @@ class PickledDtype(Unfinished):
         self.dtype = CODES[code]
         self.big_endian = False
 
-    def fill(self, state: Any) -> None:
+    def fill(self, state: object) -> None:
         """Set the byte order.
 
         Raises:
@@ -64,12 +64,12 @@ class PickledDtype(Unfinished):
 class PickledArray(Unfinished):
     """An array that is empty until its state is set; every reference shares the object."""
 
-    def __init__(self, kind: Any, _shape: Any, _code: Any):
+    def __init__(self, kind: object, _shape: object, _code: object):
         if type(kind) is not RecordType or kind.name != _NDARRAY.name:
             raise TypeError("an array of another class than numpy.ndarray")
         self.tensor: Tensor | None = None
 
-    def fill(self, state: Any) -> None:
+    def fill(self, state: object) -> None:
         """Set the shape, dtype, order of axes and bytes.
 
         Raises:
@@ -85,7 +85,7 @@ class PickledArray(Unfinished):
                 raise ValueError("an array has an unknown state")
 
 
-def as_tensor(value: Any) -> Any:
+def as_tensor(value: object) -> Any:
     """Return the tensor of a pickled array; return any other value unchanged.
 
     Raises:
@@ -98,7 +98,9 @@ def as_tensor(value: Any) -> Any:
     return value.tensor
 
 
-def _from_buffer(content: Any, kind: Any, shape: Any, order: Any, axes: Any = None) -> Tensor:
+def _from_buffer(
+    content: object, kind: object, shape: object, order: object, axes: object = None
+) -> Tensor:
     if type(kind) is not PickledDtype:
         raise TypeError("an array without a dtype")
     if order not in ("C", "F", "K") or (axes is not None and order != "K"):
@@ -109,7 +111,7 @@ def _from_buffer(content: Any, kind: Any, shape: Any, order: Any, axes: Any = No
 
 
 def _tensor(
-    content: Any, kind: PickledDtype, shape: Any, fortran: bool, axes: Any = None
+    content: object, kind: PickledDtype, shape: object, fortran: bool, axes: object = None
 ) -> Tensor:
     data = _bytes_of(content)
     return pack_tensor(
@@ -123,7 +125,7 @@ def _tensor(
     )
 
 
-def _bytes_of(content: Any) -> memoryview:
+def _bytes_of(content: object) -> memoryview:
     if type(content) is Block:
         return content.content()
     if type(content) is str:  # Python 2's
@@ -133,7 +135,7 @@ def _bytes_of(content: Any) -> memoryview:
     raise ValueError(f"an array's content is a {type(content).__name__}")
 
 
-def _no_bytes(*arguments: Any) -> bytes:
+def _no_bytes(*arguments: object) -> bytes:
     if arguments:
         raise TypeError("bytes made of something else")
     return b""

@@ -126,10 +126,10 @@ class _Machine:
         return str(self.take(ahead.index(b"\n") + 1)[:-1], "utf-8")
 
     # Push to and pop from the stack.
-    def push(self, value: Any) -> None:
+    def push(self, value: object) -> None:
         self.stack.append(value)
 
-    def push_container(self, value: Any) -> None:
+    def push_container(self, value: object) -> None:
         self.containers += 1
         if self.containers > MAX_CONTAINERS:
             raise CheckpointError(
@@ -185,7 +185,7 @@ class _Machine:
         for key, value in zip(items[::2], items[1::2], strict=True):
             target[self.key(key)] = value
 
-    def key(self, key: Any) -> Any:
+    def key(self, key: object) -> Any:
         if type(key) is tuple:
             self.tuple_keys += 1
         if self.tuple_keys > MAX_TUPLE_KEYS:

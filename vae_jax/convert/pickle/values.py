@@ -40,7 +40,7 @@ class Record:
 class Unfinished:
     """An object that a file creates first and fills afterwards."""
 
-    def fill(self, state: Any) -> None:
+    def fill(self, state: object) -> None:
         """Set the object's contents.
 
         Raises:
@@ -83,7 +83,7 @@ class Block:
 
 
 @no_type_check
-def check_key(key: Any) -> Any:
+def check_key(key: object) -> Any:
     """Return ``key`` if it is plain: hashing nested tuples or huge integers can take forever.
 
     The hashes of tuples can be made to collide, so the caller must limit their number.
@@ -96,7 +96,7 @@ def check_key(key: Any) -> Any:
 
 
 @no_type_check
-def check_simple_key(key: Any) -> Any:
+def check_simple_key(key: object) -> Any:
     """Return ``key`` if it is plain and not a tuple."""
     if type(key) is tuple:
         raise ValueError("a tuple inside a dict key, or as a key where none is expected")
@@ -114,7 +114,7 @@ def plain_dict(items: Any = ()) -> dict:
     return {check_simple_key(key): value for key, value in pairs}
 
 
-def latin1_bytes(text: Any, encoding: Any) -> Any:
+def latin1_bytes(text: object, encoding: object) -> Any:
     """Return the bytes that protocol 2 writes as a text; for a long text the block itself."""
     if encoding != "latin1":
         raise TypeError("bytes in an unknown encoding")

@@ -56,7 +56,7 @@ def find_scripted_global(module: str, name: str) -> Any:
     return find_global(module, name)
 
 
-def parse_storage_id(identifier: Any) -> tuple[np.dtype | None, str, int, Any]:
+def parse_storage_id(identifier: object) -> tuple[np.dtype | None, str, int, Any]:
     """Check a persistent id: ``("storage", class, key, device, count[, view])``.
 
     Returns:
@@ -91,7 +91,7 @@ def _rebuild_typed(view, offset, shape, strides, _requires_grad, _hooks, dtype, 
     return make_tensor(view, dtype, offset, shape, strides, **_flags(marks))
 
 
-def _flags(marks: Any) -> dict[str, bool]:
+def _flags(marks: object) -> dict[str, bool]:
     if marks is None:
         return {}
     if type(marks) is not dict or not all(
@@ -115,7 +115,7 @@ def _rebuild_subclass(function, _kind, arguments, _state):
     return function.build(*arguments)
 
 
-def _defaultdict(_factory: Any = None) -> dict:
+def _defaultdict(_factory: object = None) -> dict:
     return {}
 
 
@@ -133,7 +133,7 @@ def _complex(real: Any, imag: Any) -> complex:
     return complex(real, imag)
 
 
-def _first(value: Any, *_: Any) -> Any:
+def _first(value: object, *_: object) -> Any:
     return value
 
 

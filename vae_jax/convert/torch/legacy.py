@@ -52,7 +52,7 @@ def read_torch_legacy(data: memoryview) -> Any:
     """
     blocks: dict[str, _Block] = {}
 
-    def find_persistent(identifier: Any) -> StorageView:
+    def find_persistent(identifier: object) -> StorageView:
         dtype, key, size, view = parse_storage_id(identifier)
         item = 1 if dtype is None else dtype.itemsize
         block = blocks.setdefault(key, _Block(item, size))

@@ -58,7 +58,7 @@ def read_torch_zip(data: memoryview) -> Any:
     big_endian = _is_big_endian(records, folder)
     storages: dict[str, Storage] = {}
 
-    def find_persistent(identifier: Any) -> StorageView:
+    def find_persistent(identifier: object) -> StorageView:
         dtype, key, size, view = parse_storage_id(identifier)
         name = f"{folder}data/{key}"
         if not records.is_stored(name) or view is not None:
@@ -105,7 +105,7 @@ def _state_names(records: ZipRecords, folder: str) -> dict[str, list[str] | None
     return states
 
 
-def _flatten(root: Any, states: dict[str, list[str] | None]) -> dict[str, Tensor]:
+def _flatten(root: object, states: dict[str, list[str] | None]) -> dict[str, Tensor]:
     """Return the state dict of a tree of scripted modules: own tensors first, then children's."""
     if type(root) is not Record:
         raise CheckpointError("is a TorchScript archive without a module: nothing to read")
