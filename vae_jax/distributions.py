@@ -27,7 +27,7 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 def _reparameterize(self: Any, noise: Noise | None) -> Latent:
-    """The point ``mean + std * noise`` for standard normal ``noise`` [B, L].
+    """Return ``mean + std * noise`` for standard normal ``noise`` [B, L].
 
     Raises:
         ValueError: there is no noise, or of another shape, shared between examples.
@@ -39,7 +39,7 @@ def _reparameterize(self: Any, noise: Noise | None) -> Latent:
 
 
 def _sample(self: Any, key: Key) -> Latent:
-    """A draw, [B, L], from one PRNG key."""
+    """Return a draw, [B, L], from one PRNG key."""
     return self.reparameterize(jax.random.normal(key, self.mean.shape, self.mean.dtype))
 
 
@@ -66,12 +66,12 @@ class DiagonalGaussian(NamedTuple):
     sample = _sample
 
     def log_prob(self, z: Latent) -> PerExample:
-        """Log density at ``z`` [B, L] in nats, [B]."""
+        """Return the log density at ``z`` [B, L] in nats, [B]."""
         scaled = (z - self.mean) * jnp.exp(-self.log_std)
         return -(scaled**2 / 2 + self.log_std + _HALF_LOG_2PI).sum(axis=-1)
 
     def kl_divergence(self) -> PerExample:
-        """KL(posterior || standard normal) in nats, one an example, [B].
+        """Return KL(posterior || standard normal) of each example in nats, [B].
 
         Zero at mean 0 and std 1. (The tutorial's printed formula has ``log(std**2)``, and its
         prose puts the zero at std 0, mean 1; its code, which counts, is this.)
@@ -99,12 +99,12 @@ class SignedGaussian(NamedTuple):
     sample = _sample
 
     def log_prob(self, z: Latent) -> PerExample:
-        """Log density at ``z`` [B, L] in nats, [B]."""
+        """Return the log density at ``z`` [B, L] in nats, [B]."""
         scaled = (z - self.mean) / self.std
         return -(scaled**2 / 2 + jnp.log(jnp.abs(self.std)) + _HALF_LOG_2PI).sum(axis=-1)
 
     def kl_divergence(self) -> PerExample:
-        """KL(posterior || standard normal) in nats, one an example, [B]."""
+        """Return KL(posterior || standard normal) of each example in nats, [B]."""
         variance = self.std**2
         return 0.5 * (self.mean**2 + variance - jnp.log(variance) - 1).sum(axis=-1)
 
@@ -146,7 +146,7 @@ Posterior = DiagonalGaussian | SignedGaussian | Deterministic
 
 
 def prior_log_prob(z: Latent) -> PerExample:
-    """Log density of the prior, the standard normal, at ``z`` [B, L] in nats, [B]."""
+    """Return the log density of the prior, the standard normal, at ``z`` [B, L] in nats, [B]."""
     return -(z**2 / 2 + _HALF_LOG_2PI).sum(axis=-1)
 
 
@@ -171,7 +171,7 @@ class SquaredError(NamedTuple):
     unit = "squared error"
 
     def reconstruction_loss(self, x: Image) -> PerExample:
-        """Squared error summed over the pixels and channels of each image, [B]."""
+        """Return the squared error summed over the pixels and channels of each image, [B]."""
         return squared_error(x, self.mean)
 
 
@@ -190,13 +190,13 @@ class Bernoulli(NamedTuple):
         return jax.nn.sigmoid(self.logits)
 
     def log_prob(self, x: Image) -> PerExample:
-        """Log probability of images in [0, 1], nats, [B]."""
+        """Return the log probability of images in [0, 1], nats, [B]."""
         h = self.logits
         nats = jnp.maximum(h, 0) - h * x + jnp.log1p(jnp.exp(-jnp.abs(h)))
         return -_pixel_sum(materialize(nats))
 
     def reconstruction_loss(self, x: Image) -> PerExample:
-        """The cross entropy, nats, [B]."""
+        """Return the cross entropy, nats, [B]."""
         return -self.log_prob(x)
 
 
@@ -211,13 +211,13 @@ class OffsetBernoulli(NamedTuple):
     unit = "nats"
 
     def log_prob(self, x: Image) -> PerExample:
-        """Log probability of images in [0, 1], nats, [B]."""
+        """Return the log probability of images in [0, 1], nats, [B]."""
         g = self.mean
         nats = x * jnp.log(1e-8 + g) + (1 - x) * jnp.log(1e-8 + 1 - g)
         return _pixel_sum(materialize(nats))
 
     def reconstruction_loss(self, x: Image) -> PerExample:
-        """The cross entropy, nats, [B]."""
+        """Return the cross entropy, nats, [B]."""
         return -self.log_prob(x)
 
 
@@ -229,14 +229,14 @@ class Gaussian(NamedTuple):
     unit = "nats"
 
     def log_prob(self, x: Image) -> PerExample:
-        """Log density of images, nats, [B]; pixels count in units of the model's range."""
+        """Return the log density of images, nats, [B]; pixels count in units of the model's range."""
         numbers = math.prod(self.mean.shape[1:])
         log_std = jnp.asarray(self.log_std)
         error = squared_error(x, self.mean) * jnp.exp(-2 * log_std) / 2
         return -error - numbers * (log_std + _HALF_LOG_2PI)
 
     def reconstruction_loss(self, x: Image) -> PerExample:
-        """The negative log density, nats, [B]."""
+        """Return the negative log density, nats, [B]."""
         return -self.log_prob(x)
 
 
@@ -244,7 +244,7 @@ Likelihood = SquaredError | Bernoulli | OffsetBernoulli | Gaussian
 
 
 def squared_error(x: Image, decoded: Image) -> PerExample:
-    """Squared error summed over the pixels and channels of each image, [B]."""
+    """Return the squared error summed over the pixels and channels of each image, [B]."""
     return _pixel_sum((decoded - x) ** 2)
 
 
