@@ -229,7 +229,7 @@ class Gaussian(NamedTuple):
     unit = "nats"
 
     def log_prob(self, x: Image) -> PerExample:
-        """Return the log density of images, nats, [B]; pixels count in units of the model's range."""
+        """Return the log density of images, nats, [B], in the units of the model's pixel range."""
         numbers = math.prod(self.mean.shape[1:])
         log_std = jnp.asarray(self.log_std)
         error = squared_error(x, self.mean) * jnp.exp(-2 * log_std) / 2
