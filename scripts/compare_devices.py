@@ -170,12 +170,16 @@ def train(
     from vae_jax.models import create_model, get_spec
     from vae_jax.objectives import make_loss
     from vae_jax.optim import make_optimizer
-    from vae_jax.training.parallel import Parallel
+    from vae_jax.training.devices import make_parallel
     from vae_jax.training.state import create_state
     from vae_jax.training.step import Inputs, make_train_step
 
     spec, module = get_spec(model), create_model(model)
-    recipe, optimizer, parallel = spec.recipe, make_optimizer(model), Parallel(mode, devices, axis)
+    recipe, optimizer, parallel = (
+        spec.recipe,
+        make_optimizer(model),
+        make_parallel(mode, devices, axis),
+    )
     loss = make_loss(model, axis_name=parallel.axis_name)
     init_key, key = jax.random.split(jax.random.key(0))
     float_type = jax.dtypes.canonicalize_dtype(float)

@@ -63,12 +63,12 @@ def prepare(
     from vae_jax.models import create_model, get_spec
     from vae_jax.objectives import loss_of
     from vae_jax.optim import make_optimizer
-    from vae_jax.training.parallel import Parallel
+    from vae_jax.training.devices import make_parallel
     from vae_jax.training.state import create_state
     from vae_jax.training.step import Inputs, make_train_step
 
     spec, module, optimizer = get_spec(model), create_model(model), make_optimizer(model)
-    parallel = Parallel(mode, devices, model_axis)
+    parallel = make_parallel(mode, devices, model_axis)
     train_step = make_train_step(
         loss_of(module.clone(kernels=kernels), spec, spec.recipe, parallel.axis_name),
         optimizer,

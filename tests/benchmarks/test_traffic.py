@@ -15,7 +15,7 @@ from traffic import Collective, bytes_of, collectives, expected_bytes, total_byt
 from vae_jax.models import create_model, get_spec
 from vae_jax.objectives import loss_of
 from vae_jax.optim import make_optimizer
-from vae_jax.training.parallel import Parallel
+from vae_jax.training.devices import make_parallel
 from vae_jax.training.state import create_state
 from vae_jax.training.step import Inputs, make_train_step
 
@@ -157,7 +157,7 @@ def test_one_device_sends_nothing():
 @pytest.mark.parametrize("mode", [pytest.param("sharded", marks=pytest.mark.slow), "pmap"])
 def test_a_step_sends_its_gradients_and_metrics_and_nothing_else(mode):
     """In the layers of accelerators; those of CPUs gather the windows of images on a mesh."""
-    parallel, model, optimizer = Parallel(mode, 4), create_model(NAME), make_optimizer(NAME)
+    parallel, model, optimizer = make_parallel(mode, 4), create_model(NAME), make_optimizer(NAME)
     state = create_state(model, optimizer, jax.random.key(0), drawn_variables(model))
     state = parallel.put_state(state)
     batch = parallel.put_batch({"image": np.zeros((8, *model.image_shape), np.uint8)})

@@ -12,7 +12,7 @@ from vae_jax.data import iterate_batches
 from vae_jax.errors import UserError
 from vae_jax.models import create_model, init_variables
 from vae_jax.objectives import make_loss
-from vae_jax.training.parallel import Parallel
+from vae_jax.training.devices import make_parallel
 from vae_jax.training.state import create_state
 from vae_jax.training.step import Inputs, make_train_step
 
@@ -25,14 +25,14 @@ def test_the_gradient_is_that_of_the_whole_batch(way):
     """Plain gradient descent shows a factor that Adam would hide; in float64 little is rounding."""
     model = create_model("tiny_vae")
     (batch,) = iterate_batches(
-        tiny.images_of(6), batch_size=6, seed=0, epoch=0, width=Parallel(*way).width(6)
+        tiny.images_of(6), batch_size=6, seed=0, epoch=0, width=make_parallel(*way).width(6)
     )
     del batch["label"]
     gradients = []
     with jax.enable_x64(True):
         variables = init_variables(model, jax.random.key(0))
         variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables)
-        for parallel in (Parallel(), Parallel(*way)):
+        for parallel in (make_parallel(), make_parallel(*way)):
             state = create_state(model, optax.sgd(1.0), jax.random.key(0), variables)
             before = jax.tree.map(np.asarray, state.params)
             axis_name = parallel.axis_name
@@ -52,17 +52,17 @@ def test_the_gradient_is_that_of_the_whole_batch(way):
 
 def test_large_parameters_and_their_moments_are_divided_along_the_model_axis(monkeypatch):
     monkeypatch.setattr("vae_jax.training.parallel.SHARDED_SIZE", 100)
-    parallel = Parallel("sharded", 8, 4)
+    parallel = make_parallel("sharded", 8, 4)
     state = parallel.put_state({"kernel": np.zeros((30, 16)), "bias": np.zeros(16)})
     assert state["kernel"].addressable_data(0).shape == (30, 4)
     assert state["bias"].addressable_data(0).shape == (16,)
 
 
 def test_padding_is_up_to_what_the_devices_can_share():
-    assert Parallel("sharded", 8).width(100) == 104
-    assert Parallel("sharded", 8, 2).width(100) == 100
-    assert Parallel().width(100) == 100
-    assert Parallel().width(22, groups=4) == 24
+    assert make_parallel("sharded", 8).width(100) == 104
+    assert make_parallel("sharded", 8, 2).width(100) == 100
+    assert make_parallel().width(100) == 100
+    assert make_parallel().width(22, groups=4) == 24
 
 
 @pytest.mark.parametrize(
@@ -76,14 +76,14 @@ def test_padding_is_up_to_what_the_devices_can_share():
 )
 def test_devices_that_cannot_be_had_are_an_error_of_one_line(arguments, says):
     with pytest.raises(UserError) as caught:
-        Parallel(*arguments)
+        make_parallel(*arguments)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_groups_that_devices_would_have_to_cut_are_refused():
     with pytest.raises(UserError, match="a multiple of 4"):
-        Parallel("pmap", 4).width(64, groups=2)
+        make_parallel("pmap", 4).width(64, groups=2)
 
 
 def test_noise_does_not_depend_on_the_padding_of_a_batch():
@@ -97,7 +97,7 @@ def test_a_mesh_sums_gradients_and_gathers_nothing():
     """The windows of convolutions above all, which are many times an image."""
     hyper = {"image_shape": (12, 12, 1), "widths": (4,), "latent_size": 2}
     model, optimizer = create_model("conv_vae", **hyper), optax.sgd(1.0)
-    parallel = Parallel("sharded", 4)
+    parallel = make_parallel("sharded", 4)
     state = parallel.put_state(create_state(model, optimizer, jax.random.key(0)))
     step = make_train_step(make_loss("conv_vae", **hyper), optimizer, Inputs(latent_size=2))
     batch = parallel.put_batch({"image": np.zeros((8, 12, 12, 1), np.uint8)})

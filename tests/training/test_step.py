@@ -14,7 +14,7 @@ from vae_jax.distributions import example_noise
 from vae_jax.models import create_model
 from vae_jax.objectives import make_loss
 from vae_jax.optim import make_optimizer
-from vae_jax.training.parallel import Parallel
+from vae_jax.training.devices import make_parallel
 from vae_jax.training.state import TrainState, create_state, init_variables
 from vae_jax.training.step import Inputs, make_train_step
 
@@ -37,7 +37,9 @@ def test_pixels_are_scaled_to_the_same_bits_inside_the_compiled_step():
 
     expected = torch.arange(256, dtype=torch.uint8).float().div(255).numpy()
     images = ALL_PIXELS.reshape(4, 8, 8, 1)
-    step = Parallel().compile_step(make_train_step(loss, NO_OPTIMIZER, Inputs(latent_size=None)))
+    step = make_parallel().compile_step(
+        make_train_step(loss, NO_OPTIMIZER, Inputs(latent_size=None))
+    )
     _, seen = step(toy_state(), {"image": images}, jax.random.key(0))
     assert np.asarray(seen["image"]).ravel().tobytes() == expected.tobytes()
 
@@ -162,7 +164,7 @@ def test_the_compiled_step_computes_what_the_composition_does_without_jit():
     step, state, loss, optimizer = real_step("digits_ae")
     batch, key = batches_of()[-1], jax.random.key(9)
     expected, metrics = composed(loss, optimizer, None)(state, batch, key)
-    found, found_metrics = Parallel().compile_step(step)(state, batch, key)
+    found, found_metrics = make_parallel().compile_step(step)(state, batch, key)
     assert (
         found_metrics.keys() - {"finite", "going", "gradient_norm"}
         == metrics.keys()
@@ -184,7 +186,7 @@ def test_an_epoch_and_the_next_trace_the_step_once_and_reuse_the_states_memory(m
         traces.append(1)
         return step(*args)
 
-    run, key = Parallel().compile_step(counted), jax.random.key(0)
+    run, key = make_parallel().compile_step(counted), jax.random.key(0)
     for epoch in (1, 2):
         for batch in batches_of(epoch=epoch):  # the last one is padded
             old = state
@@ -229,5 +231,5 @@ def test_a_state_made_from_variables_holds_copies_of_them():
     variables, before = initial("digits_ae"), tiny.bits(initial("digits_ae"))
     assert tiny.bits(state.variables) == before
     assert int(state.step) == 0
-    Parallel().compile_step(step)(state, batches_of()[0], jax.random.key(0))
+    make_parallel().compile_step(step)(state, batches_of()[0], jax.random.key(0))
     assert tiny.bits(variables) == before

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vae_jax.training import loop
-from vae_jax.training.parallel import Parallel
+from vae_jax.training.devices import make_parallel
 
 from . import tiny
 
@@ -20,7 +20,7 @@ def trained(path, way=("jit", 1, 1), **fields):
     """
     options = {name: fields.pop(name) for name in ("resume", "options") if name in fields}
     run = tiny.run_of(path, "tiny_vae", **({"batch_size": 6, "epsilon": 1.0} | fields))
-    return loop.train(run, tiny.dataset_of(), parallel=Parallel(*way), **options)
+    return loop.train(run, tiny.dataset_of(), parallel=make_parallel(*way), **options)
 
 
 def assert_near(found, expected):

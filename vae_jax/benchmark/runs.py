@@ -13,8 +13,8 @@ from vae_jax.benchmark.tasks import Task
 from vae_jax.models import init_variables
 from vae_jax.objectives import loss_of
 from vae_jax.optim import optimizer_of
+from vae_jax.training.devices import make_parallel
 from vae_jax.training.epoch import LONGEST_CALL, EpochSteps, stays_on_device
-from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import create_state
 from vae_jax.training.step import Inputs, make_train_step
 
@@ -76,7 +76,7 @@ class Training:
             )
             return
         step = make_train_step(loss, optimizer, inputs, on_nonfinite="stop")
-        self.train_step = Parallel().compile_step(step)
+        self.train_step = make_parallel().compile_step(step)
         self.batch: dict[str, Any] = {"image": task.data.images}
         if takes_label:
             self.batch["label"] = task.data.labels

@@ -90,8 +90,8 @@ def join_devices(
     Raises:
         UserError: the hosts or devices do not exist.
     """
+    from vae_jax.training.devices import make_parallel
     from vae_jax.training.hosts import start_hosts
-    from vae_jax.training.parallel import Parallel
 
     by_hand = (coordinator, num_processes, process_id)
     joins = hosts or any(value is not None for value in by_hand)
@@ -101,7 +101,7 @@ def join_devices(
     if mode is None:
         several = joins or model_axis > 1 or (num_devices or 1) > 1
         mode = "sharded" if several else "jit"
-    return Parallel(mode, num_devices, model_axis)
+    return make_parallel(mode, num_devices, model_axis)
 
 
 def _keep_stdout() -> None:

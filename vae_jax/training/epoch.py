@@ -20,6 +20,7 @@ from vae_jax.data import Split, batch_rows, iterate_batches, prefetch
 from vae_jax.models import has_convolutions
 from vae_jax.objectives import Loss
 from vae_jax.recipe import Recipe
+from vae_jax.training.devices import make_parallel
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import Inputs, make_train_step
@@ -61,7 +62,7 @@ class EpochSteps:
     ):
         self._split, self._recipe, self._key = split, recipe, key
         self._takes_label, self._resident = takes_label, resident
-        self._parallel = parallel or Parallel()
+        self._parallel = parallel or make_parallel()
         self._width = self._parallel.width(recipe.batch_size, recipe.batch_norm_groups)
         step = make_train_step(loss, optimizer, inputs, on_nonfinite=on_nonfinite)
         self._epoch, self._next, self._plan = 0, 0, {}

@@ -20,6 +20,7 @@ from vae_jax.models import create_model, get_spec
 from vae_jax.optim import optimizer_of
 from vae_jax.training import run as run_folder
 from vae_jax.training.checkpoint import say
+from vae_jax.training.devices import make_parallel
 from vae_jax.training.epoch_runner import EpochRunner, Options
 from vae_jax.training.hosts import on_main
 from vae_jax.training.lock import only_one
@@ -79,7 +80,7 @@ def train(
         CheckpointError: ``variables`` are not the model's; nothing is written.
     """
     recipe, options = run.recipe, options or Options()
-    parallel = parallel or Parallel()
+    parallel = parallel or make_parallel()
     model = create_model(run.model, **run.hyper)
     optimizer = optimizer_of(recipe)
     require_labels(dataset, get_spec(run.model).num_classes)

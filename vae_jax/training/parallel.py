@@ -1,17 +1,13 @@
-"""How the pure step meets the devices: the one file that knows ``jit``, meshes and ``pmap``.
+"""Three ways to run the pure step on devices: the one file that knows ``jit``, meshes and ``pmap``.
 
-In all three the step is the same function of the state, the whole batch and the key. Under ``jit``
-one device has everything. ``sharded`` is ``jit`` over a mesh: the batch is divided along its
-``data`` axis, large parameters with their Adam moments along its ``model`` axis, and XLA puts in
-the sums over devices. Under ``pmap`` every device has the whole state and runs the step on its
-part of the batch, with the sums by axis name (``layers/collectives.py``).
+In all three the step is the same function of the state, the whole batch and the key.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -30,66 +26,33 @@ MODES: tuple[Mode, ...] = ("jit", "sharded", "pmap")
 SHARDED_SIZE = 2**20  # numbers, from which on a parameter is divided along the model axis
 
 _DATA, _MODEL = "data", "model"
+Axes = tuple[int | None, ...]
 
 
 class Parallel:
     """The devices of a run, and how they share its step.
 
     Attributes:
-        mode: ``jit``, ``sharded`` or ``pmap``.
-        num_devices: over all hosts.
-        num_shards: how many of them the batch is divided over.
+        mode: one of ``MODES``.
         axis_name: of ``make_loss`` and ``Inputs``: the axis to sum over under ``pmap``, else None.
+        num_devices: over all hosts.
+        num_shards: how many parts the batch is divided into.
     """
 
-    def __init__(self, mode: Mode = "jit", num_devices: int | None = None, model_axis: int = 1):
-        """Takes the first devices of all hosts.
+    mode: ClassVar[Mode]
+    axis_name: ClassVar[str | None] = None
 
-        Args:
-            mode: as above.
-            num_devices: default: 1 for ``jit``, else all there are.
-            model_axis: devices that share the large parameters; more than 1 is for ``sharded``.
-
-        Raises:
-            UserError: there are not so many devices, or they cannot be divided so.
-        """
-        found, hosts = jax.devices(), jax.process_count()
-        if num_devices is None:
-            num_devices = 1 if mode == "jit" else len(found)
-        if not 1 <= num_devices <= len(found):
-            raise UserError(
-                f"--devices {num_devices}, but there are {len(found)} ({found[0].device_kind}); for"
-                f" virtual ones on CPU set XLA_FLAGS=--xla_force_host_platform_device_count=N"
-            )
-        if mode == "jit" and num_devices * hosts > 1:
-            raise UserError(
-                f"--parallel jit is for one device of one host, not {num_devices} of {hosts}; "
-                "choose sharded or pmap"
-            )
-        if hosts > 1 and num_devices < len(found):
-            raise UserError(
-                f"--devices {num_devices} on {hosts} hosts; expected all {len(found)}: leave it out"
-            )
-        local = num_devices // hosts
-        if model_axis > 1 and (mode != "sharded" or local % model_axis):
-            raise UserError(
-                f"--model-axis {model_axis} with --parallel {mode} and {local} devices a host; "
-                "expected --parallel sharded and a number that divides them"
-            )
-        self.mode, self.num_devices = mode, num_devices
-        self.axis_name = _DATA if mode == "pmap" else None
-        self.num_shards = num_devices // model_axis
-        devices = found[:num_devices]
-        self._local = jax.local_devices() if hosts > 1 else devices
+    def __init__(self, devices: Sequence[Any], model_axis: int = 1):
+        self.num_devices, self.num_shards = len(devices), len(devices) // model_axis
+        self._local = jax.local_devices() if jax.process_count() > 1 else devices
         self._mesh = Mesh(np.array(devices).reshape(-1, model_axis), (_DATA, _MODEL))
         self._whole = NamedSharding(self._mesh, PartitionSpec())
-        self._copy: Any = None
 
     def width(self, batch_size: int, groups: int = 1) -> int:
-        """Rows of a batch with the padding that lets devices, and groups of batch norm, share it.
+        """Return a batch's rows with the padding that lets devices and batch norm groups share it.
 
         Raises:
-            UserError: the groups are neither one nor whole ones a device.
+            UserError: the devices cannot have the same number of whole groups.
         """
         if groups > 1 and groups % self.num_shards:
             raise UserError(
@@ -99,60 +62,47 @@ class Parallel:
         shares = max(groups, self.num_shards)
         return -(-batch_size // shares) * shares
 
-    # The state, and what is as large
+    # The state, and trees like it
 
     def put_state(self, state: Any) -> Any:
-        """A tree of arrays, the same on every host, on the devices."""
+        """Put a tree of arrays, the same on every host, on the devices."""
         return jax.tree.map(self._put_leaf, state)
 
     def shapes(self, state: Any) -> Any:
-        """What Orbax needs to restore a state as it is saved, each part where it belongs."""
-
-        def shape(leaf: Any) -> jax.ShapeDtypeStruct:
-            leaf = leaf[0] if self.mode == "pmap" else leaf
-            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._sharding(leaf.shape))
-
-        return jax.tree.map(shape, state)
+        """Return the shapes and shardings with which Orbax restores a state that was saved."""
+        return jax.tree.map(self._shape, state)
 
     def copy(self, state: Any) -> Any:
-        """A copy that the next step does not overwrite, for a checkpoint: of one device or of
-        ``pmap`` as NumPy arrays, of a mesh divided as the state is."""
-        if self.mode != "sharded":
-            return self.gather(state)
-        if self._copy is None:  # without donation the results have memory of their own
-            self._copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
-        return jax.block_until_ready(self._copy(state))
+        """Return a copy that the next step does not overwrite, for a checkpoint."""
+        return self.gather(state)
 
     def gather(self, state: Any) -> Any:
-        """The whole state as NumPy arrays, on every host; all of them must call it."""
-        if self.mode == "pmap":
-            return jax.tree.map(lambda leaf: np.array(leaf.addressable_data(0)[0]), state)
+        """Return the whole state as NumPy arrays, on every host; all of them must call it."""
         if jax.process_count() > 1:
             return jax.tree.map(np.asarray, multihost_utils.process_allgather(state, tiled=True))
         return jax.tree.map(np.array, state)
 
     def on_one(self, state: Any) -> Any:
-        """The state where one device, or NumPy, has all of it; all hosts must call it."""
-        return state if self.mode == "jit" else self.gather(state)
+        """Return the state where one device, or NumPy, has all of it; all hosts must call it."""
+        return self.gather(state)
 
     def step_of(self, state: TrainState) -> int:
-        """How many steps the state has taken."""
-        step = state.step.addressable_data(0)
-        return int(step[0] if self.mode == "pmap" else step)
+        """Return how many steps the state has taken."""
+        return int(np.ravel(state.step.addressable_data(0))[0])
 
     # Batches
 
     def put_batch(self, batch: Batch) -> Batch:
-        """This host's rows of a batch, on its devices."""
+        """Put this host's rows of a batch on its devices."""
         return jax.tree.map(lambda rows: self._put_rows(rows, 0), batch)
 
     def put_plan(self, plan: Any) -> Any:
-        """The rows [steps, B] of many batches, and their masks."""
+        """Put the rows [steps, B] of many batches, and their masks, on the devices."""
         return jax.tree.map(lambda rows: self._put_rows(rows, 1), plan)
 
     def put_data(self, data: Any) -> Any:
-        """What every device is to have whole."""
-        return jax.device_put(data, self._local[0] if self.mode == "jit" else self._whole)
+        """Put arrays on every device as a whole."""
+        return jax.device_put(data, self._whole)
 
     # Programs
 
@@ -164,8 +114,8 @@ class Parallel:
         """Return ``scan_steps`` of the step for the devices; its state is donated too."""
         return self._compile(scan_steps(train_step, size), (0, None, 0, None, None, None))
 
-    def _compile(self, function: Callable[..., Any], axes: tuple[int | None, ...]) -> Any:
-        compiled = self._compiled(function, axes)
+    def _compile(self, function: Callable[..., Any], axes: Axes) -> Any:
+        compiled = self._jit(function, axes)
         if jax.process_count() == 1 or jax.default_backend() != "cpu":
             return compiled
 
@@ -175,26 +125,74 @@ class Parallel:
 
         return one_at_a_time
 
-    def _compiled(self, function: Callable[..., Any], axes: tuple[int | None, ...]) -> Any:
-        if self.mode == "jit":
-            return jax.jit(function, donate_argnums=0)
-        if self.mode == "sharded":
+    def _jit(self, function: Callable[..., Any], axes: Axes) -> Any:
+        raise NotImplementedError
 
-            def on_mesh(*args: Any) -> Any:
-                state, metrics = function(*args)
-                shardings = jax.tree.map(lambda leaf: self._sharding(leaf.shape), state)
-                return jax.lax.with_sharding_constraint((state, metrics), (shardings, self._whole))
+    def _put_leaf(self, leaf: Any) -> Any:
+        raise NotImplementedError
 
-            return jax.jit(on_mesh, donate_argnums=0)
-        given = None if jax.process_count() > 1 else self._local
-        return jax.pmap(
-            function, _DATA, in_axes=axes, out_axes=(0, None), devices=given, donate_argnums=0
-        )
+    def _put_rows(self, rows: Any, axis: int) -> Any:
+        raise NotImplementedError
 
-    def _sharding(self, shape: tuple[int, ...]) -> Any:
-        """Of a leaf of the state: large ones are divided along their longest divisible axis."""
-        if self.mode == "jit":
-            return SingleDeviceSharding(self._local[0])
+    def _shape(self, leaf: Any) -> jax.ShapeDtypeStruct:
+        raise NotImplementedError
+
+
+class OneDevice(Parallel):
+    """``jit``: one device of one host has everything."""
+
+    mode: ClassVar[Mode] = "jit"
+
+    def on_one(self, state: Any) -> Any:
+        """Return the state as it is."""
+        return state
+
+    def put_data(self, data: Any) -> Any:
+        """Put arrays on the device."""
+        return jax.device_put(data, self._local[0])
+
+    def _jit(self, function: Callable[..., Any], axes: Axes) -> Any:
+        return jax.jit(function, donate_argnums=0)
+
+    def _put_leaf(self, leaf: Any) -> Any:
+        return self.put_data(leaf)
+
+    def _put_rows(self, rows: Any, axis: int) -> Any:
+        return self.put_data(rows)
+
+    def _shape(self, leaf: Any) -> jax.ShapeDtypeStruct:
+        sharding = SingleDeviceSharding(self._local[0])
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+class OnMesh(Parallel):
+    """``sharded``: ``jit`` over a mesh, in which XLA puts the sums over devices.
+
+    The batch is divided along the ``data`` axis, and large parameters with their Adam moments
+    along the ``model`` axis.
+    """
+
+    mode: ClassVar[Mode] = "sharded"
+
+    def __init__(self, devices: Sequence[Any], model_axis: int = 1):
+        super().__init__(devices, model_axis)
+        # Without donation the results have memory of their own.
+        self._copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
+
+    def copy(self, state: Any) -> Any:
+        """Return a copy that is divided as the state is."""
+        return jax.block_until_ready(self._copy(state))
+
+    def _jit(self, function: Callable[..., Any], axes: Axes) -> Any:
+        def on_mesh(*args: Any) -> Any:
+            state, metrics = function(*args)
+            shardings = jax.tree.map(lambda leaf: self._sharding(leaf.shape), state)
+            return jax.lax.with_sharding_constraint((state, metrics), (shardings, self._whole))
+
+        return jax.jit(on_mesh, donate_argnums=0)
+
+    def _sharding(self, shape: tuple[int, ...]) -> NamedSharding:
+        """Return a leaf's sharding: large ones are divided along their longest divisible axis."""
         size, parts = self._mesh.shape[_MODEL], [None] * len(shape)
         divisible = [n for n in shape if n % size == 0]
         if size > 1 and math.prod(shape) >= SHARDED_SIZE and divisible:
@@ -202,11 +200,6 @@ class Parallel:
         return NamedSharding(self._mesh, PartitionSpec(*parts))
 
     def _put_leaf(self, leaf: Any) -> Any:
-        if self.mode == "jit":
-            return jax.device_put(leaf, self._local[0])
-        if self.mode == "pmap":
-            stacked = np.broadcast_to(leaf, (len(self._local), *leaf.shape))
-            return jax.device_put(stacked, self._local_rows(0))
         if isinstance(leaf, jax.Array) and leaf.sharding == self._sharding(leaf.shape):
             return leaf  # as Orbax restores what no host has whole
         leaf = np.asarray(leaf)
@@ -215,19 +208,42 @@ class Parallel:
         )
 
     def _put_rows(self, rows: Any, axis: int) -> Any:
-        if self.mode == "jit":
-            return jax.device_put(rows, self._local[0])
-        if self.mode == "pmap":
-            parts = np.split(rows, len(self._local), axis)
-            return jax.device_put(np.stack(parts), self._local_rows(0))
         spec = PartitionSpec(*[None] * axis, _DATA)
         return jax.make_array_from_process_local_data(NamedSharding(self._mesh, spec), rows)
 
-    def _local_rows(self, axis: int) -> NamedSharding:
+    def _shape(self, leaf: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._sharding(leaf.shape))
+
+
+class PerDevice(Parallel):
+    """``pmap``: every device has the whole state and runs the step on its part of the batch.
+
+    The sums over devices are by axis name (``layers/collectives.py``). Leaves have a leading axis
+    of devices.
+    """
+
+    mode: ClassVar[Mode] = "pmap"
+    axis_name: ClassVar[str | None] = _DATA
+
+    def gather(self, state: Any) -> Any:
+        """Return the first device's state, which every other has too, as NumPy arrays."""
+        return jax.tree.map(lambda leaf: np.array(leaf.addressable_data(0)[0]), state)
+
+    def _jit(self, function: Callable[..., Any], axes: Axes) -> Any:
+        devices = None if jax.process_count() > 1 else self._local
+        return jax.pmap(
+            function, _DATA, in_axes=axes, out_axes=(0, None), devices=devices, donate_argnums=0
+        )
+
+    def _put_leaf(self, leaf: Any) -> Any:
+        return self._put_stacked(np.broadcast_to(leaf, (len(self._local), *leaf.shape)))
+
+    def _put_rows(self, rows: Any, axis: int) -> Any:
+        return self._put_stacked(np.stack(np.split(rows, len(self._local), axis)))
+
+    def _put_stacked(self, stacked: np.ndarray) -> jax.Array:
         mesh = Mesh(np.array(self._local), (_DATA,))
-        return NamedSharding(mesh, PartitionSpec(*[None] * axis, _DATA))
+        return jax.device_put(stacked, NamedSharding(mesh, PartitionSpec(_DATA)))
 
-
-def compile_step(train_step: TrainStep) -> TrainStep:
-    """The step for one device; the state it is given is donated to the one it returns."""
-    return Parallel().compile_step(train_step)
+    def _shape(self, leaf: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype, sharding=self._whole)

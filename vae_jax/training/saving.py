@@ -14,6 +14,7 @@ import orbax.checkpoint as ocp
 from vae_jax.errors import RunError
 from vae_jax.training.checkpoint import first_line, quiet_failure, say, verify
 from vae_jax.training.description import Description, read_description, sealed
+from vae_jax.training.devices import make_parallel
 from vae_jax.training.digest import digest_of
 from vae_jax.training.hosts import on_every, on_main
 from vae_jax.training.parallel import Parallel
@@ -35,7 +36,7 @@ class Checkpoints:
     def __init__(
         self, folder: Path, parallel: Parallel | None = None, *, keep: int = 2, keep_best: int = 0
     ):
-        self._folder, self._parallel = folder.absolute(), parallel or Parallel()
+        self._folder, self._parallel = folder.absolute(), parallel or make_parallel()
         self._losses: dict[int, float] = {}
         on_main(self._put_unreadable_aside)
         for step in ocp.utils.checkpoint_steps(self._folder) if self._folder.is_dir() else ():
