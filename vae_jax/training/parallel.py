@@ -1,10 +1,10 @@
-"""How the pure step meets the devices: the one file that knows ``jit``, meshes and ``pmap``.
+"""Compilation of the pure step for devices; the only file that knows ``jit``, meshes and ``pmap``.
 
-In all three the step is the same function of the state, the whole batch and the key. Under ``jit``
-one device has everything. ``sharded`` is ``jit`` over a mesh: the batch is divided along its
-``data`` axis, large parameters with their Adam moments along its ``model`` axis, and XLA puts in
-the sums over devices. Under ``pmap`` every device has the whole state and runs the step on its
-part of the batch, with the sums by axis name (``layers/collectives.py``).
+In all three modes the step is the same function of the state, the whole batch and the key. Under
+``jit`` one device has everything. ``sharded`` is ``jit`` over a mesh: the batch is divided along
+its ``data`` axis, large parameters with their Adam moments along its ``model`` axis, and XLA
+inserts the sums over devices. Under ``pmap`` every device has the whole state and runs the step on
+its part of the batch; ``layers/collectives.py`` sums by axis name.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vae_jax.training.step import TrainStep
 
 Mode = Literal["jit", "sharded", "pmap"]
 MODES: tuple[Mode, ...] = ("jit", "sharded", "pmap")
-SHARDED_SIZE = 2**20  # numbers, from which on a parameter is divided along the model axis
+SHARDED_SIZE = 2**20  # parameters of at least this many numbers are divided along the model axis
 
 _DATA, _MODEL = "data", "model"
 
@@ -37,21 +37,22 @@ class Parallel:
 
     Attributes:
         mode: ``jit``, ``sharded`` or ``pmap``.
-        num_devices: over all hosts.
-        num_shards: how many of them the batch is divided over.
-        axis_name: of ``make_loss`` and ``Inputs``: the axis to sum over under ``pmap``, else None.
+        num_devices: the number of devices on all hosts.
+        num_shards: the number of parts that the batch is divided into.
+        axis_name: the axis to sum over under ``pmap``, for ``make_loss`` and ``Inputs``; else None.
     """
 
     def __init__(self, mode: Mode = "jit", num_devices: int | None = None, model_axis: int = 1):
-        """Takes the first devices of all hosts.
+        """Choose the first ``num_devices`` devices.
 
         Args:
-            mode: as above.
-            num_devices: default: 1 for ``jit``, else all there are.
-            model_axis: devices that share the large parameters; more than 1 is for ``sharded``.
+            mode: ``jit``, ``sharded`` or ``pmap``.
+            num_devices: default: 1 for ``jit``, otherwise all.
+            model_axis: the number of devices that share the large parameters; more than 1 only
+                with ``sharded``.
 
         Raises:
-            UserError: there are not so many devices, or they cannot be divided so.
+            UserError: there are too few devices, or they cannot be divided this way.
         """
         found, hosts = jax.devices(), jax.process_count()
         if num_devices is None:
@@ -86,10 +87,10 @@ class Parallel:
         self._copy: Any = None
 
     def width(self, batch_size: int, groups: int = 1) -> int:
-        """Rows of a batch with the padding that lets devices, and groups of batch norm, share it.
+        """Return the rows of a batch padded to divide over devices and groups of batch norm.
 
         Raises:
-            UserError: the groups are neither one nor whole ones a device.
+            UserError: ``groups`` is neither 1 nor a multiple of ``num_shards``.
         """
         if groups > 1 and groups % self.num_shards:
             raise UserError(
@@ -99,14 +100,14 @@ class Parallel:
         shares = max(groups, self.num_shards)
         return -(-batch_size // shares) * shares
 
-    # The state, and what is as large
+    # The state
 
     def put_state(self, state: Any) -> Any:
-        """A tree of arrays, the same on every host, on the devices."""
+        """Return a tree of arrays, the same on every host, on the devices."""
         return jax.tree.map(self._put_leaf, state)
 
     def shapes(self, state: Any) -> Any:
-        """What Orbax needs to restore a state as it is saved, each part where it belongs."""
+        """Return the shapes and shardings with which Orbax restores a state."""
 
         def shape(leaf: Any) -> jax.ShapeDtypeStruct:
             leaf = leaf[0] if self.mode == "pmap" else leaf
@@ -115,16 +116,18 @@ class Parallel:
         return jax.tree.map(shape, state)
 
     def copy(self, state: Any) -> Any:
-        """A copy that the next step does not overwrite, for a checkpoint: of one device or of
-        ``pmap`` as NumPy arrays, of a mesh divided as the state is."""
+        """Return a copy for a checkpoint, which the next step does not overwrite.
+
+        Under ``sharded`` it is divided as the state is; otherwise it holds NumPy arrays.
+        """
         if self.mode != "sharded":
             return self.gather(state)
-        if self._copy is None:  # without donation the results have memory of their own
+        if self._copy is None:  # without donation the results get new memory
             self._copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
         return jax.block_until_ready(self._copy(state))
 
     def gather(self, state: Any) -> Any:
-        """The whole state as NumPy arrays, on every host; all of them must call it."""
+        """Return the whole state as NumPy arrays on every host; all hosts must call it."""
         if self.mode == "pmap":
             return jax.tree.map(lambda leaf: np.array(leaf.addressable_data(0)[0]), state)
         if jax.process_count() > 1:
@@ -132,36 +135,36 @@ class Parallel:
         return jax.tree.map(np.array, state)
 
     def on_one(self, state: Any) -> Any:
-        """The state where one device, or NumPy, has all of it; all hosts must call it."""
+        """Return the state on one device, or gathered as NumPy arrays; all hosts must call it."""
         return state if self.mode == "jit" else self.gather(state)
 
     def step_of(self, state: TrainState) -> int:
-        """How many steps the state has taken."""
+        """Return the number of steps the state has taken."""
         step = state.step.addressable_data(0)
         return int(step[0] if self.mode == "pmap" else step)
 
     # Batches
 
     def put_batch(self, batch: Batch) -> Batch:
-        """This host's rows of a batch, on its devices."""
+        """Return this host's rows of a batch on its devices."""
         return jax.tree.map(lambda rows: self._put_rows(rows, 0), batch)
 
     def put_plan(self, plan: Any) -> Any:
-        """The rows [steps, B] of many batches, and their masks."""
+        """Return the rows [steps, B] of many batches, and their masks, on the devices."""
         return jax.tree.map(lambda rows: self._put_rows(rows, 1), plan)
 
     def put_data(self, data: Any) -> Any:
-        """What every device is to have whole."""
+        """Return data on the devices, each of which holds all of it."""
         return jax.device_put(data, self._local[0] if self.mode == "jit" else self._whole)
 
     # Programs
 
     def compile_step(self, train_step: TrainStep) -> TrainStep:
-        """Return the step for the devices; its state is donated to the one it returns."""
+        """Return the step compiled for the devices; it donates its state."""
         return self._compile(train_step, (0, 0, None, None))
 
     def compile_loop(self, train_step: TrainStep, size: int) -> Callable[..., Any]:
-        """Return ``scan_steps`` of the step for the devices; its state is donated too."""
+        """Return ``scan_steps`` of the step compiled for the devices; it donates its state."""
         return self._compile(scan_steps(train_step, size), (0, None, 0, None, None, None))
 
     def _compile(self, function: Callable[..., Any], axes: tuple[int | None, ...]) -> Any:
@@ -169,7 +172,7 @@ class Parallel:
         if jax.process_count() == 1 or jax.default_backend() != "cpu":
             return compiled
 
-        # Between processes the sums of several steps at once can wait for each other for ever.
+        # On CPU, sums between processes can deadlock when several steps are in flight.
         def one_at_a_time(*args: Any) -> Any:
             return jax.block_until_ready(compiled(*args))
 
@@ -192,7 +195,7 @@ class Parallel:
         )
 
     def _sharding(self, shape: tuple[int, ...]) -> Any:
-        """Of a leaf of the state: large ones are divided along their longest divisible axis."""
+        """Return a leaf's sharding: large ones are divided along their longest divisible axis."""
         if self.mode == "jit":
             return SingleDeviceSharding(self._local[0])
         size, parts = self._mesh.shape[_MODEL], [None] * len(shape)
@@ -208,7 +211,7 @@ class Parallel:
             stacked = np.broadcast_to(leaf, (len(self._local), *leaf.shape))
             return jax.device_put(stacked, self._local_rows(0))
         if isinstance(leaf, jax.Array) and leaf.sharding == self._sharding(leaf.shape):
-            return leaf  # as Orbax restores what no host has whole
+            return leaf  # restored by Orbax in parts; no host has all of it
         leaf = np.asarray(leaf)
         return jax.make_array_from_callback(
             leaf.shape, self._sharding(leaf.shape), lambda place: leaf[place]
@@ -229,5 +232,5 @@ class Parallel:
 
 
 def compile_step(train_step: TrainStep) -> TrainStep:
-    """The step for one device; the state it is given is donated to the one it returns."""
+    """Return the step compiled for one device; it donates its state."""
     return Parallel().compile_step(train_step)
