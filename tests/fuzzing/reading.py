@@ -153,10 +153,10 @@ def metrics(folder: Path) -> Any:
 def checkpoint_metadata(folder: Path) -> Any:
     """Read what is stored beside a checkpoint's arrays."""
     from vae_jax.errors import UserError
-    from vae_jax.training.description import read_description
+    from vae_jax.training.metadata import read_metadata
 
     try:
-        return read_description(folder)
+        return read_metadata(folder)
     except ValueError as error:  # from which a resume makes its own line
         raise UserError(str(error)) from error
 

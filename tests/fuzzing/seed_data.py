@@ -86,14 +86,16 @@ def metrics() -> list[Case]:
 
 def checkpoint_metadata() -> list[Case]:
     """Return what is stored beside a checkpoint's arrays, at an epoch's end and within one."""
-    from vae_jax.training.description import Description, sealed
+    from vae_jax.training.metadata import CheckpointMetadata, with_checksum
 
-    digest = {"params/decode/bias": 3_735_928_559, "step": 7}
+    checksums = {"params/decode/bias": 3_735_928_559, "step": 7}
     stored = (
-        Description(digest=digest, loss=0.25, totals={}),
-        Description(digest=digest, loss=None, totals={"loss": 1e3, "skipped": 2}),
+        CheckpointMetadata(digest=checksums, loss=0.25, totals={}),
+        CheckpointMetadata(digest=checksums, loss=None, totals={"loss": 1e3, "skipped": 2}),
     )
-    texts = (json.dumps({"item_handlers": {}, "custom_metadata": sealed(one)}) for one in stored)
+    texts = (
+        json.dumps({"item_handlers": {}, "custom_metadata": with_checksum(one)}) for one in stored
+    )
     return [{"_CHECKPOINT_METADATA": text.encode()} for text in texts]
 
 

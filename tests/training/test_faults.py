@@ -18,8 +18,8 @@ from vae_jax.errors import RunError
 from vae_jax.models import create_model, init_variables
 from vae_jax.training import lock, loop
 from vae_jax.training.checkpoint import load_run_state
-from vae_jax.training.description import Description, read_description, sealed
 from vae_jax.training.epoch_runner import Options
+from vae_jax.training.metadata import CheckpointMetadata, read_metadata, with_checksum
 from vae_jax.training.saving import Checkpoints
 from vae_jax.training.stopping import StoppedError
 
@@ -213,17 +213,17 @@ def test_a_damaged_description_is_noticed_as_damaged_arrays_are(tmp_path, uninte
 def test_a_description_that_is_not_what_was_saved_is_an_error(tmp_path):
     file, saved = (
         tmp_path / "_CHECKPOINT_METADATA",
-        Description(digest={"a": 5}, loss=2.5, totals={}),
+        CheckpointMetadata(digest={"a": 5}, loss=2.5, totals={}),
     )
-    file.write_text(whole := json.dumps({"custom_metadata": sealed(saved)}))
-    assert read_description(tmp_path) == saved
+    file.write_text(whole := json.dumps({"custom_metadata": with_checksum(saved)}))
+    assert read_metadata(tmp_path) == saved
     for text in (whole[:30], "[]", _first(whole, "2.5", "2.6"), _first(whole, "digest", "digess")):
         file.write_text(text)
         with pytest.raises(ValueError, match="its _CHECKPOINT_METADATA "):
-            read_description(tmp_path)
+            read_metadata(tmp_path)
     file.unlink()
     with pytest.raises(ValueError, match="cannot be read: FileNotFoundError"):
-        read_description(tmp_path)
+        read_metadata(tmp_path)
 
 
 def test_a_run_that_lost_its_first_weights_does_not_begin_again_with_others(tmp_path):

@@ -1,4 +1,4 @@
-"""Checkpoint folders, read back: a run's, and those that hold weights alone."""
+"""Reading of a run's checkpoints; reading and writing of folders that hold only weights."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from vae_jax.errors import CheckpointError, RunError, UserError
 from vae_jax.files import write_atomically
 from vae_jax.models import create_model, get_spec
 from vae_jax.models.hyper import canonical
-from vae_jax.training.description import Description, read_description
-from vae_jax.training.digest import differing
+from vae_jax.training.checksum import differing
 from vae_jax.training.hosts import is_main
+from vae_jax.training.metadata import CheckpointMetadata, read_metadata
 from vae_jax.training.state import TrainState, check_variables
 from vae_jax.typing import Variables
 
 
 def load_run_variables(folder: Path, step: int | None = None) -> Variables:
-    """Parameters and statistics of ``load_run_state``."""
+    """Return the parameters and statistics of ``load_run_state``."""
     return load_run_state(folder, step).variables
 
 
 def load_run_state(folder: Path, step: int | None = None) -> TrainState:
-    """A run's last whole checkpoint as NumPy arrays, with Adam's state alone of the optimiser's.
+    """Return a run's last readable checkpoint as NumPy arrays, with only Adam's optimiser state.
 
     Args:
-        folder: of the run's checkpoints.
-        step: of the one to load; None for the last. A damaged last one gives way to the one
-            before, and says so.
+        folder: the folder of the run's checkpoints.
+        step: the checkpoint to load; None for the last, or the one before it, with a message, if
+            the last is damaged.
 
     Raises:
-        RunError: there is no checkpoint, or none that can be read.
+        RunError: there is no checkpoint, or none can be read.
     """
     folder = folder.absolute()
     found = sorted(ocp.utils.checkpoint_steps(folder), reverse=True) if folder.is_dir() else []
@@ -55,7 +55,7 @@ def load_run_state(folder: Path, step: int | None = None) -> TrainState:
         try:
             with quiet_failure():
                 state = _load(folder / str(number))
-        except Exception as error:  # Orbax and TensorStore have errors of many kinds
+        except Exception as error:  # Orbax and TensorStore raise many types
             reasons.append(f"checkpoint {number} cannot be read ({first_line(error)})")
             continue
         if reasons:
@@ -66,8 +66,8 @@ def load_run_state(folder: Path, step: int | None = None) -> TrainState:
 
 def _load(checkpoint: Path) -> TrainState:
     tree = _restore_numpy(checkpoint / "default")
-    verify(tree, read_description(checkpoint))
-    # Orbax keeps a named tuple as a dict of its fields, and an optimiser's chain as a list.
+    verify(tree, read_metadata(checkpoint))
+    # Orbax stores a named tuple as a dict of its fields, and an optimiser's chain as a list.
     parts = jax.tree.leaves(tree["opt_state"], is_leaf=lambda part: isinstance(part, dict))
     (adam,) = [part for part in parts if isinstance(part, dict)]
     opt_state: Any = optax.ScaleByAdamState(**adam)
@@ -75,10 +75,10 @@ def _load(checkpoint: Path) -> TrainState:
 
 
 def save_variables(folder: Path, model: str, hyper: dict[str, Any], variables: Variables) -> None:
-    """Writes a Flax checkpoint folder: ``model.json`` and the variables, read back and compared.
+    """Write a Flax checkpoint folder (``model.json`` and the variables) and verify it.
 
     Raises:
-        CheckpointError: the folder exists and is not empty, or what was written differs.
+        CheckpointError: the folder exists and is not empty, or reading it back gives other bits.
     """
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -97,15 +97,15 @@ def save_variables(folder: Path, model: str, hyper: dict[str, Any], variables: V
 
 
 def is_flax_checkpoint(folder: Path) -> bool:
-    """Whether ``save_variables`` wrote the folder, to its end."""
+    """Return whether ``save_variables`` wrote the folder completely."""
     return (folder / "model.json").is_file()
 
 
 def load_variables(folder: Path) -> tuple[str, dict[str, Any], Variables]:
-    """Model name, hyperparameters and variables of a Flax checkpoint folder.
+    """Return the model name, hyperparameters and variables of a Flax checkpoint folder.
 
     Raises:
-        CheckpointError: the folder cannot be read or holds another tree than the model's.
+        CheckpointError: the folder cannot be read, or its variables do not fit the model.
     """
     try:
         description = json.loads((folder / "model.json").read_text())
@@ -123,7 +123,7 @@ def load_variables(folder: Path) -> tuple[str, dict[str, Any], Variables]:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in a line; of TensorStore's about a file, what the system said."""
+    """Return an error's message in one line; for a file error of TensorStore, the system's."""
     line = (str(error).splitlines() or [""])[0].partition(". See full TensorStore")[0]
     line = line or type(error).__name__
     of_system = re.search(r": ([^:]+) \[os_error_code=", line)
@@ -134,7 +134,7 @@ def first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def quiet_failure() -> Iterator[None]:
-    """Keeps what TensorStore leaves behind after an error from printing its traceback."""
+    """Suppress the traceback that TensorStore's leftover objects print after an error."""
     try:
         yield
     except Exception as error:
@@ -145,22 +145,24 @@ def quiet_failure() -> Iterator[None]:
         raise
 
 
-def verify(tree: Any, saved: Description) -> None:
-    """Raises ValueError where arrays are not those that were saved."""
-    digest = saved["digest"]
-    wrong = differing(tree, digest) if digest else []  # older ones have none
+def verify(tree: Any, saved: CheckpointMetadata) -> None:
+    """Raise ValueError if arrays differ from those that were saved."""
+    checksums = saved["digest"]
+    wrong = differing(tree, checksums) if checksums else []  # older checkpoints have none
     if wrong:
-        raise ValueError(f"{wrong[0]} is not what was saved, of {len(digest)} arrays {len(wrong)}")
+        raise ValueError(
+            f"{wrong[0]} is not what was saved, of {len(checksums)} arrays {len(wrong)}"
+        )
 
 
 def say(line: str) -> None:
-    """Prints a line on standard error, on host 0."""
+    """Print a line on standard error, only on host 0."""
     if is_main():
         print(line, file=sys.stderr, flush=True)
 
 
 def _restore_numpy(folder: Path) -> Any:
-    """Any tree that Orbax wrote, as NumPy arrays, whatever devices it was written on."""
+    """Return a tree that Orbax wrote as NumPy arrays, whatever devices it was written on."""
     with ocp.PyTreeCheckpointer() as checkpointer:
         metadata = checkpointer.metadata(folder).item_metadata
         tree = metadata.tree if hasattr(metadata, "tree") else metadata

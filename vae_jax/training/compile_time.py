@@ -1,4 +1,4 @@
-"""How long XLA compiles, by JAX's own account."""
+"""The time that XLA spends compiling, as JAX reports it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ _EVENT = "/jax/core/compile/backend_compile_duration"
 
 
 def compile_seconds() -> float:
-    """Seconds that this process has spent in XLA's compiler since the first call, or in reading
-    programs from the persistent cache in its place; tracing is not in it."""
+    """Return the seconds that this process has spent compiling since the first call.
+
+    Reading compiled programs from the persistent cache counts; tracing does not.
+    """
     return _clock()["seconds"]
 
 

@@ -1,7 +1,7 @@
-"""Where a run's steps were taken: versions, devices and settings that its figures depend on.
+"""The environments of a run's steps: versions, devices and settings that its results depend on.
 
 ``run.json`` keeps a list of segments, because a run may be resumed under other versions or on other
-devices. The random numbers of a step are the same there; sums may be rounded otherwise.
+devices. Random numbers stay the same; sums may be rounded differently.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from vae_jax.version import __version__
 
 
 class Segment(TypedDict):
-    """The steps of a run that were taken in one environment, up to the next segment's.
+    """The steps of a run taken in one environment, up to the start of the next segment.
 
     Attributes:
-        from_step: how many steps the run had taken before.
-        environment: as ``environment`` returns it.
+        from_step: the number of steps taken before the segment.
+        environment: the result of ``environment``.
     """
 
     from_step: int
@@ -53,9 +53,9 @@ def environment() -> dict[str, Any]:
 
 
 def read_segments(description: dict[str, Any]) -> list[Segment]:
-    """Return the segments of a ``run.json``; what is damaged is left out.
+    """Return the segments of a ``run.json``, without damaged ones.
 
-    A run that was begun before there were segments has one environment for all its steps.
+    A ``run.json`` from before segments existed has one environment for all steps.
     """
     found: Any = description.get("segments")
     if found is None:
@@ -64,9 +64,9 @@ def read_segments(description: dict[str, Any]) -> list[Segment]:
 
 
 def add_segment(segments: list[Segment], step: int, now: dict[str, Any]) -> list[Segment]:
-    """Return the segments of a run that goes on from ``step`` in the environment ``now``.
+    """Return the segments of a run that continues from ``step`` in the environment ``now``.
 
-    Later ones are dropped: their steps are taken again.
+    Later segments are dropped, because their steps are taken again.
     """
     kept = [segment for segment in segments if segment["from_step"] < step]
     if kept and kept[-1]["environment"] == now:
@@ -75,7 +75,7 @@ def add_segment(segments: list[Segment], step: int, now: dict[str, Any]) -> list
 
 
 def other_versions(segments: list[Segment]) -> str | None:
-    """Return what the last segment's versions are where the one before had others, or None."""
+    """Return the versions that changed in the last segment, as text; None if none did."""
     if len(segments) < 2:
         return None
     before, now = (segment["environment"]["versions"] for segment in segments[-2:])
@@ -93,7 +93,7 @@ def _is_segment(found: Any) -> TypeGuard[Segment]:
 
 
 def _git_revision() -> str | None:
-    """Return the revision of the package's source, if it lies in a git checkout."""
+    """Return the git revision of the package's source; None outside a checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     try:
         return subprocess.run(

@@ -1,11 +1,11 @@
-"""How the batches of an epoch reach the compiled step.
+"""Feeding of an epoch's batches to the compiled step.
 
 Images that fit on the device stay there as bytes, and many steps are one call: on accelerators,
-and on CPU for models without convolutions, where the dispatch of a step takes a third of its time
-(digits_ae: 0.97 ms a step one by one, 0.69 ms in a loop). Otherwise a thread of its own fetches the
-batches and copies them to the device while the step before them runs; of several hosts each fetches
-its own rows. Both take the same batches in the same order, and neither compiles anything again for
-the last one.
+and on CPU for models without convolutions, where dispatch takes a third of a step's time
+(digits_ae: 0.97 ms per step one by one, 0.69 ms in a loop). Otherwise a separate thread fetches the
+batches and copies them to the device while the previous step runs; each of several hosts fetches
+only its own rows. Both take the same batches in the same order, and neither recompiles for the last
+batch.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from vae_jax.training.state import TrainState
 from vae_jax.training.step import Inputs, make_train_step
 from vae_jax.typing import Key
 
-RESIDENT_BYTES = 2**31  # of images that a device is trusted to hold beside a model
-LONGEST_CALL = 1024  # steps
+RESIDENT_BYTES = 2**31  # images up to this size are assumed to fit beside a model
+LONGEST_CALL = 1024  # steps per call
 
 
 class EpochSteps:
     """The steps of a run's epochs.
 
     Args:
-        loss: of ``make_loss``.
-        optimizer: of the recipe.
+        loss: the result of ``make_loss``.
+        optimizer: the recipe's optimiser.
         split: the images.
-        recipe: gives the batches and their order.
-        takes_label: whether the step wants labels.
-        key: of the run, for every step.
-        resident: whether the images stay on the device, as ``stays_on_device`` advises.
+        recipe: determines the batches and their order.
+        inputs: turns a batch into the loss's inputs.
+        takes_label: whether batches include labels.
+        key: the run's key, the same for every step.
+        resident: whether the images stay on the device; see ``stays_on_device``.
         parallel: the devices; default: one.
         on_nonfinite: ``stop`` before an update that is not finite, or ``skip`` it.
-        inputs: what the loss is given of a batch.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class EpochSteps:
     def run(
         self, state: TrainState, epoch: int, first: int, count: int
     ) -> tuple[TrainState, dict[str, np.ndarray]]:
-        """Takes ``count`` steps of an epoch, number ``first`` the first of them.
+        """Take ``count`` steps of an epoch, starting at step ``first``.
 
         Returns:
-            The state and the steps' metrics, [count]. Where a step was not finite and the run is
-            to stop there, the metrics end with its own, and the state is the one before it.
+            The state and the steps' metrics, [count]. If a step is not finite and the run stops
+            there, the metrics end with that step's and the state is the one before it.
         """
         if (epoch, first) != (self._epoch, self._next):
             self._begin(epoch, first)
@@ -97,7 +97,7 @@ class EpochSteps:
         return state, metrics
 
     def close(self) -> None:
-        """Stops the thread that fetches batches."""
+        """Stop the thread that fetches batches."""
         if self._batches is not None:
             self._batches.close()
 
@@ -142,9 +142,9 @@ class EpochSteps:
 
 
 def stays_on_device(model: nn.Module, split: Split) -> bool:
-    """Whether the images are to lie on the device, the steps being a loop there."""
+    """Return whether the images should stay on the device, where the steps run as a loop."""
     if not isinstance(split.images, np.ndarray) or split.images.nbytes > RESIDENT_BYTES:
-        return False  # stream: or too many
+        return False  # streamed from disk, or too large
     if jax.process_count() > 1:
-        return False  # each host reads its own rows alone
+        return False  # each host reads only its own rows
     return jax.default_backend() != "cpu" or not has_convolutions(model)

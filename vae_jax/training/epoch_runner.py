@@ -1,4 +1,4 @@
-"""An epoch of a run: its steps, the sums of their metrics, and the checkpoints within it."""
+"""Running of one epoch: its steps, the sums of their metrics, and the checkpoints within it."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ from vae_jax.training.state import TrainState
 from vae_jax.training.step import Inputs
 from vae_jax.training.stopping import StoppedError
 
-_SECONDS_A_CALL = 0.5
+_SECONDS_PER_CALL = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a person may choose of a run without changing what it computes.
+    """Options of a run that do not change what it computes.
 
     Attributes:
         checkpoint_every: steps between checkpoints within an epoch; None: only after each epoch.
-        checkpoint_minutes: minutes after which one is written too; None: never.
-        keep: how many of the last checkpoints stay.
-        keep_best: how many, beside them, of those of the epochs with the lowest loss.
+        checkpoint_minutes: minutes after which a checkpoint is written too; None: never.
+        keep: the number of most recent checkpoints to keep.
+        keep_best: the number of further checkpoints to keep, of the epochs with the lowest loss.
         on_nonfinite: ``stop`` at the first step whose loss or gradient is not finite, or ``skip``
             its update.
-        skip_limit: how many may be skipped in the run's life.
-        stop: says why to stop, or None; ``stopping.catching_signals`` gives one.
-        resident: whether the images stay on the device, the steps being a loop there; None: where
-            they fit and a loop is fast (``stays_on_device``).
-        first_call: steps that are handed to the device before the host waits; later calls take
-            more or fewer, for about half a second.
-        longest_call: the most of them.
+        skip_limit: the number of steps that the whole run may skip.
+        stop: returns the reason to stop, or None; see ``stopping.catching_signals``.
+        resident: whether the images stay on the device, where the steps run as a loop; None:
+            decided by ``stays_on_device``.
+        first_call: steps in the first call to the device; later calls are sized to take about
+            half a second.
+        longest_call: the largest number of steps in a call.
     """
 
     checkpoint_every: int | None = None
@@ -62,7 +62,7 @@ class Options:
 
 
 class EpochRunner:
-    """The epochs of a run."""
+    """Runner of a run's epochs, one at a time."""
 
     def __init__(
         self,
@@ -101,15 +101,15 @@ class EpochRunner:
         )
 
     def close(self) -> None:
-        """Stops the thread that fetches batches."""
+        """Stop the thread that fetches batches."""
         self._steps.close()
 
     def append(self, record: dict[str, Any]) -> None:
-        """Adds a line to ``metrics.jsonl``, on host 0."""
+        """Append a line to ``metrics.jsonl``, only on host 0."""
         on_main(lambda: append_metrics(self._run, record))
 
     def stopped(self, state: TrainState) -> StoppedError:
-        """The error that ends a run which was asked to stop, and is saved."""
+        """Return the error that ends a run which was asked to stop and has been saved."""
         return StoppedError(
             f"stopped by {self._options.stop() or 'another host'}, saved at step "
             f"{self._parallel.step_of(state)}; go on with --resume: vae-jax train "
@@ -119,11 +119,20 @@ class EpochRunner:
     def run(
         self, epoch: int, state: TrainState, start: int, totals: dict[str, Any]
     ) -> tuple[TrainState, dict[str, Any]]:
-        """The batches of an epoch from number ``start`` on; ``totals`` are the sums before it.
+        """Train on an epoch's batches from number ``start`` on.
+
+        Args:
+            epoch: its number, from 1.
+            state: the state before batch ``start``; donated.
+            start: the number of batches already taken.
+            totals: the sums of their metrics; updated in place.
+
+        Returns:
+            The state and the epoch's record for ``metrics.jsonl``.
 
         Raises:
-            RunError: a step is not finite, or more were skipped than may be, or all were.
-            StoppedError: within the epoch, the state being saved.
+            RunError: a step is not finite, or too many or all steps were skipped.
+            StoppedError: the run was asked to stop within the epoch; the state is saved.
         """
         recipe = self._run.recipe
         num_steps = num_batches(len(self._dataset.train), recipe.batch_size, recipe.drop_remainder)
@@ -141,10 +150,10 @@ class EpochRunner:
             index += count
             progress.update(index, totals["loss"] / max(index - totals.get("skipped", 0), 1))
             seconds = time.perf_counter() - called
-            if seconds < _SECONDS_A_CALL / 2:
+            if seconds < _SECONDS_PER_CALL / 2:
                 count = min(2 * count, self._options.longest_call)
-            elif seconds > _SECONDS_A_CALL * 2:
-                count = max(count // 2, 1)  # a person, or a scheduler, may wait to stop it
+            elif seconds > _SECONDS_PER_CALL * 2:
+                count = max(count // 2, 1)  # someone may be waiting to stop it
             due = index % every == 0 or self._minutes_are_up()
             self.stopping, due, count = agree(self._options.stop() is not None, due, count)
             if (due or self.stopping) and index < num_steps:
@@ -153,7 +162,7 @@ class EpochRunner:
                 if self.stopping:
                     raise self.stopped(state)
         progress.close()
-        self._saved_at = time.monotonic()  # the loop saves
+        self._saved_at = time.monotonic()  # the loop saves after the epoch
         skipped = {"skipped": totals.pop("skipped")} if "skipped" in totals else {}
         taken = num_steps - skipped.get("skipped", 0)
         if taken == 0:
@@ -180,13 +189,13 @@ class EpochRunner:
     def _add(
         self, totals: dict[str, Any], metrics: Any, state: TrainState, epoch: int, index: int
     ) -> None:
-        """Adds the metrics of steps, the first of them number ``index``, to the epoch's sums."""
+        """Add the metrics of the steps from number ``index`` on to the epoch's sums."""
         finite = metrics["finite"]
-        # An epoch that an older version began goes on with the sums that it began with.
+        # An epoch begun by an older version continues with only the sums that it has.
         begun = totals.keys() - {"skipped"}
         for name, values in metrics.items():
             if name not in ("finite", "going") and (not begun or name in begun):
-                # One after another: the sum does not depend on how steps are joined in calls.
+                # Added one by one, so the sum does not depend on how steps are grouped into calls.
                 totals[name] = sum(values[finite].tolist(), totals.get(name, 0.0))
         bad = index + np.flatnonzero(~finite)
         if not len(bad):

@@ -1,7 +1,7 @@
-"""What is said of a step whose loss or gradient is not finite: which term, which layer, how large.
+"""Explanation of a step whose loss or gradient is not finite: which term and layer, how large.
 
-The state before the step is at hand, and so are its batch and noise, which are functions of the
-step; the step is taken again with every layer watched.
+The state before the step is available, and its batch and noise are functions of the step number, so
+the step is taken again with every layer's output recorded.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from vae_jax.training.state import TrainState
 from vae_jax.training.step import Inputs
 from vae_jax.typing import Key
 
-_LARGE = 1e16  # its square, in a sum of many, may be infinite
+_LARGE = 1e16  # a sum of many such numbers squared may overflow float32
 _LAYERS = (Conv, ConvTranspose, Dense, BatchNorm)
 
 
 def why_not_finite(loss: Loss, inputs: Inputs, state: TrainState, batch: Batch, key: Key) -> str:
-    """What is not finite at a step, in a phrase.
+    """Return a phrase that says what is not finite at a step.
 
     Args:
-        loss: of ``make_loss``.
-        inputs: of the step.
-        state: before the step.
+        loss: the result of ``make_loss``.
+        inputs: the inputs that the step was made with.
+        state: the state before the step.
         batch: the whole batch, as stored.
-        key: of the run.
+        key: the run's key.
     """
 
     def watched(params: Any) -> Any:
-        """The loss, and the largest size of what each layer puts out, in the order of the calls."""
+        """Return the loss, its metrics and each layer's largest output, in call order."""
         sizes: dict[str, Any] = {}
 
         def watch(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
@@ -63,7 +63,7 @@ def _terms(metrics: dict[str, Any]) -> str:
 
 
 def _layer(sizes: dict[str, Any]) -> str:
-    """The first layer that is not finite, or else the one that puts out the largest number."""
+    """Return a phrase about the first layer that is not finite, or else the largest output."""
     if not sizes:
         return ""
     for name, size in sizes.items():

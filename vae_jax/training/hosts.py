@@ -1,8 +1,8 @@
-"""Several hosts that train together, each a process with devices of its own.
+"""Training on several hosts, each a process with its own devices.
 
-JAX connects them (``jax.distributed``). All run the same program; what only one may do (writing the
-run's description, its metrics and figures) host 0 does, and what depends on a clock or a signal
-they agree on, because a host that took another way than the rest would wait for them for ever.
+JAX connects them (``jax.distributed``). All run the same program. Only host 0 writes the run's
+``run.json``, metrics and figures. The hosts agree on whatever depends on a clock or a signal,
+because a host that branched differently would wait for the others for ever.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ import numpy as np
 from vae_jax.errors import RunError, UserError
 
 _T = TypeVar("_T")
-_MESSAGE = 2048  # bytes of a text that travels
-_joined = False  # whether `start_hosts` has joined others
-_FAREWELL = 10.0  # seconds that the others have to end, too
+_MESSAGE = 2048  # bytes of a text sent between hosts
+_joined = False  # whether ``start_hosts`` has joined others
+_FAREWELL = 10.0  # seconds to wait for the other hosts to end too
 
 
 def start_hosts(
     coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
 ) -> None:
-    """Joins the other hosts; call it before anything else of JAX's.
+    """Join the other hosts; call it before any other JAX function.
 
     Args:
-        coordinator: address and port of host 0; None to ask the cluster: JAX knows SLURM, Open
-            MPI, Kubernetes and the TPU pods.
-        num_processes: how many hosts there are.
-        process_id: which of them this is, from 0.
+        coordinator: address and port of host 0; None to take all three from the cluster (JAX
+            knows SLURM, Open MPI, Kubernetes and TPU pods).
+        num_processes: the number of hosts.
+        process_id: the number of this host, from 0.
 
     Raises:
-        UserError: no cluster is found, or the others cannot be reached.
+        UserError: no cluster is found, or the other hosts cannot be reached.
     """
     given = (coordinator, num_processes, process_id)
     if any(value is None for value in given) and any(value is not None for value in given):
@@ -60,18 +60,20 @@ def start_hosts(
 
 
 def is_main() -> bool:
-    """Whether this is the host that writes."""
+    """Return whether this is host 0, the one that writes files."""
     return jax.process_index() == 0
 
 
 def on_main(function: Callable[[], _T]) -> _T | None:
-    """What a function returns on host 0, where alone it is called; an error it raises there is
-    raised on all."""
+    """Call a function only on host 0 and return its result there, None elsewhere.
+
+    An error that it raises is raised on every host.
+    """
     return on_every(lambda: function() if is_main() else None)
 
 
 def on_every(function: Callable[[], _T]) -> _T:
-    """What a function returns on each host; an error that it raises on any is raised on all."""
+    """Call a function on every host and return its result; an error on one is raised on all."""
     if jax.process_count() == 1:
         return function()
     result, failed = None, None
@@ -79,10 +81,10 @@ def on_every(function: Callable[[], _T]) -> _T:
         result = function()
     except Exception as error:
         failed = error
-    told = _tell_all("" if failed is None else f"{type(failed).__name__}: {failed}")
+    errors = _gather_text("" if failed is None else f"{type(failed).__name__}: {failed}")
     if failed is not None:
         raise failed
-    for host, text in enumerate(told):
+    for host, text in enumerate(errors):
         if text:
             raise RunError(f"host {host} stopped: {text}")
     return cast(_T, result)
@@ -92,25 +94,25 @@ def require_same(name: str, value: str) -> None:
     """Check that all hosts were given the same value.
 
     Args:
-        name: of the option.
-        value: what this host was given.
+        name: the name of the option.
+        value: its value on this host.
 
     Raises:
-        UserError: on all hosts, where one was given another.
+        UserError: the values differ; raised on every host.
     """
     if jax.process_count() == 1:
         return
-    told = _tell_all(value)
-    other = next((host for host, text in enumerate(told) if text != told[0]), None)
+    values = _gather_text(value)
+    other = next((host for host, text in enumerate(values) if text != values[0]), None)
     if other is not None:
         raise UserError(
-            f"{name} is {told[0]} on host 0 and {told[other]} on host {other}; expected the same "
-            "on every host"
+            f"{name} is {values[0]} on host 0 and {values[other]} on host {other}; expected "
+            "the same on every host"
         )
 
 
 def leave(status: int) -> None:
-    """Ends this process after an error, which the other hosts may not know of and wait for it."""
+    """End this process after an error that other hosts, waiting for it, may not know of."""
     if _joined:
         farewell = threading.Thread(target=jax.distributed.shutdown, daemon=True)
         farewell.start()
@@ -121,19 +123,19 @@ def leave(status: int) -> None:
 
 
 def agree(stop: bool, due: bool, count: int) -> tuple[bool, bool, int]:
-    """Whether any host was asked to stop, and host 0's word on the other two."""
+    """Return whether any host was asked to stop, and host 0's values of ``due`` and ``count``."""
     if jax.process_count() == 1:
         return stop, due, count
     from jax.experimental import multihost_utils
 
-    told: Any = multihost_utils.process_allgather(np.array([stop, due, count], np.int32))
-    return bool(told[:, 0].any()), bool(told[0, 1]), int(told[0, 2])
+    values: Any = multihost_utils.process_allgather(np.array([stop, due, count], np.int32))
+    return bool(values[:, 0].any()), bool(values[0, 1]), int(values[0, 2])
 
 
-def _tell_all(text: str) -> list[str]:
-    """Return what each host says, each cut to _MESSAGE bytes; all of them must call it."""
+def _gather_text(text: str) -> list[str]:
+    """Return every host's text, cut to ``_MESSAGE`` bytes; all hosts must call it."""
     from jax.experimental import multihost_utils
 
     mine = np.frombuffer(text.encode()[:_MESSAGE].ljust(_MESSAGE), np.uint8)
-    told: Any = multihost_utils.process_allgather(mine)
-    return [line.tobytes().decode(errors="replace").rstrip() for line in np.asarray(told)]
+    texts: Any = multihost_utils.process_allgather(mine)
+    return [line.tobytes().decode(errors="replace").rstrip() for line in np.asarray(texts)]

@@ -1,4 +1,4 @@
-"""One process trains in a run's folder at a time."""
+"""The lock that lets only one process at a time train in a run's folder."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ except ImportError:  # Windows
 
 @contextlib.contextmanager
 def only_one(path: Path) -> Iterator[Callable[[], None]]:
-    """Holds a run's folder, which must exist, for this process alone; the system lets it go
-    whenever the process ends, however it does.
+    """Lock a run's existing folder for this process.
+
+    The system releases the lock when the process ends, however it ends.
 
     Yields:
-        A function that writes down who has it, for others to read.
+        A function that records this process as the owner, for the error that others get.
 
     Raises:
-        RunError: another process has it.
+        RunError: another process holds the lock.
     """
     if fcntl is None:
         yield lambda: None

@@ -1,4 +1,4 @@
-"""The loop: epochs of batches through the compiled step, with a checkpoint and a figure after each.
+"""The training loop: epochs of compiled steps, with a checkpoint and a figure after each.
 
 Source: the tutorials' loops (listing 7.3 and section 7.4.2 of tutorial 002).
 """
@@ -37,7 +37,7 @@ OnEpoch = Callable[[int, Variables], Any]
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a run ends with: its last state and its epochs' records, as in ``metrics.jsonl``."""
+    """Result of a run: its last state and its epochs' records, as in ``metrics.jsonl``."""
 
     state: TrainState
     epochs: list[dict[str, Any]]
@@ -54,29 +54,29 @@ def train(
     parallel: Parallel | None = None,
     options: Options | None = None,
 ) -> Result:
-    """Trains a model as its recipe says.
+    """Train a model by its recipe.
 
     Args:
         run: folder, model and recipe.
         dataset: images of the model's shape.
-        resume: continue the run that the folder holds, exactly where its last checkpoint was.
+        resume: continue the folder's run from its last checkpoint.
         variables: weights to start from; default: the reference's initial distributions.
-        opt_state: state of the recipe's optimiser to start from, beside ``variables``; default: a
-            fresh one. The run's own steps are counted from 0 all the same.
-        on_epoch: called with the epoch's number (0 before training) and the variables.
+        opt_state: optimiser state to start from, together with ``variables``; default: a fresh
+            one. The run's own steps are still counted from 0.
+        on_epoch: called after each epoch with its number (0 before training) and the variables.
         parallel: the devices, and how they share a step; default: one.
-        options: when to save, what to do about steps that are not finite, and how to learn that
-            the run is to stop; default: ``Options()``.
+        options: when to save, how to treat steps that are not finite, and when to stop; default:
+            ``Options()``.
 
     Returns:
-        The result, its state on one device, or gathered from several as NumPy arrays.
+        The result, with its state on one device or, from several, gathered as NumPy arrays.
 
     Raises:
-        RunError: the folder holds a run and ``resume`` is off, or holds none and it is on, or
-            the recipe differs, or another process trains there; the loss or its gradient is not
-            finite; or something cannot be written.
-        StoppedError: it was asked to stop, and has saved.
-        DataError: a label that the model does not know.
+        RunError: the folder holds a run and ``resume`` is off, or holds none and it is on; the
+            recipe differs; another process trains there; the loss or its gradient is not finite;
+            or something cannot be written.
+        StoppedError: the run was asked to stop, and is saved.
+        DataError: the model does not know one of the labels.
         CheckpointError: ``variables`` are not the model's; nothing is written.
     """
     recipe, options = run.recipe, options or Options()
@@ -86,7 +86,7 @@ def train(
     require_labels(dataset, get_spec(run.model).num_classes)
     init_key, noise_key = jax.random.split(jax.random.key(recipe.seed))
     num_steps = num_batches(len(dataset.train), recipe.batch_size, recipe.drop_remainder)
-    parallel.width(recipe.batch_size, recipe.batch_norm_groups)  # or an error, before all else
+    parallel.width(recipe.batch_size, recipe.batch_norm_groups)  # raises before anything is written
     if variables is not None:
         check_variables(model, variables)
     with contextlib.ExitStack() as cleanup:
@@ -103,7 +103,7 @@ def train(
             if resume and variables is None:
                 on_main(lambda: run_folder.require_nothing_lost(run, len(read_metrics(run))))
             if variables is not None or recipe.epochs == 0:
-                checkpoints.save(state)  # lest a run stopped before its first one lose its weights
+                checkpoints.save(state)  # a run stopped in its first epoch must keep its weights
         step = parallel.step_of(state)
         done, start = divmod(step, num_steps)
         if recipe.epochs * num_steps < step:
@@ -115,7 +115,7 @@ def train(
         records = on_main(lambda: _records_until(run, done, step)) or []
         draw = _drawer(on_epoch, parallel)
         if start == 0:
-            # Before training; and again after a resume, lest a kill came before the figure.
+            # After a resume this repeats the last figure, which a kill may have prevented.
             draw(done, state)
         epochs = EpochRunner(
             run, dataset, model, optimizer, noise_key, checkpoints, parallel, options
@@ -125,7 +125,7 @@ def train(
             state, record = epochs.run(epoch, state, start, totals)
             start, totals = 0, {}
             records.append(record)
-            epochs.append(record)  # first: a checkpoint never lacks its record
+            epochs.append(record)  # before saving: every checkpoint has its record
             skipped = record.get("skipped", 0)
             mean = record["loss"] / (1 if recipe.epoch_loss == "mean" else num_steps - skipped)
             checkpoints.save(state, loss=mean)
@@ -136,7 +136,7 @@ def train(
 
 
 def _drawer(on_epoch: OnEpoch | None, parallel: Parallel) -> Callable[[int, TrainState], None]:
-    """Calls ``on_epoch`` on host 0; a state that lies on several devices is gathered for it."""
+    """Return a function that gathers the state and calls ``on_epoch`` on host 0."""
 
     def draw(epoch: int, state: TrainState) -> None:
         if on_epoch is not None:
@@ -147,11 +147,11 @@ def _drawer(on_epoch: OnEpoch | None, parallel: Parallel) -> Callable[[int, Trai
 
 
 def _closing(checkpoints: Checkpoints) -> Any:
-    """Waits for what is being written; its failure is told unless something else went wrong."""
+    """Return an exit callback that finishes writing; its failure yields to an earlier error."""
 
     def close(_: Any, error: BaseException | None, __: Any) -> None:
         if error and jax.process_count() > 1 and not isinstance(error, StoppedError):
-            return  # other hosts may not know of it: what waits for them may wait for ever
+            return  # other hosts may not know of the error; waiting for them might never end
         try:
             checkpoints.close()
         except RunError:
@@ -164,7 +164,7 @@ def _closing(checkpoints: Checkpoints) -> Any:
 def _prepare_folder(
     run: Run, dataset: Dataset, resume: bool, cleanup: contextlib.ExitStack
 ) -> None:
-    """The folder is this process's until ``cleanup``, and its ``run.json`` is this run's."""
+    """Lock the folder until ``cleanup``; write its ``run.json``, or check it for a resume."""
     data = {
         "source": dataset.name,
         "fingerprint": dataset.fingerprint,
@@ -191,7 +191,7 @@ def _record_start(run: Run, step: int, num_steps: int) -> None:
 
 
 def _records_until(run: Run, done: int, step: int) -> list[dict[str, Any]]:
-    """The records of the epochs that are done, to which the file is cut back."""
+    """Cut ``metrics.jsonl`` back to the epochs that are done and return their records."""
     kept = [r for r in read_metrics(run) if r["step"] <= step]
     lost = sorted(set(range(1, done + 1)) - {r["epoch"] for r in kept})
     if lost:

@@ -1,4 +1,4 @@
-"""A run's ``metrics.jsonl``: a line an epoch."""
+"""A run's ``metrics.jsonl``: one line per epoch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from vae_jax.training.run import Run, writing
 
 
 def append_metrics(run: Run, record: dict[str, Any]) -> None:
-    """Adds a line to ``metrics.jsonl``, flushed to the file at once."""
+    """Append a line to ``metrics.jsonl`` and flush it to the file at once."""
     with writing(run.metrics), run.metrics.open("a") as file:
         file.write(json.dumps(record) + "\n")
 
 
 def read_metrics(run: Run) -> list[dict[str, Any]]:
-    """The epochs' records in ``metrics.jsonl``; a line that is damaged or cut short is left out."""
+    """Return the epochs' records in ``metrics.jsonl``, without damaged or incomplete lines."""
     records = []
     if run.metrics.is_file():
         for line in run.metrics.read_bytes().splitlines():
@@ -34,6 +34,6 @@ def read_metrics(run: Run) -> list[dict[str, Any]]:
 
 
 def rewrite_metrics(run: Run, records: Iterable[dict[str, Any]]) -> None:
-    """Replaces ``metrics.jsonl`` whole; a resume drops the lines that it will write again."""
+    """Replace ``metrics.jsonl``; a resume drops the lines that it will write again."""
     with writing(run.metrics):
         write_atomically(run.metrics, "".join(json.dumps(r) + "\n" for r in records))

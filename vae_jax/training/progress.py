@@ -1,4 +1,4 @@
-"""What a person sees while a model trains: a bar on a terminal, one line an epoch elsewhere."""
+"""Progress of training: a bar on a terminal, otherwise one line per epoch."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Progress:
 
     Args:
         epoch: its number.
-        num_steps: its steps.
-        start: how many of them an earlier run took.
+        num_steps: the number of its steps.
+        start: the number of steps taken before a resume.
     """
 
     def __init__(self, epoch: int, num_steps: int, start: int):
@@ -29,16 +29,16 @@ class Progress:
         )
 
     def update(self, index: int, mean_loss: float) -> None:
-        """Shows that ``index`` steps are done, with the mean loss of their batches."""
+        """Show that ``index`` steps are done, with the mean loss of their batches."""
         self._bar.set_postfix(loss=f"{mean_loss:.2f}", refresh=False)
         self._bar.update(index - self._bar.n)
 
     def close(self) -> None:
-        """Removes the bar."""
+        """Remove the bar."""
         self._bar.close()
 
     def report(self, record: dict[str, Any]) -> None:
-        """One line for the epoch, on standard error."""
+        """Print one line for the epoch on standard error."""
         terms = ", ".join(
             f"{name.replace('_', ' ')} {record[name]:.4f}"
             for name in ("loss", "reconstruction", "kl_divergence")

@@ -1,4 +1,4 @@
-"""A run folder explains itself: ``run.json``, ``metrics.jsonl``, ``checkpoints/``, ``figures/``."""
+"""The run folder: ``run.json``, ``metrics.jsonl``, ``checkpoints/`` and ``figures/``."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from vae_jax.training.environment import (
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run: where it lies, what it trains and how.
+    """A run: its folder, its model and its recipe.
 
     Attributes:
-        path: its folder.
-        model: one of ``vae_jax.MODELS``.
+        path: the run's folder.
+        model: a name in ``vae_jax.MODELS``.
         hyper: hyperparameters that differ from the reference's.
         recipe: every number of the training.
-        init: where its first weights came from; None for the reference's initialisation.
-        init_optimizer_steps: how many steps the optimiser that came with them had taken; None for
-            a fresh one.
+        init: the source of the first weights; None for the reference's initialisation.
+        init_optimizer_steps: the number of steps in the optimiser state loaded with them; None for
+            a fresh optimiser.
     """
 
     path: Path
@@ -46,27 +46,27 @@ class Run:
 
     @property
     def checkpoints(self) -> Path:
-        """Where Orbax keeps the states."""
+        """Return the folder of the Orbax checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def figures(self) -> Path:
-        """Where the pictures go."""
+        """Return the folder of the figures."""
         return self.path / "figures"
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line."""
+        """Return the file of the metrics, one JSON object per line."""
         return self.path / "metrics.jsonl"
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder is a run's."""
+    """Return whether a folder holds a run."""
     return (path / "run.json").is_file()
 
 
 def require_no_run(path: Path) -> None:
-    """Raises RunError if a folder is a run's already."""
+    """Raise RunError if a folder already holds a run."""
     if is_run(path):
         raise RunError(
             f"{path} already holds a run; add --resume to continue it, or choose another --out"
@@ -74,13 +74,13 @@ def require_no_run(path: Path) -> None:
 
 
 def open_run(path: Path) -> Run:
-    """Reads a run's description.
+    """Read a run from its ``run.json``.
 
     Raises:
-        RunError: the folder is not a run's, or its description cannot be read.
+        RunError: the folder holds no run, or its ``run.json`` cannot be read.
     """
     file = path / "run.json"
-    if not file.is_file():  # a pipe would be waited for
+    if not file.is_file():  # reading a pipe would block
         raise RunError(f"{path} holds no run.json; expected the folder of a run")
     try:
         text = json.loads(file.read_text())
@@ -88,25 +88,25 @@ def open_run(path: Path) -> Run:
         hyper = canonical(spec, dict(text["hyper"]))
         return Run(path.absolute(), spec.name, hyper, Recipe(**text["recipe"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split())  # JSON's and Python's errors may have many lines
+        reason = " ".join(str(error).split())  # messages may have many lines
         raise RunError(f"{file} cannot be read as a run's description: {reason}") from error
 
 
 def make_folder(run: Run) -> None:
-    """Makes the folder of a new run.
+    """Create the folder of a new run.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the folder cannot be written.
     """
     with explain_errors(RunError, *unwritable(run.path)):
         run.path.mkdir(parents=True, exist_ok=True)
 
 
 def create_run(run: Run, data: dict[str, Any]) -> None:
-    """Makes the folder, where it is not there yet, and writes ``run.json``.
+    """Create the folder, unless it exists, and write ``run.json``.
 
     Raises:
-        RunError: the folder holds a run already, or the remains of one, or cannot be written.
+        RunError: the folder holds a run or checkpoints already, or cannot be written.
     """
     require_no_run(run.path)
     make_folder(run)
@@ -130,14 +130,16 @@ def create_run(run: Run, data: dict[str, Any]) -> None:
 
 
 def require_nothing_lost(run: Run, epochs: int) -> None:
-    """Whether a run without a checkpoint may begin again: it has had none.
+    """Check that a run without a checkpoint loses nothing by beginning again.
 
     Args:
-        run: without a checkpoint.
-        epochs: of which its metrics tell; two may be over before the first checkpoint is whole.
+        run: a run without a checkpoint.
+        epochs: the number of epochs in its metrics; up to two may end before the first checkpoint
+            is complete.
 
     Raises:
-        RunError: it began with weights from elsewhere, or has trained, or damaged ones are there.
+        RunError: the run began with weights from elsewhere, has trained longer, or has damaged
+            checkpoints.
     """
     init = json.loads((run.path / "run.json").read_text()).get("init")
     if init is not None:
@@ -152,10 +154,10 @@ def require_nothing_lost(run: Run, epochs: int) -> None:
 
 
 def check_resume(old: Run, new: Run, data: dict[str, Any]) -> None:
-    """Whether ``new`` may continue ``old``: all but the number of epochs must agree.
+    """Check that ``new`` may continue ``old``: only the number of epochs may differ.
 
     Raises:
-        RunError: lists the fields that differ.
+        RunError: other fields differ; the message lists them.
     """
     before, after = dataclasses.asdict(old.recipe), dataclasses.asdict(new.recipe)
     before["model"], after["model"] = old.model, new.model
@@ -170,15 +172,15 @@ def check_resume(old: Run, new: Run, data: dict[str, Any]) -> None:
 
 
 def record_start(run: Run, step: int, num_steps: int) -> str | None:
-    """Write into ``run.json`` what a resume may change: the epochs, and where steps are taken.
+    """Update the number of epochs and the environments in ``run.json``.
 
     Args:
-        run: with its number of epochs.
-        step: how many steps it has taken.
-        num_steps: how many it is to have taken in the end.
+        run: the run, with its new number of epochs.
+        step: the number of steps taken so far.
+        num_steps: the number of steps at the end of the run.
 
     Returns:
-        A line for the user where the versions are others than those of the steps before; or None.
+        A line for the user if the versions have changed since the previous steps, else None.
     """
     file = run.path / "run.json"
     description = json.loads(file.read_text())
@@ -187,7 +189,7 @@ def record_start(run: Run, step: int, num_steps: int) -> str | None:
     if step < num_steps:
         before = read_segments(description)
         description["segments"] = after = add_segment(before, step, environment())
-        description.pop("environment", None)  # of a run that was begun before there were segments
+        description.pop("environment", None)  # from before segments existed
         changed = other_versions(after) if after[-1] not in before else None
         if changed:
             line = (
@@ -200,11 +202,11 @@ def record_start(run: Run, step: int, num_steps: int) -> str | None:
 
 
 def unwritable(path: Path) -> tuple[str, str]:
-    """What a run folder's error says failed, and advises."""
+    """Return the message and the advice of the error for a run folder that cannot be written."""
     return f"cannot write the run folder {path}", "check its permissions, or choose another --out"
 
 
 def writing(path: Path) -> contextlib.AbstractContextManager[None]:
-    """Make a RunError of the system's errors about a file of a run that goes on."""
+    """Return a context that turns system errors about a run's file into RunError."""
     advice = "check free space and permissions, then rerun with --resume"
     return explain_errors(RunError, f"{path} cannot be written", advice)

@@ -1,4 +1,4 @@
-"""The checkpoints that a run writes, keeps and goes on from, through Orbax."""
+"""Checkpoints that a run writes with Orbax, keeps, and resumes from."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ import orbax.checkpoint as ocp
 
 from vae_jax.errors import RunError
 from vae_jax.training.checkpoint import first_line, quiet_failure, say, verify
-from vae_jax.training.description import Description, read_description, sealed
+from vae_jax.training.checksum import checksum_of
 from vae_jax.training.devices import make_parallel
-from vae_jax.training.digest import digest_of
 from vae_jax.training.hosts import on_every, on_main
+from vae_jax.training.metadata import CheckpointMetadata, read_metadata, with_checksum
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import TrainState
 
 
 class Checkpoints:
-    """The states that a run keeps; writing goes on in the background.
+    """The checkpoints of a run, written in the background.
 
-    A checkpoint gets its name when it is complete, and carries a digest of every array.
+    A checkpoint gets its name only when it is complete, and stores a checksum of every array.
 
     Args:
-        folder: of the run's checkpoints.
+        folder: the folder of the run's checkpoints.
         parallel: the devices of the states; default: one.
-        keep: how many of the last.
-        keep_best: how many, beside them, of those after an epoch with the lowest loss.
+        keep: the number of most recent checkpoints to keep.
+        keep_best: the number of further checkpoints to keep, of the epochs with the lowest loss.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Checkpoints:
         self._losses: dict[int, float] = {}
         on_main(self._put_unreadable_aside)
         for step in ocp.utils.checkpoint_steps(self._folder) if self._folder.is_dir() else ():
-            self._note_loss(step, read_description(self._folder / str(step))["loss"])
+            self._note_loss(step, read_metadata(self._folder / str(step))["loss"])
         policies: list[Any] = [ocp.checkpoint_managers.LatestN(n=keep)]
         if keep_best:
             policies.append(_Best(self._losses, keep_best))
@@ -52,7 +52,7 @@ class Checkpoints:
 
     @property
     def latest_step(self) -> int | None:
-        """The last step that was saved whole, once what is being written is, or None."""
+        """Return the step of the last complete checkpoint, after pending writes, or None."""
         self._manager.wait_until_finished()
         return self._manager.latest_step()
 
@@ -63,43 +63,47 @@ class Checkpoints:
         loss: float | None = None,
         totals: dict[str, Any] | None = None,
     ) -> None:
-        """Starts to write a state, from a copy: the next step reuses the state's own memory.
+        """Start writing a copy of a state, whose own memory the next step reuses.
 
         Args:
-            state: on the devices.
-            loss: mean over the steps of the epoch that it ends.
+            state: the state, on the devices.
+            loss: the mean over the steps of the epoch that it ends; None within an epoch.
             totals: within an epoch, the sums of its metrics so far.
 
         Raises:
-            RunError: this one or the one before cannot be written.
+            RunError: this checkpoint or the one before cannot be written.
         """
         copy, step = self._parallel.copy(state._asdict()), self._parallel.step_of(state)
-        # Summed up where the arrays lie; under pmap they lie there once a device.
-        digest = digest_of(copy if self._parallel.mode == "pmap" else state._asdict())
-        beside = sealed(Description(digest=digest, loss=loss, totals=dict(totals or {})))
+        # Computed on the devices; but under pmap each of them holds the state, so from the copy.
+        checksums = checksum_of(copy if self._parallel.mode == "pmap" else state._asdict())
+        metadata = with_checksum(
+            CheckpointMetadata(digest=checksums, loss=loss, totals=dict(totals or {}))
+        )
         self._note_loss(step, loss)
         try:
-            self._write(step, copy, beside)
-        except Exception as error:  # of this one, or of the one before in the background
+            self._write(step, copy, metadata)
+        except Exception as error:  # writing this one, or the one before in the background
             gone = "the folder has vanished" if not self._folder.is_dir() else first_line(error)
             say(f"{self._folder}: {gone}; writing step {step} anew")
             with contextlib.suppress(Exception):  # the same error again
                 self._manager.wait_until_finished()
             self._open()
             try:
-                self._write(step, copy, beside)
+                self._write(step, copy, metadata)
                 self._manager.wait_until_finished()
             except Exception as again:
                 raise self._unwritten(again) from again
 
     def restore(self, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """The last state that is whole, with the shapes and types of ``like``, on its devices; and
-        the sums that were saved with it.
+        """Return the last undamaged state and the epoch's sums that were saved with it.
 
-        A damaged one is put aside, and said so.
+        Damaged checkpoints after it are renamed, with a message.
+
+        Args:
+            like: a state with the shapes, types and devices of the result.
 
         Raises:
-            RunError: there is none, or none can be read.
+            RunError: there is no checkpoint, or none can be read.
         """
         target = self._parallel.shapes(like._asdict())
         steps = sorted(self._manager.all_steps(), reverse=True)
@@ -109,7 +113,7 @@ class Checkpoints:
         for step in steps:
             try:
                 with quiet_failure():
-                    saved = read_description(self._folder / str(step))
+                    saved = read_metadata(self._folder / str(step))
                     tree = self._manager.restore(step, args=ocp.args.StandardRestore(target))
                     verify(tree, saved)
                 break
@@ -124,17 +128,17 @@ class Checkpoints:
         return self._parallel.put_state(TrainState(**tree)), saved["totals"]
 
     def close(self) -> None:
-        """Waits until everything is written.
+        """Wait until everything is written, then close the manager.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: a checkpoint cannot be written.
         """
         try:
             self._manager.wait_until_finished()
         except Exception as error:
             raise self._unwritten(error) from error
         finally:
-            with contextlib.suppress(Exception):  # it tells of the same error again
+            with contextlib.suppress(Exception):  # it raises the same error again
                 self._manager.close()
 
     def _open(self) -> None:
@@ -147,18 +151,18 @@ class Checkpoints:
         except OSError as error:
             raise self._unwritten(error) from error
 
-    def _write(self, step: int, copy: Any, beside: Any) -> None:
+    def _write(self, step: int, copy: Any, metadata: Any) -> None:
         on_every(self._require_ready)
         if step in self._manager.all_steps():
             return
         self._manager.save(
             step,
             args=ocp.args.StandardSave(copy),
-            custom_metadata=beside,
+            custom_metadata=metadata,
         )
 
     def _require_ready(self) -> None:
-        self._manager.wait_until_finished()  # an error of the one before belongs to it
+        self._manager.wait_until_finished()  # raises the previous write's error, if any
         if not self._folder.is_dir():
             raise FileNotFoundError(self._folder)
 
@@ -167,10 +171,10 @@ class Checkpoints:
             self._losses[step] = loss
 
     def _put_unreadable_aside(self) -> None:
-        """Those that Orbax would stumble over."""
+        """Rename the checkpoints with damaged metadata, on which Orbax would fail."""
         for step in ocp.utils.checkpoint_steps(self._folder) if self._folder.is_dir() else ():
             try:
-                read_description(self._folder / str(step))
+                read_metadata(self._folder / str(step))
             except ValueError as error:
                 say(f"{self._folder}: checkpoint {step} is damaged ({error}); it is put aside")
                 self._put_aside([step])
@@ -191,7 +195,7 @@ class Checkpoints:
 
 @dataclasses.dataclass(frozen=True)
 class _Best:
-    """Keeps those of the lowest losses; Orbax's own policy forgets the losses of earlier runs."""
+    """Policy that keeps the lowest losses; Orbax's own forgets the losses from before a resume."""
 
     losses: dict[int, float]
     number: int

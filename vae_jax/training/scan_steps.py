@@ -1,4 +1,4 @@
-"""Many steps as one program, over images that lie on the device."""
+"""Many steps as one program, over images on the device."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from vae_jax.typing import Key
 
 
 def scan_steps(train_step: TrainStep, size: int) -> Callable[..., tuple[TrainState, Metrics]]:
-    """Return many steps as one call over images that lie on the device.
+    """Return a function that takes many steps in one call, over images on the device.
 
-    It ends early where a step's ``metrics["going"]`` says so.
+    It ends early after a step whose ``metrics["going"]`` is false.
 
     Args:
-        train_step: not compiled.
-        size: steps of a call, at most.
+        train_step: the step, not compiled.
+        size: the largest number of steps in a call.
 
     Returns:
         ``(state, data, plan, first, stop, key) -> (state, metrics)``. ``data`` holds ``image`` and
         perhaps ``label`` of all examples [N, ...], ``plan`` the ``rows`` [steps, B] of the batches
-        and perhaps their ``mask``. Steps ``first`` to ``stop - 1`` of the plan are taken; the
-        metrics of each, [size], are followed by zeros. The numbers may change without a new
-        compilation, and each step is the same program whichever call it is in.
+        and perhaps their ``mask``. Steps ``first`` to ``stop - 1`` of the plan are taken; their
+        metrics, [size], are padded with zeros. Changing ``first`` or ``stop`` does not recompile,
+        so each step is the same program however steps are grouped into calls.
     """
 
     def loop(state: TrainState, data: Batch, plan: Any, first: Any, stop: Any, key: Key):

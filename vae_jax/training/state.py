@@ -1,4 +1,4 @@
-"""All that changes while a model trains."""
+"""The training state: everything that changes while a model trains."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from vae_jax.typing import Key, Variables
 
 
 class TrainState(NamedTuple):
-    """The state of a run; with the recipe's seed it determines everything that follows.
+    """The state of a run; with the recipe and the data it determines every later step.
 
     Attributes:
-        step: training steps taken, int32 [].
+        step: the number of steps taken, int32 [].
         params: the parameters.
         batch_stats: the running statistics, ``{}`` for a model without any.
         opt_state: the optimiser's state.
@@ -32,12 +32,12 @@ class TrainState(NamedTuple):
 
     @property
     def variables(self) -> Variables:
-        """Parameters and statistics as ``model.apply`` takes them."""
+        """Return the parameters and statistics in the form that ``model.apply`` takes."""
         return variables_of(self.params, self.batch_stats)
 
 
 def variables_of(params: Any, batch_stats: Any) -> Variables:
-    """The variable tree of its parts, without an empty collection."""
+    """Return the variables of ``model.apply``, without an empty ``batch_stats``."""
     return {"params": params} | ({"batch_stats": batch_stats} if batch_stats else {})
 
 
@@ -48,12 +48,19 @@ def create_state(
     variables: Variables | None = None,
     opt_state: Any = None,
 ) -> TrainState:
-    """A state at step 0: initialised from the key, or with the given variables; and with the given
-    state of the optimiser, whose own count may stand anywhere."""
+    """Return a state at step 0.
+
+    Args:
+        model: the model.
+        optimizer: its optimiser.
+        key: the key of the initialisation; unused if ``variables`` are given.
+        variables: weights to start from; default: initialised from ``key``.
+        opt_state: optimiser state to start from, with any step count; default: a fresh one.
+    """
     if variables is None:
         variables = init_variables(model, key)
     assert variables is not None
-    # Copies, because the step is given the state's memory and the caller keeps the variables.
+    # Copied, because the step donates the state's memory while the caller keeps the variables.
     params = jax.tree.map(jnp.array, variables["params"])
     batch_stats = jax.tree.map(jnp.array, variables.get("batch_stats", {}))
     fresh = optimizer.init(params)
@@ -63,10 +70,10 @@ def create_state(
 
 
 def check_variables(model: nn.Module, variables: Variables) -> None:
-    """Whether the variables are the model's.
+    """Check that variables fit a model.
 
     Raises:
-        CheckpointError: a leaf is missing, unexpected or misshapen.
+        CheckpointError: a leaf is missing, unexpected or of another shape.
     """
     flat: Any = flax.traverse_util.flatten_dict(dict(variables))
     expected = variable_shapes(model)

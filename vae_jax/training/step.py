@@ -1,6 +1,6 @@
 """The training step, pure and not compiled; ``training/parallel.py`` compiles it.
 
-Every example of a step has a key of its own, ``split(fold_in(key, step), batch_size)``: a resumed
+Every example of a step has its own key, ``split(fold_in(key, step), batch_size)``: a resumed
 run needs no saved key, and dividing the batch over more devices changes no noise.
 """
 
@@ -31,15 +31,15 @@ OnNonfinite = Literal["tell", "skip", "stop"]
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """Turns a batch of stored images into what a loss takes.
+    """Conversion of a batch of stored images into the inputs of a loss.
 
     Attributes:
-        latent_size: width of the noise; None for a model that takes none.
+        latent_size: the width of the noise; None for a model that takes none.
         pixel_range: the model's values of black and white.
-        num_classes: of the labels that the model takes; 0 for none.
-        corruption: what is done to the images that are encoded; they stay the target.
-        noise_scale: standard deviation of the noise; 0 decodes the posterior means.
-        axis_name: the axis of devices under ``pmap``, each of which has its part of the batch.
+        num_classes: the number of labels that the model takes; 0 for none.
+        corruption: the corruption of the encoded images; the target stays clean.
+        noise_scale: the standard deviation of the noise; 0 decodes the posterior means.
+        axis_name: the device axis under ``pmap``, where each device has its part of the batch.
     """
 
     latent_size: int | None
@@ -53,7 +53,7 @@ class Inputs:
     def of(
         cls, spec: ModelSpec, latent_size: int, recipe: Recipe, axis_name: str | None = None
     ) -> Inputs:
-        """Return what a registered model takes when it is trained by a recipe."""
+        """Return the inputs for a registered model trained by a recipe."""
         return cls(
             latent_size if spec.variational else None,
             spec.pixel_range,
@@ -97,17 +97,17 @@ def make_train_step(
     """Return the step ``(state, batch, key, going=True) -> (state, metrics)``.
 
     Args:
-        loss: of ``vae_jax.make_loss``, with the ``axis_name`` of ``inputs``.
-        optimizer: of ``vae_jax.make_optimizer``.
-        inputs: what the loss is given of a batch.
-        on_nonfinite: what becomes of an update whose loss or gradient is not finite. ``tell``: it
-            is made, and only ``metrics["finite"]`` says so. ``skip``: the step is counted, and
-            changes nothing else. ``stop``: it is not even counted, nor is any later step that is
-            given its ``metrics["going"]``.
+        loss: the result of ``vae_jax.make_loss``, with the ``axis_name`` of ``inputs``.
+        optimizer: the result of ``vae_jax.make_optimizer``.
+        inputs: turns a batch into the loss's inputs.
+        on_nonfinite: how to treat a step whose loss or gradient is not finite. ``tell``: update
+            all the same, and only report it in ``metrics["finite"]``. ``skip``: count the step,
+            and change nothing else. ``stop``: change nothing, in this step and in every later one
+            that is given its ``metrics["going"]``.
 
     Returns:
         The step. ``metrics`` holds the loss and its terms, ``gradient_norm``, ``finite`` (whether
-        loss and gradient are) and ``going`` (whether the next step may be taken).
+        the loss and the gradient are) and ``going`` (whether to take the next step).
     """
     value_and_grad = jax.value_and_grad(loss, has_aux=True)
 
@@ -118,10 +118,10 @@ def make_train_step(
         (total, (metrics, batch_stats)), grads = value_and_grad(
             state.params, state.batch_stats, given, noise, step=state.step
         )
-        # Under pmap each device has the sums of its own examples.
+        # Under pmap each device has only the sums over its own examples.
         total, grads, metrics = psum((total, grads, metrics), inputs.axis_name)
 
-        # Adam's second moment holds the squares: where they overflow it is not finite either.
+        # Adam's second moment holds the squares, so they must not overflow either.
         squares = jnp.stack([_sum_of_squares(g) for g in jax.tree.leaves(grads)])
         finite = jnp.isfinite(total) & jnp.isfinite(squares).all()
 
@@ -144,6 +144,6 @@ def make_train_step(
 
 
 def _sum_of_squares(x: AnyArray) -> jax.Array:
-    """Return the sum as a product, which XLA on CPU computes faster than a reduction."""
+    """Return the sum of squares as a dot product, which XLA on CPU computes faster than a sum."""
     axes = tuple(range(x.ndim))
     return jax.lax.dot_general(x, x, ((axes, axes), ((), ())))

@@ -1,7 +1,7 @@
-"""The end that is asked for: SIGTERM of a scheduler, SIGINT of a person.
+"""Stopping on request: SIGTERM from a scheduler, SIGINT from a person.
 
-The first one is written down, and the training loop saves and ends at its next opportunity. A
-second SIGINT ends the process at once; what was saved before stays whole, since a checkpoint gets
+The first signal is recorded, and the training loop saves and ends at its next opportunity. A
+second SIGINT ends the process at once. Earlier checkpoints stay intact, because a checkpoint gets
 its name only when it is complete.
 """
 
@@ -16,25 +16,25 @@ from collections.abc import Callable, Iterator
 
 from vae_jax.errors import RunError
 
-EXIT_STATUS = 75  # sysexits.h: a temporary failure, to be tried again
+EXIT_STATUS = 75  # EX_TEMPFAIL in sysexits.h: try again
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StoppedError(RunError):
-    """A run was asked to stop, and did, saved."""
+    """Error that ends a run which was asked to stop and has been saved."""
 
     exit_status = EXIT_STATUS
 
 
 @contextlib.contextmanager
 def catching_signals() -> Iterator[Callable[[], str | None]]:
-    """Inside, SIGTERM and the first SIGINT do no more than to be known of.
+    """Record SIGTERM and the first SIGINT instead of letting them end the process.
 
     Yields:
-        A function that returns the name of the signal that came first, or None.
+        A function that returns the name of the first signal, or None.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: None  # Python lets no other thread see to signals
+        yield lambda: None  # Python allows handlers only in the main thread
         return
     came: list[str] = []
 
@@ -49,7 +49,7 @@ def catching_signals() -> Iterator[Callable[[], str | None]]:
             again = ", again to stop at once" if number == signal.SIGINT else ""
             os.write(2, f"{came[0]}: saving, then stopping{again}\n".encode())
 
-    heard = [n for n in _SIGNALS if signal.getsignal(n) != signal.SIG_IGN]  # as under nohup
+    heard = [n for n in _SIGNALS if signal.getsignal(n) != signal.SIG_IGN]  # ignored under nohup
     before = {number: signal.signal(number, handle) for number in heard}
     try:
         yield lambda: came[0] if came else None

@@ -1,9 +1,9 @@
-"""A digest of every array of a state, the same on any number of devices.
+"""Checksums of a state's arrays, the same on any number of devices.
 
 Orbax compresses arrays and does not check them: of 80 single bits flipped in a file of values, 79
-came back as other numbers, without an error. The digest is the sum of the words of an array, each
-times an odd number that belongs to its place, modulo 2**32: any one word that changes changes it.
-It is a sum, so devices that hold parts of an array need only add theirs.
+came back as other numbers, without an error. The checksum is the sum of an array's 32-bit words,
+each times an odd number given by its position, modulo 2**32, so changing any one word changes it.
+Because it is a sum, devices that hold parts of an array only add up their own.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def digest_of(state: Any) -> dict[str, int]:
-    """Path to digest of every leaf; float64 and int64 leaves must be NumPy arrays."""
+def checksum_of(state: Any) -> dict[str, int]:
+    """Return the checksum of every leaf, by path; float64 and int64 leaves must be NumPy arrays."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
     words = [_words(leaf) for _, leaf in leaves]
     paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
@@ -24,10 +24,10 @@ def digest_of(state: Any) -> dict[str, int]:
     return {path: int(total) for path, total in zip(paths, sums, strict=True)}
 
 
-def differing(state: Any, digest: dict[str, int]) -> list[str]:
-    """The paths of the leaves whose digest is another."""
-    found = digest_of(state)
-    return [path for path in found if digest.get(path) != found[path]]
+def differing(state: Any, checksums: dict[str, int]) -> list[str]:
+    """Return the paths of the leaves whose checksum is not the given one."""
+    found = checksum_of(state)
+    return [path for path in found if checksums.get(path) != found[path]]
 
 
 def _words(leaf: Any) -> Any:
@@ -44,7 +44,7 @@ def _sums(leaves: list[Any]) -> list[Any]:
 def _sum(x: Any) -> jax.Array:
     words = jax.lax.bitcast_convert_type(x, jnp.uint32)
     place, stride = jnp.zeros(words.shape, jnp.uint32), 1
-    for axis in reversed(range(words.ndim)):  # flat, without moving what is divided over devices
+    for axis in reversed(range(words.ndim)):  # not reshape: it would move sharded parts
         place += jax.lax.broadcasted_iota(jnp.uint32, words.shape, axis) * np.uint32(stride)
         stride *= words.shape[axis]
     return (words * (2 * place + np.uint32(1))).sum(dtype=jnp.uint32)
