@@ -1,8 +1,4 @@
-"""Load a trained model from whatever holds one, and encode, decode, reconstruct and sample with it.
-
-``load`` finds out what a path is: a run folder, a Flax checkpoint folder, any file that
-``read_checkpoint`` reads, one of Paddle's two files, the prefix of a TensorFlow checkpoint.
-"""
+"""Load a trained model from any source; encode, decode, reconstruct and sample with it."""
 
 from __future__ import annotations
 
@@ -24,34 +20,34 @@ from vae_jax.data.pixels import model_pixels
 from vae_jax.distributions import Posterior, example_noise
 from vae_jax.errors import UserError
 from vae_jax.models import create_model, get_spec
-from vae_jax.models.hyper import canonical
+from vae_jax.models.hyper import parse_hyperparameters
+from vae_jax.models.labels import Label, one_hot
 from vae_jax.recipe import Recipe
 from vae_jax.spec import ModelSpec
 from vae_jax.typing import AnyArray, Image, Key, Latent, Variables
 
-_CHUNK_BYTES = 2**30  # of the widest layer's outputs, taken to be 64 channels at full resolution
+_CHUNK_BYTES = 2**30  # of the widest layer's outputs, assumed to be 64 channels at full resolution
 _MOST = 256  # images in a chunk: more is no faster
 
-Label = int | Sequence[int] | np.ndarray
+StrPath = str | os.PathLike[str]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pretrained:
     """A model with its weights.
 
-    Images are NHWC. What goes in is uint8 (0 to 255) or floats in the model's pixel range; what
-    comes out is in the model's pixel range. Any number of images or latents is worked off in
-    chunks that fit memory. A model that takes labels (``digits_cvae``) wants ``label``: one class
-    number for all, or one for each image.
+    Images are NHWC. Inputs are uint8 (0 to 255) or floats in the model's pixel range; outputs are
+    in the model's pixel range. Any number of images or latents is processed in chunks that fit in
+    memory. A model with labels (``digits_cvae``) needs ``label``, one for all images or one each.
 
     Attributes:
         name: one of ``vae_jax.MODELS``.
         hyper: hyperparameters that differ from the reference's.
         variables: the weights, as NumPy arrays.
-        recipe: how it was trained, or the reference's recipe where that is not known.
-        remarks: what was left out of a reference checkpoint, or kept only for export, and why.
+        recipe: how it was trained, or the reference's recipe if that is unknown.
+        remarks: why tensors of a reference checkpoint were ignored, or kept only for export.
         files: the reference checkpoint's files; empty for a folder.
-        key: where in its file the weights were chosen from, or None.
+        key: the path of the weights in a file with several sets, or None.
     """
 
     name: str
@@ -64,22 +60,22 @@ class Pretrained:
 
     @property
     def spec(self) -> ModelSpec:
-        """The model's row of ``vae_jax.MODELS``."""
+        """Return the model's entry in ``vae_jax.MODELS``."""
         return get_spec(self.name)
 
     @cached_property
     def model(self) -> nn.Module:
-        """The Flax module."""
+        """Return the Flax module."""
         return create_model(self.name, **self.hyper)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of an image."""
+        """Return an image's height, width and channels."""
         return self.model.image_shape  # pyright: ignore[reportAttributeAccessIssue]
 
     @property
     def latent_size(self) -> int:
-        """Length of a latent."""
+        """Return the length of a latent."""
         return self.model.latent_size  # pyright: ignore[reportAttributeAccessIssue]
 
     def encode(
@@ -87,13 +83,8 @@ class Pretrained:
     ) -> Posterior:
         """Encode images [N, H, W, C] into their posteriors, with NumPy arrays [N, L].
 
-        Args:
-            images: uint8, or floats in the model's pixel range.
-            label: class numbers, for a model that takes labels.
-            check_range: refuse floats outside the range; noisy images may lie outside it.
-
-        Returns:
-            The posterior; ``np.asarray`` of a plain autoencoder's is its latents [N, L].
+        A plain autoencoder's posterior is a point: ``np.asarray`` returns its latents. Without
+        ``check_range`` floats may be outside the model's pixel range, as noisy images are.
 
         Raises:
             UserError: the images have another shape, type or range, or the labels do not fit.
@@ -109,19 +100,11 @@ class Pretrained:
         return self._in_chunks("decode", self._latents, np.asarray(z), label)
 
     def reconstruct(self, images: AnyArray, label: Label | None = None) -> np.ndarray:
-        """Decode the posterior means of images [N, H, W, C]; takes what ``encode`` takes."""
+        """Decode the posterior means of images [N, H, W, C], which are as in ``encode``."""
         return self.decode(self.encode(images, label).mean, label)
 
     def sample(self, count: int, *, key: Key, label: Label | None = None) -> np.ndarray:
-        """Decode ``count`` draws from the prior.
-
-        Args:
-            count: how many images.
-            key: a PRNG key such as ``jax.random.key(0)``.
-            label: class numbers, for a model that takes labels.
-
-        Returns:
-            [count, H, W, C] in the model's pixel range.
+        """Decode ``count`` draws from the prior into images [count, H, W, C].
 
         Raises:
             UserError: the model is a plain autoencoder.
@@ -144,40 +127,16 @@ class Pretrained:
             raise UserError(f"{self.name}'s pictures are not finite; its weights hold NaN?")
 
     def label_if_taken(self, label: Label | None) -> Label | None:
-        """Return ``label`` if the model takes labels, else None: for labels that data come with."""
+        """Return ``label`` if the model takes labels, else None."""
         return label if self.spec.num_classes else None
 
     def one_hot(self, label: Label | None, count: int) -> np.ndarray | None:
-        """Turn class numbers into the model's one-hot labels [count, K]; None if it takes none.
-
-        Raises:
-            UserError: a label is missing, not wanted, or not a class of the model; or there are
-                neither one nor ``count`` of them.
-        """
-        classes = self.spec.num_classes
-        if not classes:
-            if label is not None:
-                raise UserError(f"{self.name} takes no label; leave out label (--label)")
-            return None
-        if label is None:
-            raise UserError(
-                f"{self.name} takes a label with each image; give label (--label) 0 to "
-                f"{classes - 1}"
-            )
-        numbers = np.asarray(label)
-        if numbers.dtype.kind not in "iu" or numbers.shape not in ((), (1,), (count,)):
-            raise UserError(
-                f"labels of shape {numbers.shape} and type {numbers.dtype} for {count} images; "
-                "expected one class number for all, or one for each"
-            )
-        wrong = numbers[(numbers < 0) | (numbers >= classes)].ravel()
-        if len(wrong):
-            raise UserError(f"a label is {wrong[0]}; {self.name} takes 0 to {classes - 1}")
-        return np.eye(classes, dtype=np.float32)[np.resize(numbers, count)]
+        """Return one-hot labels [count, K]; see ``models.labels.one_hot``."""
+        return one_hot(self.spec, label, count)
 
     @cached_property
     def _on_device(self) -> Variables:
-        """The weights, on the device once: NumPy arrays would be copied there at every call."""
+        """Copy the weights to the device once; as NumPy arrays every call would copy them."""
         return jax.device_put(self.variables)
 
     @cached_property
@@ -185,7 +144,7 @@ class Pretrained:
         return np.result_type(*(leaf.dtype for leaf in jax.tree.leaves(self.variables["params"])))
 
     def _in_chunks(self, method: str, prepare: Any, values: Any, label: Label | None) -> Any:
-        """Apply a method of the model to rows, chunk by chunk; ``prepare`` checks a chunk."""
+        """Apply a method of the model to each chunk of rows, after ``prepare`` has checked it."""
         count = len(values)
         labels = self.one_hot(label, count)
         height, width, _ = self.image_shape
@@ -195,8 +154,8 @@ class Pretrained:
             rows = slice(start, start + chunk)
             given = [prepare(values[rows]), *([] if labels is None else [labels[rows]])]
             real = len(given[0])
-            # A last chunk that is not full repeats rows, so that no other shape is compiled; of no
-            # rows at all one blank one is computed, for its shapes.
+            # An incomplete last chunk repeats rows, so that no other shape is compiled; without
+            # rows, a blank one yields the output shapes.
             rows_given = chunk if start else max(1, real)
             given = [jnp.asarray(np.resize(a, (rows_given, *a.shape[1:]))) for a in given]
             found = jax.device_get(_apply(self.model, method, self._on_device, *given))
@@ -218,12 +177,9 @@ class Pretrained:
         return np.asarray(z).astype(self._dtype)
 
 
-@partial(jax.jit, static_argnums=(0, 1))  # here, so that a second Pretrained compiles nothing
+@partial(jax.jit, static_argnums=(0, 1))  # no method, so that all instances share compilations
 def _apply(model: nn.Module, method: str, variables: Variables, *arguments: AnyArray) -> Any:
     return model.apply(variables, *arguments, method=method)
-
-
-StrPath = str | os.PathLike[str]
 
 
 def load(
@@ -237,16 +193,15 @@ def load(
 
     Args:
         path: a run folder, one of its ``checkpoints/STEP``, a Flax checkpoint folder, a file that
-            ``read_checkpoint`` reads, or the prefix of a TensorFlow checkpoint. Where encoder and
-            decoder are saved apart, both files, the encoder's first; or one, if the other lies
-            beside it under the name that its tutorial gives it.
-        model: the model of a file; default: the one whose tensors the file holds.
-        key: the dotted path of the weights in a file that holds several sets.
+            ``read_checkpoint`` reads, or the prefix of a TensorFlow checkpoint. If encoder and
+            decoder are in two files: both, the encoder's first, or one with the other beside it.
+        model: the model's name; by default it is inferred from the file's tensors.
+        key: the dotted path of the weights in a file with several sets.
         **hyper: hyperparameters that a file's tensor shapes do not determine.
 
     Raises:
-        UserError: there is nothing to load, or it is of another model.
-        CheckpointError: what is there cannot be read, or is not the model's.
+        UserError: there is nothing to load, or it belongs to another model.
+        CheckpointError: the checkpoint cannot be read, or does not fit the model.
 
     Example:
         >>> from importlib.resources import files
@@ -254,21 +209,18 @@ def load(
         >>> pretrained.reconstruct(np.zeros((2, 28, 28, 1), np.uint8)).shape
         (2, 28, 28, 1)
     """
-    given = [path] if isinstance(path, str | os.PathLike) else path
-    paths = [Path(item) for item in given]
+    paths = [Path(item) for item in ([path] if isinstance(path, str | os.PathLike) else path)]
     first = paths[0]
     if len(paths) > 1 or first.is_file() or checkpoint_prefix(first) is not None:
         found = read_reference(paths, model, key, hyper)
-        recipe = get_spec(found.name).recipe
-        return Pretrained(
-            found.name, found.hyper, found.variables, recipe, found.remarks, found.files, key
-        )
+        loaded = Pretrained(found.name, found.hyper, found.variables, get_spec(found.name).recipe)
+        return dataclasses.replace(loaded, remarks=found.remarks, files=found.files, key=key)
     if not first.exists():
         raise UserError(
             f"{first} does not exist; expected a run folder, a Flax checkpoint folder or a "
             "reference checkpoint (a file, or the prefix of a TensorFlow checkpoint)"
         )
-    from vae_jax.training import checkpoint  # Orbax, which files do not need
+    from vae_jax.training import checkpoint  # imports Orbax, which files do not need
     from vae_jax.training import run as run_folder
 
     folder, step = first, None
@@ -276,9 +228,8 @@ def load(
         folder, step = first.parent.parent, int(first.name)
     if run_folder.is_run(folder):
         run = run_folder.open_run(folder)
-        loaded = Pretrained(
-            run.model, run.hyper, checkpoint.load_run_variables(run.checkpoints, step), run.recipe
-        )
+        variables = checkpoint.load_run_variables(run.checkpoints, step)
+        loaded = Pretrained(run.model, run.hyper, variables, run.recipe)
     elif checkpoint.is_flax_checkpoint(first):
         name, kept, variables = checkpoint.load_variables(first)
         loaded = Pretrained(name, kept, variables, get_spec(name).recipe)
@@ -289,7 +240,7 @@ def load(
         )
     if model not in (None, loaded.name):
         raise UserError(f"{first} holds {loaded.name}, not {model}: name {loaded.name}")
-    if hyper and canonical(loaded.spec, hyper) != loaded.hyper:
+    if hyper and parse_hyperparameters(loaded.spec, hyper) != loaded.hyper:
         raise UserError(
             f"{first} has the hyperparameters {loaded.hyper or 'of the reference'}, not {hyper}; "
             "leave them out (--hyper)"

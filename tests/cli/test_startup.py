@@ -111,13 +111,15 @@ def test_the_models_are_listed_as_json_with_every_number(succeed):
     import dataclasses
 
     from vae_jax.models import MODELS
-    from vae_jax.models.hyper import canonical
+    from vae_jax.models.hyper import parse_hyperparameters
 
     listed = json.loads(succeed("models", "--json").out)
     assert list(listed) == list(MODELS)
     for name, spec in MODELS.items():
         assert listed[name]["recipe"] == dataclasses.asdict(spec.recipe)
-        assert canonical(spec, listed[name]["hyperparameters"]) == spec.hyperparameters()
+        assert (
+            parse_hyperparameters(spec, listed[name]["hyperparameters"]) == spec.hyperparameters()
+        )
         assert tuple(listed[name]["image_shape"]) == spec.module.image_shape
         assert listed[name]["num_classes"] == spec.num_classes
         told = listed[name]["reference"]

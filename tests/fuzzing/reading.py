@@ -233,7 +233,7 @@ def groups(text: str) -> Any:
 def hyperparameter(text: str) -> Any:
     """Parse a hyperparameter."""
     from vae_jax.models import get_spec
-    from vae_jax.models.hyper import canonical
+    from vae_jax.models.hyper import parse_hyperparameters
 
     name, _, value = text.partition("=")
-    return canonical(get_spec("conv_vae"), {name: value})
+    return parse_hyperparameters(get_spec("conv_vae"), {name: value})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import vae_jax
 from vae_jax.errors import UserError
-from vae_jax.models.hyper import canonical, text_of
+from vae_jax.models.hyper import format_hyperparameter, parse_hyperparameters
 from vae_jax.recipe import Recipe
 from vae_jax.training.checkpoint import load_variables, save_variables
 from vae_jax.training.run import Run, create_run, open_run
@@ -33,14 +33,14 @@ VALUES = st.fixed_dictionaries(
 @settings(deadline=None, max_examples=50)
 @given(VALUES)
 def test_what_is_in_its_one_form_stays_as_it_is(hyper):
-    assert canonical(SPEC, hyper) == hyper
-    assert canonical(SPEC, canonical(SPEC, hyper)) == hyper
+    assert parse_hyperparameters(SPEC, hyper) == hyper
+    assert parse_hyperparameters(SPEC, parse_hyperparameters(SPEC, hyper)) == hyper
 
 
 @settings(deadline=None, max_examples=50)
 @given(VALUES)
 def test_json_gives_back_the_same_hyperparameters(hyper):
-    again = canonical(SPEC, json.loads(json.dumps(hyper)))
+    again = parse_hyperparameters(SPEC, json.loads(json.dumps(hyper)))
     assert again == hyper
     assert [type(value) for value in again.values()] == [type(value) for value in hyper.values()]
 
@@ -49,8 +49,8 @@ def test_json_gives_back_the_same_hyperparameters(hyper):
 @given(VALUES)
 def test_text_as_the_command_line_takes_it_gives_back_the_same_hyperparameters(hyper):
     # Whole numbers are the one thing that the command line reads by itself.
-    written = {k: v if type(v) is int else text_of(v) for k, v in hyper.items()}
-    assert canonical(SPEC, written) == hyper
+    written = {k: v if type(v) is int else format_hyperparameter(v) for k, v in hyper.items()}
+    assert parse_hyperparameters(SPEC, written) == hyper
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_text_as_the_command_line_takes_it_gives_back_the_same_hyperparameters(h
     ],
 )
 def test_sizes_numbers_and_switches_are_taken_in_any_form(name, value, expected):
-    found = canonical(SPEC, {name: value})[name]
+    found = parse_hyperparameters(SPEC, {name: value})[name]
     assert found == expected
     assert type(found) is type(expected)
     hash(found)  # as a field of a Flax module must
@@ -108,8 +108,8 @@ WIDTHS, SHAPE = "whole numbers above 0 with commas between", "3 whole numbers ab
 )
 def test_what_cannot_be_is_refused_in_one_line_that_says_it_all(name, value, expected):
     with pytest.raises(UserError) as caught:
-        canonical(SPEC, {name: value})
-    default = text_of(SPEC.hyperparameters()[name])
+        parse_hyperparameters(SPEC, {name: value})
+    default = format_hyperparameter(SPEC.hyperparameters()[name])
     message = f"conv_vae's {name} is {value!r}; expected {expected}, such as its default {default}"
     assert str(caught.value) == message
     assert "\n" not in message
@@ -118,7 +118,7 @@ def test_what_cannot_be_is_refused_in_one_line_that_says_it_all(name, value, exp
 def test_a_hyperparameter_that_a_model_lacks_is_answered_with_those_it_has():
     for name, spec in vae_jax.MODELS.items():
         with pytest.raises(UserError) as caught:
-            canonical(spec, {"depth": 3})
+            parse_hyperparameters(spec, {"depth": 3})
         message = str(caught.value)
         assert message.startswith(f"{name} has no hyperparameter 'depth'; it has ")
         assert all(known in message for known in spec.hyperparameters())
@@ -129,7 +129,7 @@ def test_a_hyperparameter_that_a_model_lacks_is_answered_with_those_it_has():
 def test_every_models_defaults_are_in_their_one_form(name):
     spec = vae_jax.MODELS[name]
     defaults = spec.hyperparameters()
-    assert canonical(spec, defaults) == defaults
+    assert parse_hyperparameters(spec, defaults) == defaults
     assert vae_jax.create_model(name, **defaults) == vae_jax.create_model(name)
 
 

@@ -14,7 +14,7 @@ from vae_jax.data import Split, num_batches
 from vae_jax.errors import UserError
 from vae_jax.layers.kernels import Kernels
 from vae_jax.models import create_model, get_spec
-from vae_jax.models.hyper import canonical
+from vae_jax.models.hyper import parse_hyperparameters
 from vae_jax.recipe import Recipe
 from vae_jax.spec import ModelSpec
 
@@ -150,7 +150,7 @@ def make_task(
     device = device or ("cpu" if jax.default_backend() == "cpu" else "gpu")
     if device == "cpu" and precision != "float32":
         raise UserError(f"{precision} needs a GPU and this is a CPU; leave out --precision")
-    hyper = canonical(get_spec(model), hyper)
+    hyper = parse_hyperparameters(get_spec(model), hyper)
     task = Task(model, work, batch_size or 1, num_images or 1, hyper, precision, device)
     area = task.module.image_shape[0] * task.module.image_shape[1]
     return dataclasses.replace(

@@ -19,7 +19,7 @@ from vae_jax.spec import ModelSpec
 def models(markdown: bool, as_json: bool) -> None:
     """List the models with their hyperparameters and recipes."""
     from vae_jax.models import MODELS
-    from vae_jax.models.hyper import text_of
+    from vae_jax.models.hyper import format_hyperparameter
 
     if markdown:
         click.echo(markdown_table(MODELS))
@@ -30,7 +30,9 @@ def models(markdown: bool, as_json: bool) -> None:
         return
     for name, spec in MODELS.items():
         recipe, ref = spec.recipe, spec.reference
-        hyper = ", ".join(f"{k}={text_of(v)}" for k, v in spec.hyperparameters().items())
+        hyper = ", ".join(
+            f"{k}={format_hyperparameter(v)}" for k, v in spec.hyperparameters().items()
+        )
         click.echo(f"{name}  {spec.summary}")
         click.echo(f"  original         {ref.framework}, tutorial {ref.tutorial}; {ref.checkpoint}")
         click.echo(f"  hyperparameters  {hyper}")

@@ -62,7 +62,7 @@ def train(
     from vae_jax.data import open_training_data
     from vae_jax.errors import RunError, UserError
     from vae_jax.models import create_model, get_spec
-    from vae_jax.models.hyper import canonical
+    from vae_jax.models.hyper import parse_hyperparameters
     from vae_jax.optimizer_transfer import import_optimizer
     from vae_jax.pretrained import load
     from vae_jax.training import run as run_folder
@@ -92,7 +92,7 @@ def train(
             adam = import_optimizer(trained, recipe, chosen)
     elif fresh_optimizer:
         raise UserError("--fresh-optimizer needs --init")
-    hyper = canonical(spec, hyper)
+    hyper = parse_hyperparameters(spec, hyper)
     if adam is not None:
         recipe = adam.recipe
         for line in () if as_json else adam.lines:

@@ -14,7 +14,7 @@ import numpy as np
 from vae_jax.convert.names import strip_wrappers
 from vae_jax.errors import CheckpointError
 from vae_jax.models import MODELS, create_model, get_spec, variable_shapes
-from vae_jax.models.hyper import text_of
+from vae_jax.models.hyper import format_hyperparameter
 from vae_jax.spec import Rule
 from vae_jax.typing import Tensors, Variables
 
@@ -178,7 +178,7 @@ def _explain(name: str, problems: list[str], found: Tensors) -> str:
                 f"these are the weights of {other}, not of {name} "
                 f"({len(found)} tensors with {other}'s names and shapes): use {other}"
             )
-        flags = " ".join(f"{key}={text_of(value)}" for key, value in sizes.items())
+        flags = " ".join(f"{key}={format_hyperparameter(value)}" for key, value in sizes.items())
         remedy = f"give {flags} (on the command line --hyper)" if sizes else "give no sizes"
         return f"these are the weights of a {name} of another size: {remedy}; {_few(problems)}"
     if not any(p.startswith(("missing", "unexpected")) for p in problems):

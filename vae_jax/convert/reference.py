@@ -12,7 +12,7 @@ from vae_jax.convert.parts import join_parts, sibling
 from vae_jax.convert.read import read_checkpoint
 from vae_jax.errors import CheckpointError, UserError
 from vae_jax.models import get_spec
-from vae_jax.models.hyper import canonical, text_of
+from vae_jax.models.hyper import format_hyperparameter, parse_hyperparameters
 from vae_jax.typing import Tensors, Variables
 
 _PARTS = {"encoder": "an encoder", "decoder": "a decoder"}
@@ -55,11 +55,11 @@ def read_reference(
     files, tensors = _read_files(list(paths), key)
     name = get_spec(model).name if model else detect_model(files[0], tensors)
     spec = get_spec(name)
-    known = read_sizes(name, tensors) | canonical(spec, dict(hyper))
+    known = read_sizes(name, tensors) | parse_hyperparameters(spec, dict(hyper))
     unknown = [k for k in spec.reference.undetermined(known) if k not in known]
     if unknown:
         defaults = spec.hyperparameters()
-        flags = " ".join(f"--hyper {k}={text_of(defaults[k])}" for k in unknown)
+        flags = " ".join(f"--hyper {k}={format_hyperparameter(defaults[k])}" for k in unknown)
         raise UserError(
             f"{files[0]}: {name}'s {' and '.join(unknown)} cannot be inferred from its tensors; "
             f"give, for example, {flags}"

@@ -1,4 +1,4 @@
-"""Layers that compute exactly what PyTorch's do, channels last."""
+"""Layers that compute exactly what PyTorch's compute, channels last."""
 
 from vae_jax.layers.batch_norm import BatchNorm
 from vae_jax.layers.conv import Conv, ConvTranspose

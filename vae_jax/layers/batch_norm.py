@@ -19,7 +19,7 @@ from vae_jax.typing import AnyArray, Mask
 
 
 class BatchNorm(nn.Module):
-    """Normalises each channel over batch, height and width.
+    """Batch normalisation of each channel over batch, height and width.
 
     Variables: parameters ``scale`` and ``bias`` [C]; statistics ``mean`` and ``var`` [C] and
     ``num_batches_tracked`` [].
@@ -27,10 +27,10 @@ class BatchNorm(nn.Module):
     Attributes:
         momentum: weight of a batch's statistics in the running ones.
         epsilon: added to the variance.
-        axis_name: the axis of devices under ``pmap``; None where the program sees the whole batch.
-        batch_norm_groups: how many parts of the batch, over all devices, have statistics of their
-            own, as where each device normalises alone; the running statistics are the means of
-            theirs. None is 1: the statistics are those of the whole batch.
+        axis_name: the axis of devices under ``pmap``; None if the program sees the whole batch.
+        batch_norm_groups: the number of parts of the batch, over all devices, that are normalised
+            separately; the running statistics are the means of theirs. None means 1: the whole
+            batch is normalised together.
 
     ``axis_name`` and ``batch_norm_groups`` default to the enclosing module's.
     """
@@ -42,11 +42,11 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: AnyArray, *, train: bool = False, mask: Mask | None = None) -> jax.Array:
-        """Map [B, H, W, C] to the same shape.
+        """Normalise [B, H, W, C].
 
         Args:
             x: the input.
-            train: use the batch's statistics and update the running ones; else use those.
+            train: use the batch's statistics and update the running ones, instead of using those.
             mask: [B], 1 for the examples that count towards the statistics.
         """
         features = x.shape[-1]
@@ -73,20 +73,20 @@ class BatchNorm(nn.Module):
 
 
 def _normalise_batch(x, mask, scale, bias, epsilon, axis_name):
-    """Return ``x`` normalised, and its mean and unbiased variance."""
+    """Normalise ``x``; return it with its mean and unbiased variance."""
     mean, var, size = _moments(x, mask, axis_name)
     unbiased = var * (size / jnp.maximum(size - 1, 1))
     return _normalise(x, mean, var, scale, bias, epsilon), mean, unbiased
 
 
 def _normalise_groups(x, mask, scale, bias, epsilon, axis_name, groups):
-    """Return ``x`` with each group normalised alone, and the means of the groups' moments."""
+    """Normalise each group of ``x``; return it with the means of the groups' moments."""
     mask = jnp.ones(x.shape[:1], x.dtype) if mask is None else mask
-    # Each device has whole groups (``Parallel.width``), so their moments need no other device.
+    # Each device holds whole groups (``Parallel.width``), so no moment needs another device.
     here = groups // axis_size(axis_name)
     parts, mask = (value.reshape(here, -1, *value.shape[1:]) for value in (x, mask))
     filled = mask.any(1).astype(x.dtype)
-    # A group of a padded batch may be all padding, which must not be divided by its variance of 0.
+    # A group that is all padding is computed without its mask, under which its mean is 0 / 0.
     y, *moments = jax.vmap(
         lambda part, used: _normalise_batch(part, used, scale, bias, epsilon, None)
     )(parts, jnp.where(filled[:, None] > 0, mask, 1))
@@ -103,7 +103,7 @@ def _normalise(x, mean, var, scale, bias, epsilon):
 
 
 def _moments(x, mask, axis_name):
-    """Return mean and biased variance of each channel, in two passes, and the number of values."""
+    """Return each channel's mean and biased variance, in two passes, and the number of values."""
     area = x.shape[1] * x.shape[2]
     if mask is None:
         weight, size = 1.0, jnp.asarray(x.shape[0] * area * axis_size(axis_name), x.dtype)

@@ -1,9 +1,9 @@
-"""Sums over devices that share a batch, where a program sees only one device's part of it.
+"""Sums over devices that share a batch, for programs that see only one device's part of it.
 
-Under ``jit`` a program sees the whole batch, whatever devices hold it: ``axis_name`` is None, and
-every function here returns its input. Under ``pmap`` a program sees one device's examples, and
-what is summed over the batch (gradients, metrics, the statistics of batch normalisation) is then
-summed over the devices of the named axis.
+Under ``jit`` a program sees the whole batch, however many devices hold it: ``axis_name`` is None,
+and no function here communicates. Under ``pmap`` a program sees one device's examples, and sums
+over the batch (gradients, metrics, the statistics of batch normalisation) continue over the
+devices of the named axis.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Tree = TypeVar("Tree")
 
 
 def axis_size(axis_name: str | None) -> int:
-    """Return how many devices share the batch."""
+    """Return the number of devices that share the batch."""
     return 1 if axis_name is None else jax.lax.axis_size(axis_name)
 
 

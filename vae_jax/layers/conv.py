@@ -1,11 +1,11 @@
 """Convolution and transposed convolution, channels last, padded as PyTorch or TensorFlow does.
 
-Sources: ``torch.nn.Conv2d`` and ``torch.nn.ConvTranspose2d`` for padding given as a number;
+Sources: ``torch.nn.Conv2d`` and ``torch.nn.ConvTranspose2d`` for numeric padding;
 ``tf.nn.conv2d`` and ``tf.nn.conv2d_transpose`` for "SAME", which at stride 2 pads an even image
-more behind than before (a 5x5 kernel: 1 before, 2 behind). Kernels are [k, k, I, O] and, for the
+more after than before (a 5x5 kernel: 1 before, 2 after). Kernels are [k, k, I, O] and, for the
 transposed convolution, [k, k, O, I], the kernel of the convolution whose gradient it is.
 
-What computes them is chosen in ``layers/convolve.py``.
+``layers/convolve.py`` chooses the implementation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def conv2d(
     padding: Padding,
     kernels: Kernels | None = None,
 ) -> jax.Array:
-    """Cross-correlate [B, H, W, I] with [k, k, I, O]; ``padding`` zeros on every side."""
+    """Cross-correlate [B, H, W, I] with [k, k, I, O], with ``padding`` zeros on every side."""
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
     return convolve(x, kernel, _windows(x.shape[1:3], kernel.shape[:2], stride, padding), kernels)
 
@@ -47,10 +47,10 @@ def conv2d_transpose(
     output_padding: int | tuple[int, int] = 0,
     kernels: Kernels | None = None,
 ) -> jax.Array:
-    """Return the gradient of ``conv2d`` towards its input: [B, H, W, I] with [k, k, O, I].
+    """Apply the transpose of ``conv2d`` to [B, H, W, I], with a kernel [k, k, O, I].
 
-    The output is ``(H - 1) * stride - 2 * padding + k + output_padding`` high, and with "SAME"
-    ``H * stride``. ``padding`` may pass ``k - 1``.
+    The output's height is ``(H - 1) * stride - 2 * padding + k + output_padding``, or
+    ``H * stride`` with "SAME". ``padding`` may exceed ``k - 1``.
     """
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
     image = tuple(
@@ -76,18 +76,18 @@ def _windows(image: Any, kernel: Any, stride: int, padding: Padding) -> Windows:
 
 
 class Conv(nn.Module):
-    """``torch.nn.Conv2d(I, features, kernel_size, stride, padding)``."""
+    """A convolution: ``torch.nn.Conv2d(I, features, kernel_size, stride, padding)``."""
 
     features: int
     kernel_size: int
     stride: int = 1
     padding: Padding = 0
     initialization: Initialization = TORCH
-    kernels: Kernels | None = None  # the enclosing module's, then the backend's
+    kernels: Kernels | None = None  # None: the enclosing module's, then the backend's
 
     @nn.compact
     def __call__(self, x: AnyArray) -> jax.Array:
-        """Maps [B, H, W, I] to [B, H', W', O]."""
+        """Map [B, H, W, I] to [B, H', W', O]."""
         k, channels = self.kernel_size, x.shape[-1]
         fans = channels * k * k, self.features * k * k
         shape = (k, k, channels, self.features)
@@ -99,10 +99,10 @@ class Conv(nn.Module):
 
 
 class ConvTranspose(nn.Module):
-    """``torch.nn.ConvTranspose2d(I, features, kernel_size, stride, padding, output_padding)``.
+    """A transposed convolution: ``torch.nn.ConvTranspose2d`` with the same arguments.
 
-    ``output_padding`` may differ for height and width. Without ``adds_bias`` the bias is a
-    parameter that nothing depends on.
+    ``output_padding`` may differ for height and width. If ``adds_bias`` is False, the bias is a
+    parameter that the output does not depend on.
     """
 
     features: int
@@ -112,11 +112,11 @@ class ConvTranspose(nn.Module):
     output_padding: int | tuple[int, int] = 0
     initialization: Initialization = TORCH
     adds_bias: bool = True
-    kernels: Kernels | None = None  # the enclosing module's, then the backend's
+    kernels: Kernels | None = None  # None: the enclosing module's, then the backend's
 
     @nn.compact
     def __call__(self, x: AnyArray) -> jax.Array:
-        """Maps [B, H, W, I] to [B, H', W', O]."""
+        """Map [B, H, W, I] to [B, H', W', O]."""
         for extra in _pair(self.output_padding):
             if not 0 <= extra < max(self.stride, 1):
                 raise ValueError(

@@ -1,7 +1,7 @@
-"""What computes a convolution on a device: XLA's own convolutions, or windows and one product.
+"""Two implementations of convolution: XLA's own, and windows with one matrix product.
 
-On CPU it is the product. Measured there on 2 cores in float32, forward and backward together, in
-ms (``python scripts/benchmarks/layers.py``; PyTorch 2.13, channels last, beside them):
+The product is used on CPU. Times there on 2 cores in float32, forward and backward together, in ms,
+with PyTorch 2.13, channels last, for comparison (``python scripts/benchmarks/layers.py``):
 
 ===============================  =============  ======  =======  =======
 layer                            input           XLA's  product  PyTorch
@@ -19,10 +19,10 @@ digits_vae decoder.conv3         64x14x14x64       188.7     22.7     15.1
 digits_vae decoder.conv4         64x28x28x32         8.4      2.1      5.1
 ===============================  =============  ======  =======  =======
 
-XLA's gradient of a transposed convolution towards its kernel runs over an image spread out with
-zeros; the product has no multiplication by zero in any direction. Both forms are equal to 1e-12 in
-float64 (``tests/layers/test_convolve.py``). GPUs and TPUs have convolution hardware and libraries
-that XLA's own form reaches, so there it stays.
+XLA computes the gradient of a transposed convolution with respect to its kernel on an image dilated
+with zeros; the product never multiplies by those zeros. Both implementations agree to 1e-12 in
+float64 (``tests/layers/test_convolve.py``). GPUs and TPUs use XLA's own, which reaches their
+convolution hardware and libraries.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ _NHWC = ("NHWC", "HWIO", "NHWC")
 def convolve(
     x: jax.Array, kernel: jax.Array, windows: Windows, kernels: Kernels | None = None
 ) -> jax.Array:
-    """Cross-correlate [B, H, W, I] with [k, k, I, O]; ``kernels`` default to the backend's."""
+    """Cross-correlate [B, H, W, I] with [k, k, I, O], by default with the backend's kernels."""
     if (kernels or default_kernels()) == "xla":
         return jax.lax.conv_general_dilated(
             x, kernel, windows.stride, windows.padding, dimension_numbers=_NHWC
         )
     if windows.stride == (1, 1) and kernel.shape[3] < kernel.shape[2]:
-        return _multiply_then_add(x, _turned(kernel), _turned_windows(windows))
+        return _multiply_then_add(x, _rotate_kernel(kernel), _rotate_windows(windows))
     return _take_then_multiply(x, kernel, windows)
 
 
 def convolve_transpose(
     x: jax.Array, kernel: jax.Array, windows: Windows, kernels: Kernels | None = None
 ) -> jax.Array:
-    """Return the transpose of ``convolve``: [B, H', W', I] with [k, k, O, I] to [B, H, W, O]."""
+    """Apply the transpose of ``convolve`` to [B, H', W', I], with a kernel [k, k, O, I]."""
     if (kernels or default_kernels()) == "xla":
         pads = [
             (k - 1 - before, size - (count - 1) * stride - 1 + before)
@@ -77,12 +77,13 @@ def _multiply_then_add(x, kernel, windows):
     return col2im(columns.reshape(*x.shape[:3], *kernel.shape[:3]), windows)
 
 
-def _turned(kernel):
-    """At stride 1 a convolution is the transposed one with the kernel turned round."""
+def _rotate_kernel(kernel):
+    """Return the kernel of the transposed convolution that equals a convolution of stride 1."""
     return kernel[::-1, ::-1].swapaxes(2, 3)
 
 
-def _turned_windows(windows):
+def _rotate_windows(windows):
+    """Return the windows of the transposed convolution that equals one of stride 1."""
     image = windows.counts
     pads = tuple(
         (k - 1 - before, k - 1 - behind)

@@ -1,4 +1,4 @@
-"""The dense layer, as ``torch.nn.Linear`` with its kernel transposed."""
+"""The dense layer: ``torch.nn.Linear`` with its kernel transposed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from vae_jax.typing import AnyArray
 
 
 class Dense(nn.Module):
-    """``x @ kernel + bias``: [..., I] to [..., O] with kernel [I, O] and bias [O]."""
+    """A dense layer, ``x @ kernel + bias``, with kernel [I, O] and bias [O]."""
 
     features: int
     initialization: Initialization = TORCH
-    kernels: Kernels | None = None  # the enclosing module's, then the backend's
+    kernels: Kernels | None = None  # None: the enclosing module's, then the backend's
 
     @nn.compact
     def __call__(self, x: AnyArray) -> jax.Array:
-        """Applies the layer to the last axis."""
+        """Map [..., I] to [..., O]."""
         fans = x.shape[-1], self.features
         kernel = self.param("kernel", self.initialization.kernel(*fans), fans, jnp.float32)
         bias = self.param("bias", self.initialization.bias(*fans), fans[1:], jnp.float32)

@@ -1,12 +1,11 @@
-"""The frameworks' initial distributions of dense layers, convolutions and transposed ones.
+"""The frameworks' initial distributions of dense layers, convolutions and transposed convolutions.
 
 Sources: ``reset_parameters`` of ``torch.nn.Linear`` and ``torch.nn.modules.conv._ConvNd`` (Kaiming
-uniform with a = sqrt(5), which is uniform within 1/sqrt(fan_in), for the weight and the bias
-alike); Paddle's ``nn.layer.conv``; the code that tutorial 003 links.
+uniform with a = sqrt(5), which is uniform within 1/sqrt(fan_in), for both weight and bias);
+Paddle's ``nn.layer.conv``; the code that tutorial 003 links.
 
-A fan is the number of input, or output, channels times the kernel's area. For a transposed
-convolution ``fan_in`` counts the *output* channels, as PyTorch does: its weight has its axes the
-other way round.
+A fan is the number of input or output channels times the kernel's area. For a transposed
+convolution ``fan_in`` counts the *output* channels, as in PyTorch, whose weight swaps these axes.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from jax.nn.initializers import Initializer, normal, truncated_normal, zeros
 
 
 class Initialization(NamedTuple):
-    """How a layer's kernel and bias begin: functions of ``fan_in`` and ``fan_out``."""
+    """The initializers of a layer's kernel and bias, as functions of ``fan_in`` and ``fan_out``."""
 
     kernel: Callable[[int, int], Initializer]
     bias: Callable[[int, int], Initializer]
 
 
 def uniform_within(bound: float) -> Initializer:
-    """Uniform within ``bound`` of zero."""
+    """Return an initializer that is uniform from ``-bound`` to ``bound``."""
 
     def init(key, shape, dtype=jnp.float32, out_sharding=None):
         del out_sharding
@@ -45,7 +44,7 @@ def _zero(fan_in: int, fan_out: int) -> Initializer:
 
 
 TORCH = Initialization(_torch, _torch)
-"""PyTorch's, of all three kinds of layer."""
+"""PyTorch's uniform distribution, for all three kinds of layer."""
 
 PADDLE_CONV = Initialization(lambda fan_in, _: normal((2 / fan_in) ** 0.5), _zero)
 """Paddle's ``Conv2D``: He's normal distribution."""
@@ -54,7 +53,7 @@ PADDLE_CONV_TRANSPOSE = Initialization(lambda i, o: uniform_within((6 / (i + o))
 """Paddle's ``Conv2DTranspose``: Glorot's uniform distribution."""
 
 TENSORFLOW_CONV = Initialization(lambda *_: truncated_normal(0.02), _zero)
-"""Tutorial 003: normal with std 0.02, drawn again beyond two of them."""
+"""Tutorial 003: normal with std 0.02, truncated at two standard deviations."""
 
 TENSORFLOW_DENSE = Initialization(lambda *_: normal(0.02), _zero)
 """Tutorial 003: normal with std 0.02."""

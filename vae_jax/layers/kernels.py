@@ -1,9 +1,9 @@
-"""Which kernels compute a layer: XLA's own operation, or an equal one that is faster on CPU.
+"""The choice of kernels for a layer: XLA's own operation, or an equal one that is faster on CPU.
 
 XLA on CPU is slow at some convolutions and at some gradients of products; ``convolve.py`` and
-``product.py`` write them another way there, each with its measurements. GPUs and TPUs have
-libraries and hardware for XLA's own operations. What is written for accuracy (``sums.py``) is the
-same everywhere.
+``product.py`` replace them there, each with its measurements. GPUs and TPUs have libraries and
+hardware for XLA's own operations. Operations written for accuracy (``sums.py``) are the same on
+every backend.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from jax.interpreters import ad, batching, mlir
 from vae_jax.typing import AnyArray
 
 Kernels = Literal["cpu", "xla"]
-"""``cpu``: the kernels that are fast there; ``xla``: XLA's own operations."""
+"""``cpu`` names the kernels that are fast on CPU, ``xla`` XLA's own operations."""
 
 
 def inherited(module: nn.Module, field: str, default: Any = None) -> Any:
-    """Return a module's field or, where it is None, that of the nearest module around it.
+    """Return a module's field or, if it is None, that of the nearest enclosing module.
 
-    A model is given ``kernels``, ``axis_name`` or ``batch_norm_groups`` once, and its layers need
-    not be handed them one by one.
+    This way ``kernels``, ``axis_name`` and ``batch_norm_groups`` are set once on a model, not on
+    each layer.
     """
-    around: Any = module
-    while isinstance(around, nn.Module):
-        value = getattr(around, field, None)
+    enclosing: Any = module
+    while isinstance(enclosing, nn.Module):
+        value = getattr(enclosing, field, None)
         if value is not None:
             return value
-        around = around.parent
+        enclosing = enclosing.parent
     return default
 
 
@@ -44,15 +44,15 @@ def default_kernels() -> Kernels:
 
 
 def materialize(x: AnyArray) -> jax.Array:
-    """Return ``x``, computed by XLA on CPU before whatever reads it instead of within.
+    """Return ``x``; keep XLA on CPU from fusing its computation into the operations that read it.
 
-    Within a sum or a product, which its library YNNPACK computes, a logarithm takes ten times as
-    long (78,400 of them: 3.9 ms instead of 0.4), and the place of each number of a reshaped gather
-    is divided out anew. XLA removes an ``optimization_barrier`` before it decides that.
+    Fused into a sum or a product, which XLA's library YNNPACK computes, a logarithm takes ten times
+    as long (78,400 of them: 3.9 ms instead of 0.4), and a reshaped gather divides again to find the
+    position of each number. XLA removes an ``optimization_barrier`` before it decides on fusion.
 
-    A program for several devices of a mesh is left as it is: XLA cannot divide this, and would
-    gather all windows of a convolution on every device (for ``digits_vae``'s batch 24 to 6 MB per
-    device and step, where the gradients are 0.5 MB).
+    This does nothing in a program for several devices of a mesh: XLA cannot partition the
+    operation, and would gather all windows of a convolution on every device (for ``digits_vae``'s
+    batch 24 to 6 MB per device and step, where the gradients are 0.5 MB).
     """
     return _materialize_p.bind(jnp.asarray(x))
 
@@ -62,7 +62,7 @@ def _in_row_major_order(x: Any) -> jax.Array:
 
 
 def _lower_on_cpu(context: Any, x: Any) -> Any:
-    # Only the context of a program that XLA partitions itself has a number of devices.
+    # Only the context of a program that XLA partitions has a number of devices.
     if getattr(context.module_context.axis_context, "num_devices", 1) > 1:
         return [x]
     return mlir.lower_fun(_in_row_major_order, multiple_results=False)(context, x)

@@ -1,11 +1,11 @@
-"""The matrix product, with the gradients that XLA on CPU is fast at.
+"""The matrix product, with gradients that are fast on CPU.
 
-``x @ kernel`` has two gradients that are products too, and each can be taken in two ways, itself or
-as the transpose of the transposed product. XLA on CPU is up to four times slower at one than at the
+The two gradients of ``x @ kernel`` are products too, and each can be computed directly or as the
+transpose of the transposed product. On CPU, XLA is up to four times slower at one than at the
 other. Measured on 2 cores in float32, in ms, the usual way and the one taken here:
 
 =================================  ===============  =======  ==========
-layer                              [M, K, N]        towards  ms
+layer                              [M, K, N]        of       ms
 =================================  ===============  =======  ==========
 face_vae linear1, batch 16         16, 30752, 1024  x        13 -> 7
 face_vae decoder_lin.2, batch 16   16, 1024, 30752  x        19 -> 7
@@ -25,7 +25,7 @@ from vae_jax.typing import AnyArray
 
 
 def product(x: AnyArray, kernel: AnyArray, kernels: Kernels | None = None) -> jax.Array:
-    """Return ``x @ kernel``: [M, K] with [K, N]; ``kernels`` default to the backend's."""
+    """Multiply [M, K] by [K, N], by default with the backend's kernels."""
     if (kernels or default_kernels()) == "xla":
         return _dot(x, kernel)
     return _product_p.bind(x, kernel)
@@ -35,15 +35,15 @@ def _dot(x, kernel):
     return jax.lax.dot_general(x, kernel, (((1,), (0,)), ((), ())))
 
 
-def _towards_x(cotangent, _, kernel):
-    """[M, N] with [K, N]: where the kernel is the larger, it stands on the left."""
+def _gradient_of_x(cotangent, _, kernel):
+    """Return the gradient [M, K] from [M, N] and [K, N], that with more rows on the left."""
     if kernel.shape[0] > cotangent.shape[0]:
         return _as_written(kernel, cotangent.T).T
     return _as_written(cotangent, kernel.T)
 
 
-def _towards_kernel(cotangent, x, _):
-    """[M, K] with [M, N]: of a long sum the wider stands on the right."""
+def _gradient_of_kernel(cotangent, x, _):
+    """Return the gradient [K, N] from [M, K] and [M, N], in a long sum the wider on the right."""
     rows, inputs = x.shape
     if rows > inputs > cotangent.shape[1]:
         return _as_written(cotangent.T, x).T
@@ -51,7 +51,7 @@ def _towards_kernel(cotangent, x, _):
 
 
 def _as_written(left, right):
-    """A product that XLA must not turn into its transpose to save a transposition."""
+    """Multiply; keep XLA from computing the transposed product to save a transposition."""
     return jax.lax.optimization_barrier(_product_p.bind(left, right))
 
 
@@ -65,5 +65,5 @@ _product_p.def_abstract_eval(
     lambda x, kernel: x.update(shape=(x.shape[0], kernel.shape[1]), weak_type=False)
 )
 mlir.register_lowering(_product_p, mlir.lower_fun(_dot, multiple_results=False))
-ad.defbilinear(_product_p, _towards_x, _towards_kernel)
+ad.defbilinear(_product_p, _gradient_of_x, _gradient_of_kernel)
 batching.primitive_batchers[_product_p] = _batch

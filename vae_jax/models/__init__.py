@@ -1,4 +1,4 @@
-"""The table of models. Adding one is a file beside this and a line here."""
+"""The table of models. To add one, write a file in this folder and list it here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from vae_jax.errors import UserError
 from vae_jax.models import conv_vae, digits_ae, digits_cvae, digits_vae, face_vae, stddev_vae
-from vae_jax.models.hyper import canonical
+from vae_jax.models.hyper import parse_hyperparameters
 from vae_jax.spec import ModelSpec
 from vae_jax.typing import Key, Variables
 
@@ -27,18 +27,22 @@ MODELS: dict[str, ModelSpec] = {
         digits_cvae.SPEC,
     )
 }
-"""Name to specification, in the order of the tutorials."""
+"""Specifications by name, in the order of the tutorials."""
 
 
 def get_spec(name: str) -> ModelSpec:
-    """The model's line of the table; raises UserError that lists the names."""
+    """Return a model's specification.
+
+    Raises:
+        UserError: there is no such model; the message lists the names.
+    """
     if name not in MODELS:
         raise UserError(f"there is no model {name!r}; the models are {', '.join(MODELS)}")
     return MODELS[name]
 
 
 def create_model(name: str, **hyper: Any) -> nn.Module:
-    """The Flax module of a model.
+    """Create a model's Flax module.
 
     Args:
         name: one of ``MODELS``.
@@ -52,14 +56,14 @@ def create_model(name: str, **hyper: Any) -> nn.Module:
         20
     """
     spec = get_spec(name)
-    model = spec.module(**canonical(spec, hyper))
+    model = spec.module(**parse_hyperparameters(spec, hyper))
     spec.check(model)
     return model
 
 
-@partial(jax.jit, static_argnums=0)  # here, so that a second model of the kind compiles nothing
+@partial(jax.jit, static_argnums=0)  # at module level, so that equal models share one compilation
 def init_variables(model: Any, key: Key) -> Variables:
-    """The reference framework's initial distributions, drawn from one key."""
+    """Draw a model's variables from the reference framework's initial distributions."""
     image = jnp.zeros((1, *model.image_shape), jnp.float32)
     label = jnp.zeros((1, model.num_classes), jnp.float32) if model.num_classes else None
     noise = jnp.zeros((1, model.latent_size), jnp.float32)
@@ -67,12 +71,12 @@ def init_variables(model: Any, key: Key) -> Variables:
 
 
 def has_convolutions(model: Any) -> bool:
-    """Whether any kernel of a model is a convolution's."""
+    """Return True if the model has a convolution."""
     return any(len(shape) == 4 for shape in variable_shapes(model).values())
 
 
 def variable_shapes(model: Any) -> dict[tuple[str, ...], tuple[int, ...]]:
-    """The path and shape of every variable, as Flax itself would create it."""
+    """Return the shape of every variable by its path, as Flax would create it."""
     tree = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
     flat: Any = flax.traverse_util.flatten_dict(tree)
     return {path: leaf.shape for path, leaf in flat.items()}

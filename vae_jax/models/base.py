@@ -1,4 +1,4 @@
-"""What all models have in common: encode, choose a latent, decode, and refuse other shapes."""
+"""The base class of the models, and the checks of their inputs' shapes."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from vae_jax.typing import AnyArray, Image, Latent, Mask, Noise, OneHot
 
 
 class Autoencoder(nn.Module):
-    """Base of the models, which define two methods:
+    """Base class of the models.
 
-    ``encode(x, label=None, *, train=False, mask=None)``: the posterior over latents of images
-    [B, H, W, C] in the model's pixel range.
-
-    ``image_likelihood(z, label=None, *, train=False, mask=None)``: the likelihood of images given
-    latents [B, L].
+    A model defines two methods. ``encode(x, label=None, *, train=False, mask=None)`` returns the
+    posterior over latents of images [B, H, W, C] in the model's pixel range.
+    ``image_likelihood(z, label=None, *, train=False, mask=None)`` returns the likelihood of images
+    given latents [B, L].
 
     ``label`` is one-hot [B, num_classes], for a model with classes. ``train`` switches to train
     mode, in which ``mask`` [B] is 1 for the examples that count towards batch statistics.
 
     Attributes:
-        kernels: which kernels compute the layers; None: the backend's (``layers/kernels.py``).
-        axis_name: the axis of devices under ``pmap``; None: the program sees the whole batch.
+        kernels: the kernels that compute the layers; None selects the backend's
+            (``layers/kernels.py``).
+        axis_name: the axis of devices under ``pmap``; None if the program sees the whole batch.
         batch_norm_groups: see ``BatchNorm``.
 
-    These are no hyperparameters: they say how the layers are computed, and are set with
+    These are not hyperparameters: they say how the layers are computed, and are set with
     ``model.clone(axis_name="data")``.
     """
 
@@ -50,7 +50,7 @@ class Autoencoder(nn.Module):
         train: bool = False,
         mask: Mask | None = None,
     ) -> Image:
-        """Return images [B, H, W, C] in the model's pixel range, of latents [B, L]."""
+        """Decode latents [B, L] into images [B, H, W, C] in the model's pixel range."""
         return self.image_likelihood(z, label, train=train, mask=mask).mean
 
     def forward(
@@ -76,13 +76,13 @@ class Autoencoder(nn.Module):
         train: bool = False,
         mask: Mask | None = None,
     ) -> tuple[Image, Posterior]:
-        """Return reconstructions of one draw of the posterior, and the posterior."""
+        """Return images decoded from one draw of the posterior, and the posterior."""
         likelihood, posterior = self.forward(x, label, noise=noise, train=train, mask=mask)
         return likelihood.mean, posterior
 
 
 def require_images(x: AnyArray, image_shape: tuple[int, int, int]) -> None:
-    """Raises ValueError unless ``x`` is [B, H, W, C] with the model's height, width, channels."""
+    """Raise ValueError unless ``x`` is [B, H, W, C] with the model's height, width, channels."""
     if x.ndim != 4 or tuple(x.shape[1:]) != tuple(image_shape):
         height, width, channels = image_shape
         raise ValueError(
@@ -92,13 +92,13 @@ def require_images(x: AnyArray, image_shape: tuple[int, int, int]) -> None:
 
 
 def require_latents(z: AnyArray, latent_size: int) -> None:
-    """Raises ValueError unless ``z`` is [B, L]."""
+    """Raise ValueError unless ``z`` is [B, L]."""
     if z.ndim != 2 or z.shape[1] != latent_size:
         raise ValueError(f"latents of shape {tuple(z.shape)}; expected [B, {latent_size}]")
 
 
 def require_label(label: AnyArray | None, batch_size: int, num_classes: int) -> None:
-    """Raise ValueError unless there is a label [B, classes], or none where there are no classes."""
+    """Raise ValueError unless ``label`` is [B, classes], or None for a model without classes."""
     expected = (batch_size, num_classes) if num_classes else None
     found = None if label is None else tuple(label.shape)
     if found != expected:

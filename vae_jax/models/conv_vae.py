@@ -2,8 +2,8 @@
 
 Source: tutorial 001. It fixes the parts and their names (``encoder``, ``fc_mu``, ``fc_logvar``,
 ``decoder``) and the loss, and leaves the layers open: "convolutions, then linear" and "linear, then
-transposed convolutions". Here each width is a 3x3 convolution of stride 2, which halves an image
-rounding up, and the decoder doubles it back to exactly the size it had.
+transposed convolutions". Here each width is a 3x3 convolution of stride 2, which halves an image,
+rounding up; the decoder restores the exact size.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from vae_jax.typing import Features, Image, Latent, Mask, OneHot
 
 
 class Encoder(nn.Module):
-    """Images to features: each width is a 3x3 convolution that halves the image, and a ReLU."""
+    """The encoder: a 3x3 convolution that halves the image and a ReLU for each width."""
 
     widths: tuple[int, ...]
     batch_norm: bool
 
     @nn.compact
     def __call__(self, x: Image, *, train: bool, mask: Mask | None) -> Features:
-        """Map [B, H, W, C] to [B, F]."""
+        """Map images [B, H, W, C] to features [B, F]."""
         for place, width in zip(_places(self, first=0), self.widths, strict=True):
             x = Conv(width, 3, stride=2, padding=1, name=f"encoder_{place}")(x)
             if self.batch_norm:
@@ -45,7 +45,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents to the logits of images: a dense layer, then the encoder's widths backwards."""
+    """The decoder: a dense layer, then transposed convolutions with the widths reversed."""
 
     widths: tuple[int, ...]
     batch_norm: bool
@@ -53,7 +53,7 @@ class Decoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: Latent, *, train: bool, mask: Mask | None) -> Image:
-        """Map [B, L] to [B, H, W, C]."""
+        """Map latents [B, L] to the logits of images [B, H, W, C]."""
         *larger, (height, width) = _sizes(self)
         x = nn.relu(Dense(height * width * self.widths[-1], name="decoder_0")(z))
         x = x.reshape(-1, height, width, self.widths[-1])
@@ -61,7 +61,7 @@ class Decoder(nn.Module):
         for place, features, size in zip(
             _places(self, first=3), outputs, reversed(larger), strict=True
         ):
-            # An even side is twice the one before, an odd one twice less one.
+            # An even side doubles the previous one; an odd side is one less than that.
             extra = (1 - size[0] % 2, 1 - size[1] % 2)
             name = f"decoder_{place}"
             x = ConvTranspose(features, 3, stride=2, padding=1, output_padding=extra, name=name)(x)
@@ -74,17 +74,17 @@ class Decoder(nn.Module):
 
 
 class ConvVAE(Autoencoder):
-    """The VAE; images are in [0, 1].
+    """The convolutional VAE; images are in [0, 1].
 
     Attributes:
-        image_shape: height, width and channels of the images; any sizes.
+        image_shape: height, width and channels of the images, of any size.
         widths: channels after each convolution.
         latent_size: latent dimensions.
         likelihood: ``mse`` (the tutorial's squared error), ``bernoulli`` (its cross entropy)
             or ``gaussian``; the last two give a likelihood in nats.
-        scale: the standard deviation of the Gaussian likelihood; where it is learned, its start.
-        learned_scale: whether the Gaussian's standard deviation is a parameter.
-        batch_norm: whether a batch norm follows each convolution but the decoder's last.
+        scale: the Gaussian likelihood's standard deviation, or its initial value if learned.
+        learned_scale: make the Gaussian's standard deviation a parameter.
+        batch_norm: add a batch norm after each convolution but the decoder's last.
     """
 
     image_shape: tuple[int, int, int] = (28, 28, 1)  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -96,7 +96,7 @@ class ConvVAE(Autoencoder):
     batch_norm: bool = False
 
     def setup(self):
-        """Both parts' layers are the model's own, named by their place in the reference's."""
+        """Create the layers, named by their index in the reference's ``Sequential`` parts."""
         self.encoder = Encoder(self.widths, self.batch_norm)
         self.fc_mu = Dense(self.latent_size)
         self.fc_logvar = Dense(self.latent_size)
@@ -142,21 +142,21 @@ class ConvVAE(Autoencoder):
         return Gaussian(image, jnp.asarray(log_std, image.dtype))
 
 
-_MAX_LAYERS = 64  # that a file may ask for: each halves the image, and takes time to trace
+_MAX_LAYERS = 64  # in a file: each takes time to trace, and 64 halvings outlast any image
 
 
 def _places(model: Any, first: int) -> range:
-    """Return the places of the convolutions in one of the reference's ``Sequential`` parts.
+    """Return the indices of the convolutions in one of the reference's ``Sequential`` parts.
 
-    Between two of them are a ReLU and perhaps a batch norm. The decoder's first, 3, follows a
-    linear layer, its ReLU and the ``Unflatten``.
+    A ReLU, and a batch norm if there is one, separates two convolutions. The decoder's first has
+    index 3, after a linear layer, its ReLU and the ``Unflatten``.
     """
     step = 3 if model.batch_norm else 2
     return range(first, first + step * len(model.widths), step)
 
 
 def _sizes(model: Any) -> list[tuple[int, int]]:
-    """Return height and width of the image, and after each convolution."""
+    """Return height and width of the image and after each convolution."""
     sizes = [model.image_shape[:2]]
     for _ in model.widths:
         height, width = sizes[-1]
@@ -187,7 +187,7 @@ def _rules(model: ConvVAE) -> tuple[Rule, ...]:
 
 
 def _infer(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The hyperparameters that a checkpoint's names and shapes determine."""
+    """Return the hyperparameters that a checkpoint's names and shapes determine."""
     places = sorted(
         int(match[1])
         for name, array in tensors.items()

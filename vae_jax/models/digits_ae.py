@@ -1,7 +1,7 @@
 """``digits_ae``: the MLP autoencoder of handwritten digits, 784-200-20-200-784.
 
-Source: tutorial 002, section 7.2 (listings 7.1 to 7.3). Its prose speaks of absolute and of mean
-squared error; its code, ported here, sums squares over batch and pixels.
+Source: tutorial 002, section 7.2 (listings 7.1 to 7.3). Its prose names absolute and mean squared
+error; its code, ported here, sums squares over batch and pixels.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from vae_jax.typing import Image, Latent, Mask, OneHot
 
 
 class DigitsAE(Autoencoder):
-    """The autoencoder; the reference's ``AE(784, latent_size, hidden_size)``."""
+    """The MLP autoencoder: the reference's ``AE(784, latent_size, hidden_size)``."""
 
     latent_size: int = 20
     hidden_size: int = 200
     image_shape: ClassVar[tuple[int, int, int]] = (28, 28, 1)
 
     def setup(self):
-        """Submodules are named as the reference's."""
+        """Create the layers under the reference's names."""
         self.common = Dense(self.hidden_size)
         self.encoded = Dense(self.latent_size)
         self.l1 = Dense(self.hidden_size)
@@ -56,7 +56,7 @@ class DigitsAE(Autoencoder):
         train: bool = False,
         mask: Mask | None = None,
     ) -> SquaredError:
-        """Images [B, 28, 28, 1] in [0, 1] of latents [B, L]."""
+        """Return the likelihood of images [B, 28, 28, 1] given latents [B, L]."""
         require_latents(z, self.latent_size)
         require_label(label, len(z), self.num_classes)
         x = nn.sigmoid(self.decode_layer(nn.relu(self.l1(z))))

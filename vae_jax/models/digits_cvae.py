@@ -1,7 +1,7 @@
-"""``digits_cvae``: ``digits_vae`` told which digit it is.
+"""``digits_cvae``: ``digits_vae`` conditioned on the digit's class.
 
 Source: tutorial 004, part 2. The encoder maps the one-hot label to a second channel of the image,
-the decoder takes it beside the latent.
+and the decoder takes it with the latent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from vae_jax.typing import Image, Latent, Mask, OneHot
 
 
 class DigitsCVAE(Autoencoder):
-    """The conditional VAE."""
+    """The conditional VAE of digits."""
 
     latent_size: int = 2
     channels: int = 32
@@ -26,7 +26,7 @@ class DigitsCVAE(Autoencoder):
     num_classes: ClassVar[int] = 10
 
     def setup(self):
-        """Two parts, which the reference saves apart."""
+        """Create the two parts, which the reference saves in separate files."""
         self.encoder = digits_vae.Encoder(self.latent_size, self.channels)
         self.decoder = digits_vae.Decoder(self.channels)
 
@@ -38,7 +38,7 @@ class DigitsCVAE(Autoencoder):
         train: bool = False,
         mask: Mask | None = None,
     ) -> DiagonalGaussian:
-        """The posterior over latents of images [B, 28, 28, 1] in [-1, 1] with labels [B, 10]."""
+        """Return the posterior of images [B, 28, 28, 1] in [-1, 1] with labels [B, 10]."""
         require_images(x, self.image_shape)
         require_label(label, len(x), self.num_classes)
         return self.encoder(x, label)
@@ -51,10 +51,10 @@ class DigitsCVAE(Autoencoder):
         train: bool = False,
         mask: Mask | None = None,
     ) -> SquaredError:
-        """Images [B, 28, 28, 1] in [-1, 1] of latents [B, L] with labels [B, 10]."""
+        """Return the likelihood of images [B, 28, 28, 1] given latents [B, L], labels [B, 10]."""
         require_latents(z, self.latent_size)
         require_label(label, len(z), self.num_classes)
-        assert label is not None  # as required above
+        assert label is not None  # require_label has checked it
         return SquaredError(self.decoder(jnp.concatenate([z, label], axis=-1)))
 
 

@@ -1,7 +1,7 @@
 """``digits_vae``: the convolutional VAE of digits with 2 latents.
 
-Source: tutorial 004, part 1. Its dense layers are 1x1 convolutions of 1x1 images; they keep their
-names and shapes in checkpoints. Images are in [-1, 1].
+Source: tutorial 004, part 1. Its dense layers are 1x1 convolutions of 1x1 images; checkpoints
+keep their names and shapes. Images are in [-1, 1].
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _SIDE = 7  # of the smallest feature map
 
 
 class Encoder(nn.Module):
-    """Images to the posterior: 28 -> 14 -> 7, then dense.
+    """The encoder: 28 -> 14 -> 7, then dense.
 
-    With labels, for ``digits_cvae``, these make a second channel of the image.
+    Labels, for ``digits_cvae``, become a second channel of the image.
     """
 
     latent_size: int
     channels: int
 
     def setup(self):
-        """Submodules are named as the reference's."""
+        """Create the layers under the reference's names."""
         self.conv_label = Dense(math.prod(IMAGE_SHAPE), initialization=PADDLE_CONV)
         self.conv1 = Conv(self.channels, 4, 2, 1, initialization=PADDLE_CONV)
         self.conv2 = Conv(2 * self.channels, 4, 2, 1, initialization=PADDLE_CONV)
@@ -53,19 +53,19 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents, with any further numbers, to images: dense, then 7 -> 14 -> 28."""
+    """The decoder: dense, then 7 -> 14 -> 28."""
 
     channels: int
 
     def setup(self):
-        """Submodules are named as the reference's."""
+        """Create the layers under the reference's names."""
         self.conv1 = Dense(_SIDE * _SIDE * self.channels, initialization=PADDLE_CONV)
         self.conv2 = ConvTranspose(2 * self.channels, 4, 2, 1, initialization=PADDLE_CONV_TRANSPOSE)
         self.conv3 = ConvTranspose(self.channels, 4, 2, 1, initialization=PADDLE_CONV_TRANSPOSE)
         self.conv4 = Conv(1, 3, padding=1, initialization=PADDLE_CONV)
 
     def __call__(self, z: Latent) -> Image:
-        """Images [B, 28, 28, 1] in [-1, 1] of latents [B, L]."""
+        """Map latents [B, L], or latents and labels, to images [B, 28, 28, 1] in [-1, 1]."""
         x = nn.leaky_relu(self.conv1(z)).reshape(-1, _SIDE, _SIDE, self.channels)
         x = nn.leaky_relu(self.conv2(x))
         x = nn.leaky_relu(self.conv3(x))
@@ -73,14 +73,14 @@ class Decoder(nn.Module):
 
 
 class DigitsVAE(Autoencoder):
-    """The VAE: the reference's ``Encoder(channels, latent_size)`` and ``Decoder`` together."""
+    """The convolutional VAE of digits: the reference's ``Encoder`` and ``Decoder`` together."""
 
     latent_size: int = 2
     channels: int = 32
     image_shape: ClassVar[tuple[int, int, int]] = IMAGE_SHAPE
 
     def setup(self):
-        """Two parts, which the reference saves apart."""
+        """Create the two parts, which the reference saves in separate files."""
         self.encoder = Encoder(self.latent_size, self.channels)
         self.decoder = Decoder(self.channels)
 
@@ -92,7 +92,7 @@ class DigitsVAE(Autoencoder):
         train: bool = False,
         mask: Mask | None = None,
     ) -> DiagonalGaussian:
-        """The posterior over latents of images [B, 28, 28, 1] in [-1, 1]."""
+        """Return the posterior over latents of images [B, 28, 28, 1] in [-1, 1]."""
         require_images(x, self.image_shape)
         require_label(label, len(x), self.num_classes)
         return self.encoder(x)
@@ -105,14 +105,14 @@ class DigitsVAE(Autoencoder):
         train: bool = False,
         mask: Mask | None = None,
     ) -> SquaredError:
-        """Images [B, 28, 28, 1] in [-1, 1] of latents [B, L]."""
+        """Return the likelihood of images [B, 28, 28, 1] given latents [B, L]."""
         require_latents(z, self.latent_size)
         require_label(label, len(z), self.num_classes)
         return SquaredError(self.decoder(z))
 
 
 def rules(model: Any) -> tuple[Rule, ...]:
-    """In the order of the reference's state dicts; Paddle's axes are PyTorch's."""
+    """Return the rules in the order of the reference's state dicts; Paddle's axes are PyTorch's."""
     conv, dense = pytorch_rules.conv, pytorch_rules.conv_as_dense
     enc, dec = "encoder", "decoder"
     flat_input, flat_output = ((n * model.channels, _SIDE, _SIDE) for n in (2, 1))

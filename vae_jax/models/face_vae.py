@@ -1,7 +1,7 @@
-"""``face_vae``: the convolutional VAE of 256 x 256 faces with 100 latents.
+"""``face_vae``: the convolutional VAE of 256x256 faces with 100 latents.
 
 Source: tutorials 000 and 002, section 7.4 (listings 7.4 to 7.6). ``linear3`` is the log of the
-standard deviation, whatever the printed formula says.
+standard deviation, contrary to the printed formula.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _FLAT = (32, 31, 31)  # channels, height, width where convolutions meet dense la
 
 
 class Encoder(nn.Module):
-    """Images to the posterior: 256 -> 128 -> 64 -> 31, then dense."""
+    """The encoder: 256 -> 128 -> 64 -> 31, then dense."""
 
     latent_size: int
 
     def setup(self):
-        """Submodules are named as the reference's."""
+        """Create the layers under the reference's names."""
         self.conv1 = Conv(8, 3, stride=2, padding=1)
         self.conv2 = Conv(16, 3, stride=2, padding=1)
         self.batch2 = BatchNorm()
@@ -37,7 +37,7 @@ class Encoder(nn.Module):
         self.linear3 = Dense(self.latent_size)
 
     def __call__(self, x: Image, *, train: bool, mask: Mask | None) -> DiagonalGaussian:
-        """The posterior of images [B, 256, 256, 3] in [0, 1]."""
+        """Return the posterior of images [B, 256, 256, 3] in [0, 1]."""
         x = nn.relu(self.conv1(x))
         x = nn.relu(self.batch2(self.conv2(x), train=train, mask=mask))
         x = nn.relu(self.conv3(x))
@@ -46,10 +46,10 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents to images: dense, then 31 -> 64 -> 128 -> 256."""
+    """The decoder: dense, then 31 -> 64 -> 128 -> 256."""
 
     def setup(self):
-        """Numbers are places in the reference's ``decoder_lin`` and ``decoder_conv``."""
+        """Create the layers, numbered as in the reference's ``Sequential`` parts."""
         channels, height, width = _FLAT
         self.decoder_lin_0 = Dense(1024)
         self.decoder_lin_2 = Dense(channels * height * width)
@@ -60,7 +60,7 @@ class Decoder(nn.Module):
         self.decoder_conv_6 = ConvTranspose(3, 3, stride=2, padding=1, output_padding=1)
 
     def __call__(self, z: Latent, *, train: bool, mask: Mask | None) -> Image:
-        """Images [B, 256, 256, 3] in [0, 1] of latents [B, L]."""
+        """Map latents [B, L] to images [B, 256, 256, 3] in [0, 1]."""
         channels, height, width = _FLAT
         x = nn.relu(self.decoder_lin_2(nn.relu(self.decoder_lin_0(z))))
         x = self.decoder_conv_0(x.reshape(-1, height, width, channels))
@@ -70,13 +70,13 @@ class Decoder(nn.Module):
 
 
 class FaceVAE(Autoencoder):
-    """The VAE; the reference's ``VAE(latent_size)``."""
+    """The convolutional VAE of faces: the reference's ``VAE(latent_size)``."""
 
     latent_size: int = 100
     image_shape: ClassVar[tuple[int, int, int]] = (256, 256, 3)
 
     def setup(self):
-        """Two parts, as the reference."""
+        """Create the two parts under the reference's names."""
         self.encoder = Encoder(self.latent_size)
         self.decoder = Decoder()
 
@@ -88,7 +88,7 @@ class FaceVAE(Autoencoder):
         train: bool = False,
         mask: Mask | None = None,
     ) -> DiagonalGaussian:
-        """The posterior over latents of images [B, 256, 256, 3] in [0, 1]."""
+        """Return the posterior over latents of images [B, 256, 256, 3] in [0, 1]."""
         require_images(x, self.image_shape)
         require_label(label, len(x), self.num_classes)
         return self.encoder(x, train=train, mask=mask)
@@ -101,14 +101,14 @@ class FaceVAE(Autoencoder):
         train: bool = False,
         mask: Mask | None = None,
     ) -> SquaredError:
-        """Images [B, 256, 256, 3] in [0, 1] of latents [B, L]."""
+        """Return the likelihood of images [B, 256, 256, 3] given latents [B, L]."""
         require_latents(z, self.latent_size)
         require_label(label, len(z), self.num_classes)
         return SquaredError(self.decoder(z, train=train, mask=mask))
 
 
 def _rules(model: FaceVAE) -> tuple[Rule, ...]:
-    # In the order of the reference's state dict.
+    # An export keeps this order, which is that of the reference's state dict.
     enc, dec = "encoder", "decoder"
     return (
         *pytorch_rules.conv("encoder.conv1", (enc, "conv1")),

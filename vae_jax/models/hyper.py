@@ -1,4 +1,4 @@
-"""Hyperparameters: given as Python values, JSON or text, checked and brought to one form."""
+"""Checks and conversions of hyperparameters, given as Python values, JSON or text."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from vae_jax.errors import UserError
 from vae_jax.spec import ModelSpec
 
 
-def canonical(spec: ModelSpec, hyper: dict[str, Any]) -> dict[str, Any]:
-    """The hyperparameters as the model's module takes them.
+def parse_hyperparameters(spec: ModelSpec, hyper: dict[str, Any]) -> dict[str, Any]:
+    """Convert hyperparameters to the values that the model's module takes.
 
     Args:
-        spec: the model's line of the table.
-        hyper: by name; sizes that belong together may be tuples, lists or text such as ``32,64``
-            or ``64x48x3``.
+        spec: the model's specification.
+        hyper: values by name; sizes that belong together may be tuples, lists or text such as
+            ``32,64`` or ``64x48x3``.
 
     Raises:
-        UserError: a hyperparameter that the model does not have, or a value it cannot take.
+        UserError: the model does not have a hyperparameter, or cannot take its value.
     """
     known = spec.hyperparameters()
     types = typing.get_type_hints(spec.module)
@@ -36,18 +36,18 @@ def canonical(spec: ModelSpec, hyper: dict[str, Any]) -> dict[str, Any]:
         except (TypeError, ValueError, OverflowError):
             raise UserError(
                 f"{spec.name}'s {key} is {value!r}; expected {expected}, such as its default "
-                f"{text_of(known[key])}"
+                f"{format_hyperparameter(known[key])}"
             ) from None
     return values
 
 
-def text_of(value: Any) -> str:
-    """A hyperparameter's value as the command line takes it."""
+def format_hyperparameter(value: Any) -> str:
+    """Format a hyperparameter's value as the command line takes it."""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _converter(kind: Any):
-    """From a field's type to the function that converts a value, and what it expects."""
+    """Return the function that converts values to a field's type, and what it expects."""
     if kind is int:
         return _whole, "a whole number above 0"
     if kind is float:

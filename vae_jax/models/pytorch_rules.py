@@ -1,7 +1,7 @@
-"""Rules for PyTorch's layers, and Paddle's: the names and axis orders of ``torch.nn`` modules.
+"""Rules for PyTorch's and Paddle's layers: the names and axis orders of ``torch.nn`` modules.
 
-The target path repeats the reference's, with the dots inside a ``Sequential`` made underscores:
-``decoder.decoder_conv.3`` is ``("decoder", "decoder_conv_3")``.
+A target path repeats the reference's, with the dots inside a ``Sequential`` replaced by
+underscores: ``decoder.decoder_conv.3`` becomes ``("decoder", "decoder_conv_3")``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ def linear(
     flat_input: tuple[int, int, int] | None = None,
     flat_output: tuple[int, int, int] | None = None,
 ) -> tuple[Rule, ...]:
-    """``torch.nn.Linear``: weight [O, I] to kernel [I, O], and the bias.
+    """Return the rules of a ``torch.nn.Linear``: weight [O, I] to kernel [I, O], and the bias.
 
-    ``flat_input`` or ``flat_output`` is the (C, H, W) of the image that is flattened into, or
-    unflattened from, that side of the layer.
+    Args:
+        source: the layer's name in the reference.
+        target: path of the layer's parameters.
+        flat_input: (C, H, W) of the image that is flattened into the layer's input.
+        flat_output: (C, H, W) of the image that the layer's output is unflattened to.
     """
     weight_block = bias_block = None
     if flat_input is not None:
@@ -41,14 +44,16 @@ def conv_as_dense(
     flat_input: tuple[int, int, int] | None = None,
     flat_output: tuple[int, int, int] | None = None,
 ) -> tuple[Rule, ...]:
-    """A 1x1 convolution of 1x1 images, [O, I, 1, 1], which is a dense layer here; as ``linear``."""
+    """Return the rules of a 1x1 convolution of 1x1 images, [O, I, 1, 1], as a dense layer."""
     weight, bias = linear(source, target, flat_input=flat_input, flat_output=flat_output)
     return dataclasses.replace(weight, unit_axes=2), bias
 
 
 def conv(source: str, target: tuple[str, ...]) -> tuple[Rule, ...]:
-    """``torch.nn.Conv2d`` [O, I, k, k] to [k, k, I, O]; and ``ConvTranspose2d`` [I, O, k, k] to
-    [k, k, O, I]: the same permutation."""
+    """Return the rules of a ``torch.nn.Conv2d`` or ``ConvTranspose2d``.
+
+    One permutation serves both: [O, I, k, k] to [k, k, I, O], and [I, O, k, k] to [k, k, O, I].
+    """
     return (
         Rule(f"{source}.weight", ("params", *target, "kernel"), (2, 3, 1, 0)),
         Rule(f"{source}.bias", ("params", *target, "bias")),
@@ -56,7 +61,10 @@ def conv(source: str, target: tuple[str, ...]) -> tuple[Rule, ...]:
 
 
 def batch_norm(source: str, target: tuple[str, ...]) -> tuple[Rule, ...]:
-    """``torch.nn.BatchNorm2d``; files from before PyTorch 0.4.1 lack the batch counter."""
+    """Return the rules of a ``torch.nn.BatchNorm2d``.
+
+    Files from before PyTorch 0.4.1 lack the batch counter.
+    """
     return (
         Rule(f"{source}.weight", ("params", *target, "scale")),
         Rule(f"{source}.bias", ("params", *target, "bias")),

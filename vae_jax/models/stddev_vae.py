@@ -1,8 +1,8 @@
 """``stddev_vae``: the 5x5 convolutional VAE of digits whose head is a raw standard deviation.
 
-Source: tutorial 003 and the code that it links. Three of that code's habits are kept: the head may
-be negative (only its square enters the divergence), the biases of the transposed convolutions are
-variables that are never added, and the likelihood has 1e-8 inside its logarithms.
+Source: tutorial 003 and the code that it links. Three peculiarities of that code are kept: the head
+may be negative (only its square enters the divergence), the biases of the transposed convolutions
+are variables that are never added, and the likelihood has 1e-8 inside its logarithms.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ _NEVER_ADDED = "kept for export; the original never adds it"
 
 
 class Recognition(nn.Module):
-    """Images to the posterior: 28 -> 14 -> 7, then dense."""
+    """The encoder: 28 -> 14 -> 7, then dense."""
 
     latent_size: int
 
     def setup(self):
-        """Submodules are named as the reference's scopes."""
+        """Create the layers under the names of the reference's scopes."""
         self.d_h1 = Conv(16, 5, 2, "SAME", initialization=TENSORFLOW_CONV)
         self.d_h2 = Conv(32, 5, 2, "SAME", initialization=TENSORFLOW_CONV)
         self.w_mean = Dense(self.latent_size, initialization=TENSORFLOW_DENSE)
         self.w_stddev = Dense(self.latent_size, initialization=TENSORFLOW_DENSE)
 
     def __call__(self, x: Image) -> SignedGaussian:
-        """The posterior of images [B, 28, 28, 1] in [0, 1]."""
+        """Return the posterior of images [B, 28, 28, 1] in [0, 1]."""
         x = nn.leaky_relu(self.d_h1(x), 0.2)
         x = nn.leaky_relu(self.d_h2(x), 0.2).reshape(x.shape[0], -1)
         return SignedGaussian(mean=self.w_mean(x), std=self.w_stddev(x))
 
 
 class Generation(nn.Module):
-    """Latents to images: dense, then 7 -> 14 -> 28."""
+    """The decoder: dense, then 7 -> 14 -> 28."""
 
     def setup(self):
-        """Submodules are named as the reference's scopes."""
+        """Create the layers under the names of the reference's scopes."""
         height, width, channels = _MAP
         self.z_matrix = Dense(height * width * channels, initialization=TENSORFLOW_DENSE)
         self.g_h1, self.g_h2 = (
@@ -55,20 +55,25 @@ class Generation(nn.Module):
         )
 
     def __call__(self, z: Latent) -> Image:
-        """Logits [B, 28, 28, 1] of latents [B, L]."""
+        """Map latents [B, L] to the logits of images [B, 28, 28, 1]."""
         x = nn.relu(self.z_matrix(z)).reshape(-1, *_MAP)
         return self.g_h2(nn.relu(self.g_h1(x)))
 
 
 class StddevVAE(Autoencoder):
-    """The VAE; ``sound_likelihood`` computes the cross entropy from the logits instead."""
+    """The VAE with a raw standard deviation.
+
+    Attributes:
+        latent_size: latent dimensions.
+        sound_likelihood: compute the cross entropy from the logits, without the 1e-8.
+    """
 
     latent_size: int = 20
     sound_likelihood: bool = False
     image_shape: ClassVar[tuple[int, int, int]] = (28, 28, 1)
 
     def setup(self):
-        """Two parts, as the reference's scopes."""
+        """Create the two parts under the names of the reference's scopes."""
         self.recognition = Recognition(self.latent_size)
         self.generation = Generation()
 
@@ -80,7 +85,7 @@ class StddevVAE(Autoencoder):
         train: bool = False,
         mask: Mask | None = None,
     ) -> SignedGaussian:
-        """The posterior over latents of images [B, 28, 28, 1] in [0, 1]."""
+        """Return the posterior over latents of images [B, 28, 28, 1] in [0, 1]."""
         require_images(x, self.image_shape)
         require_label(label, len(x), self.num_classes)
         return self.recognition(x)
@@ -93,7 +98,7 @@ class StddevVAE(Autoencoder):
         train: bool = False,
         mask: Mask | None = None,
     ) -> OffsetBernoulli | Bernoulli:
-        """Pixel probabilities [B, 28, 28, 1] of latents [B, L]."""
+        """Return the likelihood of images [B, 28, 28, 1] given latents [B, L]."""
         require_latents(z, self.latent_size)
         require_label(label, len(z), self.num_classes)
         logits = self.generation(z)
@@ -101,7 +106,7 @@ class StddevVAE(Autoencoder):
 
 
 def _rules(model: StddevVAE) -> tuple[Rule, ...]:
-    # Channels are last in TensorFlow too, so nothing moves.
+    # TensorFlow is channels last too, so no rule permutes axes.
     names = {
         ("recognition", "d_h1"): ("w", "b"),
         ("recognition", "d_h2"): ("w", "b"),

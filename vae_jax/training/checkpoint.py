@@ -20,7 +20,7 @@ import orbax.checkpoint as ocp
 from vae_jax.errors import CheckpointError, RunError, UserError
 from vae_jax.files import write_atomically
 from vae_jax.models import create_model, get_spec
-from vae_jax.models.hyper import canonical
+from vae_jax.models.hyper import parse_hyperparameters
 from vae_jax.training.checksum import differing
 from vae_jax.training.hosts import is_main
 from vae_jax.training.metadata import CheckpointMetadata, read_metadata
@@ -110,7 +110,7 @@ def load_variables(folder: Path) -> tuple[str, dict[str, Any], Variables]:
     try:
         description = json.loads((folder / "model.json").read_text())
         spec = get_spec(description["model"])
-        name, hyper = spec.name, canonical(spec, description["hyper"])
+        name, hyper = spec.name, parse_hyperparameters(spec, description["hyper"])
         variables = _restore_numpy(folder.absolute() / "variables")
         check_variables(create_model(name, **hyper), variables)
     except UserError as error:

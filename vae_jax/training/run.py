@@ -12,7 +12,7 @@ from typing import Any
 from vae_jax.errors import RunError
 from vae_jax.files import explain_errors, write_atomically
 from vae_jax.models import get_spec
-from vae_jax.models.hyper import canonical
+from vae_jax.models.hyper import parse_hyperparameters
 from vae_jax.recipe import Recipe
 from vae_jax.training.environment import (
     Segment,
@@ -85,7 +85,7 @@ def open_run(path: Path) -> Run:
     try:
         text = json.loads(file.read_text())
         spec = get_spec(text["model"])
-        hyper = canonical(spec, dict(text["hyper"]))
+        hyper = parse_hyperparameters(spec, dict(text["hyper"]))
         return Run(path.absolute(), spec.name, hyper, Recipe(**text["recipe"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())  # messages may have many lines

@@ -11,7 +11,7 @@ from typing import Any
 
 from contest.neighbours import TOO_BUSY
 from contest.report import ContestRow, Report
-from vae_jax.models.hyper import text_of
+from vae_jax.models.hyper import format_hyperparameter
 
 _COLUMNS = (  # title, width (to the left where it is below 0)
     ("model", -28),
@@ -95,7 +95,7 @@ def write_report(folder: Path, report: Report) -> list[str]:
 def _cells(row: ContestRow) -> list[str]:
     task, times = row.task, row.times
     low, high = times.quartiles
-    of_model = [task.model, *(f"{k}={text_of(v)}" for k, v in task.hyper.items())]
+    of_model = [task.model, *(f"{k}={format_hyperparameter(v)}" for k, v in task.hyper.items())]
     if task.precision != "float32":
         of_model.append(task.precision)
     return [
