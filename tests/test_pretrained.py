@@ -72,9 +72,9 @@ def test_samples_come_from_the_key(vae):
 def test_chunks_change_nothing_and_compile_one_shape(vae, images, monkeypatch):
     whole = vae.encode(images)
     monkeypatch.setattr(pretrained, "_MOST", 2)
-    before = pretrained._apply._cache_size()
+    pretrained._apply.clear_cache()  # other tests may have compiled that shape
     np.testing.assert_allclose(vae.encode(images).mean, whole.mean, atol=1e-6)
-    assert pretrained._apply._cache_size() == before + 1
+    assert pretrained._apply._cache_size() == 1
     assert vae.encode(images[:0]).mean.shape == (0, 2)
 
 

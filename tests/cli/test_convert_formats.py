@@ -191,17 +191,17 @@ def test_a_prefix_without_its_values_names_the_file_to_copy(cli, training, tmp_p
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_asks_for_what_its_tensors_do_not_tell_and_comes_back_bit_for_bit(
+def test_a_file_asks_for_what_its_tensors_do_not_determine_and_comes_back_bit_for_bit(
     succeed, cli, tmp_path
 ):
     file, folder = tmp_path / "conv.safetensors", tmp_path / "folder"
     tensors = create_reference("conv_vae", np.float32, **CONV).state_dict()
     vae_jax.write_checkpoint(file, tensors)
     error = cli("convert", file, "--to", folder).error
-    assert f"{file}: the tensors of a conv_vae do not determine image_shape and likelihood" in error
+    assert f"{file}: conv_vae's image_shape and likelihood cannot be inferred from" in error
     assert "--hyper image_shape=28,28,1 --hyper likelihood=mse" in error
     error = cli("convert", file, "--to", folder, NAMED[0]).error
-    assert "do not determine likelihood; give" in error
+    assert "conv_vae's likelihood cannot be inferred from its tensors; give" in error
     error = cli("convert", file, "--to", folder, "--hyper=image_shape=28x28x1", NAMED[1]).error
     assert "(other hyperparameters, or files of two models?): fc_mu.weight is (2, 6)" in error
     assert not folder.exists()

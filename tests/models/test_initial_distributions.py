@@ -11,6 +11,7 @@ import vae_jax
 from vae_jax.layers.initializers import TORCH
 
 BATCH_NORM = {"weight": 1, "bias": 0, "running_mean": 0, "running_var": 1, "num_batches_tracked": 0}
+SLOW = pytest.mark.slow
 PYTORCH = [
     pytest.param(name, marks=marks)
     for name, marks in (
@@ -50,8 +51,7 @@ def assert_uniform(values, bound):
 
 
 @pytest.mark.parametrize(
-    "name",
-    [n if n == "digits_ae" else pytest.param(n, marks=pytest.mark.slow) for n in PYTORCH],
+    "name", [PYTORCH[0], *(pytest.param(*p.values, marks=[*p.marks, SLOW]) for p in PYTORCH[1:])]
 )
 def test_every_parameter_starts_as_pytorchs_does(name, initial_variables):
     from vae_jax.parity.backends import create_reference

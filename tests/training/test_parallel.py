@@ -56,7 +56,7 @@ def test_a_run_stopped_and_resumed_on_the_same_devices_ends_with_the_same_bits(t
         return "SIGTERM" if len(calls) == 2 else None
 
     with pytest.raises(StoppedError, match="saved at step"):
-        trained(tmp_path / "run", way, stop=stop)
+        trained(tmp_path / "run", way, options=Options(stop=stop))
     found = trained(tmp_path / "run", way, resume=True)
     assert tiny.bits(found.state) == tiny.bits(expected.state)
 

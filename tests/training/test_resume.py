@@ -59,12 +59,12 @@ def stop_before(monkeypatch, num_batches):
     monkeypatch.setattr(epoch_runner.EpochSteps, "run", steps)
 
 
-def train_and_stop(run, num_batches, variables=None, **options):
+def train_and_stop(run, num_batches, variables=None, resume=False, **options):
     options = Options(first_call=1, longest_call=1, **options)
     with pytest.MonkeyPatch.context() as patch:
         stop_before(patch, num_batches)
         with pytest.raises(StoppedError):
-            loop.train(run, dataset(), variables=variables, options=options)
+            loop.train(run, dataset(), resume=resume, variables=variables, options=options)
 
 
 def assert_same(result, run, whole):
