@@ -15,13 +15,12 @@ from vae_jax.typing import AnyArray, Image, Latent, Mask, Noise, OneHot
 class Autoencoder(nn.Module):
     """Base class of the models.
 
-    A model defines two methods. ``encode(x, label=None, *, train=False, mask=None)`` returns the
-    posterior over latents of images [B, H, W, C] in the model's pixel range.
-    ``image_likelihood(z, label=None, *, train=False, mask=None)`` returns the likelihood of images
-    given latents [B, L].
+    A model defines ``posterior_of(x, label, train, mask)`` and ``likelihood_of(z, label, train,
+    mask)``, which ``encode`` and ``image_likelihood`` call once they have checked the shapes.
 
-    ``label`` is one-hot [B, num_classes], for a model with classes. ``train`` switches to train
-    mode, in which ``mask`` [B] is 1 for the examples that count towards batch statistics.
+    In all methods ``label`` is one-hot [B, num_classes], for a model with classes. ``train``
+    switches to train mode, in which ``mask`` [B] is 1 for the examples that count towards batch
+    statistics.
 
     Attributes:
         kernels: the kernels that compute the layers; None selects the backend's
@@ -39,8 +38,43 @@ class Autoencoder(nn.Module):
 
     image_shape: ClassVar[tuple[int, int, int]]
     num_classes: ClassVar[int] = 0
-    encode: ClassVar[Callable[..., Posterior]]
-    image_likelihood: ClassVar[Callable[..., Likelihood]]
+    posterior_of: ClassVar[Callable[..., Posterior]]
+    likelihood_of: ClassVar[Callable[..., Likelihood]]
+
+    def encode(
+        self,
+        x: Image,
+        label: OneHot | None = None,
+        *,
+        train: bool = False,
+        mask: Mask | None = None,
+    ) -> Posterior:
+        """Return the posterior over latents of images [B, H, W, C] in the model's pixel range.
+
+        Raises:
+            ValueError: the images or labels have another shape, or a label is missing or not taken.
+        """
+        require_images(x, self.image_shape)
+        require_label(label, len(x), self.num_classes)
+        return self.posterior_of(x, label, train, mask)
+
+    def image_likelihood(
+        self,
+        z: Latent,
+        label: OneHot | None = None,
+        *,
+        train: bool = False,
+        mask: Mask | None = None,
+    ) -> Likelihood:
+        """Return the likelihood of images [B, H, W, C] given latents [B, L].
+
+        Raises:
+            ValueError: the latents or labels have another shape, or a label is missing or not
+                taken.
+        """
+        require_latents(z, self.latent_size)  # pyright: ignore[reportAttributeAccessIssue]
+        require_label(label, len(z), self.num_classes)
+        return self.likelihood_of(z, label, train, mask)
 
     def decode(
         self,

@@ -21,7 +21,7 @@ from vae_jax.distributions import Bernoulli, DiagonalGaussian, Gaussian, Squared
 from vae_jax.errors import UserError
 from vae_jax.layers import BatchNorm, Conv, ConvTranspose, Dense
 from vae_jax.models import pytorch_rules
-from vae_jax.models.base import Autoencoder, require_images, require_label, require_latents
+from vae_jax.models.base import Autoencoder
 from vae_jax.recipe import Recipe
 from vae_jax.spec import ModelSpec, Reference, Rule
 from vae_jax.typing import Features, Image, Latent, Mask, OneHot
@@ -107,31 +107,17 @@ class ConvVAE(Autoencoder):
             start = nn.initializers.constant(math.log(self.scale))
             self.log_scale = self.param("log_scale", start, (), jnp.float32)
 
-    def encode(
-        self,
-        x: Image,
-        label: OneHot | None = None,
-        *,
-        train: bool = False,
-        mask: Mask | None = None,
+    def posterior_of(
+        self, x: Image, label: OneHot | None, train: bool, mask: Mask | None
     ) -> DiagonalGaussian:
         """Return the posterior over latents of images [B, H, W, C] in [0, 1]."""
-        require_images(x, self.image_shape)
-        require_label(label, len(x), self.num_classes)
         features = self.encoder(x, train=train, mask=mask)
         return DiagonalGaussian(mean=self.fc_mu(features), log_std=self.fc_logvar(features) / 2)
 
-    def image_likelihood(
-        self,
-        z: Latent,
-        label: OneHot | None = None,
-        *,
-        train: bool = False,
-        mask: Mask | None = None,
+    def likelihood_of(
+        self, z: Latent, label: OneHot | None, train: bool, mask: Mask | None
     ) -> SquaredError | Bernoulli | Gaussian:
         """Return the likelihood of images [B, H, W, C] given latents [B, L]."""
-        require_latents(z, self.latent_size)
-        require_label(label, len(z), self.num_classes)
         logits = self.decoder(z, train=train, mask=mask)
         if self.likelihood == "bernoulli":
             return Bernoulli(logits)

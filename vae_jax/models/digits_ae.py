@@ -14,7 +14,7 @@ import flax.linen as nn
 from vae_jax.distributions import Deterministic, SquaredError
 from vae_jax.layers import Dense
 from vae_jax.models import pytorch_rules
-from vae_jax.models.base import Autoencoder, require_images, require_label, require_latents
+from vae_jax.models.base import Autoencoder
 from vae_jax.recipe import Recipe
 from vae_jax.spec import ModelSpec, Reference
 from vae_jax.typing import Image, Latent, Mask, OneHot
@@ -34,31 +34,17 @@ class DigitsAE(Autoencoder):
         self.l1 = Dense(self.hidden_size)
         self.decode_layer = Dense(math.prod(self.image_shape), name="decode")
 
-    def encode(
-        self,
-        x: Image,
-        label: OneHot | None = None,
-        *,
-        train: bool = False,
-        mask: Mask | None = None,
+    def posterior_of(
+        self, x: Image, label: OneHot | None, train: bool, mask: Mask | None
     ) -> Deterministic:
         """Return the latents [B, L] of images [B, 28, 28, 1] in [0, 1]."""
-        require_images(x, self.image_shape)
-        require_label(label, len(x), self.num_classes)
         x = x.reshape(x.shape[0], -1)
         return Deterministic(self.encoded(nn.relu(self.common(x))))
 
-    def image_likelihood(
-        self,
-        z: Latent,
-        label: OneHot | None = None,
-        *,
-        train: bool = False,
-        mask: Mask | None = None,
+    def likelihood_of(
+        self, z: Latent, label: OneHot | None, train: bool, mask: Mask | None
     ) -> SquaredError:
         """Return the likelihood of images [B, 28, 28, 1] given latents [B, L]."""
-        require_latents(z, self.latent_size)
-        require_label(label, len(z), self.num_classes)
         x = nn.sigmoid(self.decode_layer(nn.relu(self.l1(z))))
         return SquaredError(x.reshape(-1, *self.image_shape))
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from vae_jax.distributions import DiagonalGaussian, SquaredError
 from vae_jax.models import digits_vae, pytorch_rules
-from vae_jax.models.base import Autoencoder, require_images, require_label, require_latents
+from vae_jax.models.base import Autoencoder
 from vae_jax.spec import ModelSpec, Reference, Rule
 from vae_jax.typing import Image, Latent, Mask, OneHot
 
@@ -30,30 +30,16 @@ class DigitsCVAE(Autoencoder):
         self.encoder = digits_vae.Encoder(self.latent_size, self.channels)
         self.decoder = digits_vae.Decoder(self.channels)
 
-    def encode(
-        self,
-        x: Image,
-        label: OneHot | None = None,
-        *,
-        train: bool = False,
-        mask: Mask | None = None,
+    def posterior_of(
+        self, x: Image, label: OneHot | None, train: bool, mask: Mask | None
     ) -> DiagonalGaussian:
         """Return the posterior of images [B, 28, 28, 1] in [-1, 1] with labels [B, 10]."""
-        require_images(x, self.image_shape)
-        require_label(label, len(x), self.num_classes)
         return self.encoder(x, label)
 
-    def image_likelihood(
-        self,
-        z: Latent,
-        label: OneHot | None = None,
-        *,
-        train: bool = False,
-        mask: Mask | None = None,
+    def likelihood_of(
+        self, z: Latent, label: OneHot | None, train: bool, mask: Mask | None
     ) -> SquaredError:
         """Return the likelihood of images [B, 28, 28, 1] given latents [B, L], labels [B, 10]."""
-        require_latents(z, self.latent_size)
-        require_label(label, len(z), self.num_classes)
         assert label is not None  # require_label has checked it
         return SquaredError(self.decoder(jnp.concatenate([z, label], axis=-1)))
 

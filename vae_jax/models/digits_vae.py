@@ -16,7 +16,7 @@ from vae_jax.distributions import DiagonalGaussian, SquaredError
 from vae_jax.layers import Conv, ConvTranspose, Dense
 from vae_jax.layers.initializers import PADDLE_CONV, PADDLE_CONV_TRANSPOSE
 from vae_jax.models import pytorch_rules
-from vae_jax.models.base import Autoencoder, require_images, require_label, require_latents
+from vae_jax.models.base import Autoencoder
 from vae_jax.recipe import Recipe
 from vae_jax.spec import ModelSpec, Reference, Rule
 from vae_jax.typing import Image, Latent, Mask, OneHot
@@ -84,30 +84,16 @@ class DigitsVAE(Autoencoder):
         self.encoder = Encoder(self.latent_size, self.channels)
         self.decoder = Decoder(self.channels)
 
-    def encode(
-        self,
-        x: Image,
-        label: OneHot | None = None,
-        *,
-        train: bool = False,
-        mask: Mask | None = None,
+    def posterior_of(
+        self, x: Image, label: OneHot | None, train: bool, mask: Mask | None
     ) -> DiagonalGaussian:
         """Return the posterior over latents of images [B, 28, 28, 1] in [-1, 1]."""
-        require_images(x, self.image_shape)
-        require_label(label, len(x), self.num_classes)
         return self.encoder(x)
 
-    def image_likelihood(
-        self,
-        z: Latent,
-        label: OneHot | None = None,
-        *,
-        train: bool = False,
-        mask: Mask | None = None,
+    def likelihood_of(
+        self, z: Latent, label: OneHot | None, train: bool, mask: Mask | None
     ) -> SquaredError:
         """Return the likelihood of images [B, 28, 28, 1] given latents [B, L]."""
-        require_latents(z, self.latent_size)
-        require_label(label, len(z), self.num_classes)
         return SquaredError(self.decoder(z))
 
 

@@ -13,7 +13,7 @@ import flax.linen as nn
 from vae_jax.distributions import DiagonalGaussian, SquaredError
 from vae_jax.layers import BatchNorm, Conv, ConvTranspose, Dense
 from vae_jax.models import pytorch_rules
-from vae_jax.models.base import Autoencoder, require_images, require_label, require_latents
+from vae_jax.models.base import Autoencoder
 from vae_jax.recipe import Recipe
 from vae_jax.spec import ModelSpec, Reference, Rule
 from vae_jax.typing import Image, Latent, Mask, OneHot
@@ -80,30 +80,16 @@ class FaceVAE(Autoencoder):
         self.encoder = Encoder(self.latent_size)
         self.decoder = Decoder()
 
-    def encode(
-        self,
-        x: Image,
-        label: OneHot | None = None,
-        *,
-        train: bool = False,
-        mask: Mask | None = None,
+    def posterior_of(
+        self, x: Image, label: OneHot | None, train: bool, mask: Mask | None
     ) -> DiagonalGaussian:
         """Return the posterior over latents of images [B, 256, 256, 3] in [0, 1]."""
-        require_images(x, self.image_shape)
-        require_label(label, len(x), self.num_classes)
         return self.encoder(x, train=train, mask=mask)
 
-    def image_likelihood(
-        self,
-        z: Latent,
-        label: OneHot | None = None,
-        *,
-        train: bool = False,
-        mask: Mask | None = None,
+    def likelihood_of(
+        self, z: Latent, label: OneHot | None, train: bool, mask: Mask | None
     ) -> SquaredError:
         """Return the likelihood of images [B, 256, 256, 3] given latents [B, L]."""
-        require_latents(z, self.latent_size)
-        require_label(label, len(z), self.num_classes)
         return SquaredError(self.decoder(z, train=train, mask=mask))
 
 

@@ -14,7 +14,7 @@ import flax.linen as nn
 from vae_jax.distributions import Bernoulli, OffsetBernoulli, SignedGaussian
 from vae_jax.layers import Conv, ConvTranspose, Dense
 from vae_jax.layers.initializers import TENSORFLOW_CONV, TENSORFLOW_DENSE
-from vae_jax.models.base import Autoencoder, require_images, require_label, require_latents
+from vae_jax.models.base import Autoencoder
 from vae_jax.recipe import Recipe
 from vae_jax.spec import Ignored, ModelSpec, Reference, Rule
 from vae_jax.typing import Image, Latent, Mask, OneHot
@@ -77,30 +77,16 @@ class StddevVAE(Autoencoder):
         self.recognition = Recognition(self.latent_size)
         self.generation = Generation()
 
-    def encode(
-        self,
-        x: Image,
-        label: OneHot | None = None,
-        *,
-        train: bool = False,
-        mask: Mask | None = None,
+    def posterior_of(
+        self, x: Image, label: OneHot | None, train: bool, mask: Mask | None
     ) -> SignedGaussian:
         """Return the posterior over latents of images [B, 28, 28, 1] in [0, 1]."""
-        require_images(x, self.image_shape)
-        require_label(label, len(x), self.num_classes)
         return self.recognition(x)
 
-    def image_likelihood(
-        self,
-        z: Latent,
-        label: OneHot | None = None,
-        *,
-        train: bool = False,
-        mask: Mask | None = None,
+    def likelihood_of(
+        self, z: Latent, label: OneHot | None, train: bool, mask: Mask | None
     ) -> OffsetBernoulli | Bernoulli:
         """Return the likelihood of images [B, 28, 28, 1] given latents [B, L]."""
-        require_latents(z, self.latent_size)
-        require_label(label, len(z), self.num_classes)
         logits = self.generation(z)
         return Bernoulli(logits) if self.sound_likelihood else OffsetBernoulli(nn.sigmoid(logits))
 

@@ -121,9 +121,10 @@ def make_train_step(
         # Under pmap each device has only the sums over its own examples.
         total, grads, metrics = psum((total, grads, metrics), inputs.axis_name)
 
-        # Adam's second moment holds the squares, so they must not overflow either.
+        # Adam's second moment holds the squares, so their sum must not overflow either.
         squares = jnp.stack([_sum_of_squares(g) for g in jax.tree.leaves(grads)])
-        finite = jnp.isfinite(total) & jnp.isfinite(squares).all()
+        gradient_norm = jnp.sqrt(squares.sum())
+        finite = jnp.isfinite(total) & jnp.isfinite(gradient_norm)
 
         def update() -> tuple[Any, Any, Any]:
             updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -137,7 +138,7 @@ def make_train_step(
             new = jax.lax.cond(finite & going, update, lambda: state[1:])
             taken = going.astype(jnp.int32)
 
-        metrics |= {"gradient_norm": jnp.sqrt(squares.sum()), "finite": finite, "going": going}
+        metrics |= {"gradient_norm": gradient_norm, "finite": finite, "going": going}
         return TrainState(state.step + taken, *new), metrics
 
     return train_step
