@@ -63,7 +63,7 @@ def _not_flipped(model: str) -> Patch:
 
 
 def _output_padding_before(model: str) -> Patch:
-    def wrong(x, kernel, stride, padding, output_padding=0):
+    def wrong(x, kernel, stride, padding, output_padding=0, *kernels):
         extra = output_padding if isinstance(output_padding, tuple) else (output_padding,) * 2
         sizes = zip(kernel.shape[:2], extra, strict=True)
         pads = [(k - 1 - padding + e, k - 1 - padding) for k, e in sizes]
