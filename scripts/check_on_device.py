@@ -1,12 +1,12 @@
 """Checks the ports on this machine's own device against the shipped recordings of their originals.
 
-Needs JAX, Flax, Optax and NumPy alone: no original, no command-line library, and in a checkout not
+Needs only JAX, Flax, Optax and NumPy: no original, no command-line library, and in a checkout not
 even the package installed. On a GPU or a TPU:
 
     PYTHONPATH=. python scripts/check_on_device.py --precision float32 --precision tf32
 
 prints the tables with the device's name; `--out DIR` keeps report.json and report.md (with
-matplotlib installed, the figure too). The exit status is 1 when a budget is broken.
+matplotlib installed, the figure too). The exit status is 1 when an error exceeds its tolerance.
 """
 
 import argparse

@@ -93,7 +93,7 @@ def compare(flax_batch_norm: bool = False, precision: str = "float64") -> Report
         reference_optimizer=lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9),
         optimizer=optax.sgd(0.01, momentum=0.9),
         precision=precision,
-        noise_fed=("conv.bias", "bn.running_mean"),
+        zero_gradient_tensors=("conv.bias", "bn.running_mean"),
         ignored=("bn.num_batches_tracked",) if flax_batch_norm else (),
     )
 

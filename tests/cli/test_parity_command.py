@@ -22,7 +22,7 @@ def test_a_port_that_agrees_exits_with_0_and_reports_every_comparison(succeed):
     assert "digits_ae" in report["title"]
     rows = report["rows"]
     assert {"read-back", "activations", "loss terms", "gradients"} <= {row["stage"] for row in rows}
-    assert all(row["error"] <= row["budget"] and row["passed"] for row in rows)
+    assert all(row["error"] <= row["tolerance"] and row["passed"] for row in rows)
     assert {row["tensor"] for row in rows if row["stage"] == "gradients"} >= {"common.weight"}
     facts = report["facts"]
     assert facts["products"] == "float64, matmul precision highest"

@@ -25,8 +25,8 @@ CONV = SMALL["conv_vae"]
 def script():
     """The script that the README's figures come from."""
     pytest.importorskip("torch")
-    path = Path(__file__).parents[2] / "scripts" / "hand_over.py"
-    spec = importlib.util.spec_from_file_location("hand_over", path)
+    path = Path(__file__).parents[2] / "scripts" / "transfer_optimizer.py"
+    spec = importlib.util.spec_from_file_location("transfer_optimizer", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -59,7 +59,7 @@ def test_training_continues_after_an_optimizer_transfer_as_if_it_had_never_switc
     framework = get_spec(name).reference.framework
     with jax.enable_x64(True), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = script.hand_over(name, 3, **SMALL[name])
+        found = script.transfer(name, 3, **SMALL[name])
     assert list(found) == [f"{framework} to JAX", f"JAX to {framework}"]
     assert max(found.values()) < 1e-10, found
 
@@ -74,7 +74,7 @@ def test_a_transfer_that_forgets_the_optimiser_would_be_seen(script, monkeypatch
 
     monkeypatch.setattr(script, "import_optimizer", forget)
     with jax.enable_x64(True):
-        found = script.hand_over("digits_ae", 3, **AE)
+        found = script.transfer("digits_ae", 3, **AE)
     assert found["PyTorch to JAX"] > 1e-6
     assert found["JAX to PyTorch"] < 1e-10
 

@@ -113,7 +113,7 @@ def test_zero_gradient_tensors_are_told_apart_where_rounding_feeds_them():
     for stage in (*apart, *together):
         pair = [(stage, 1, tensors)], [(stage, 1, tensors)]
         rows = rows_of(*pair, zero_gradient_tensors=ZERO_GRADIENT)
-        expected = f"{stage.value}, noise-fed" if stage in apart else stage.value
+        expected = f"{stage.value}, zero-gradient" if stage in apart else stage.value
         assert [row.title for row in rows] == [stage.value, expected]
         assert [row.stage for row in rows] == [stage, stage]
 

@@ -52,7 +52,7 @@ def test_float64_shows_the_error_by_layer_and_the_worst_of_each_class_by_step():
     assert port.get_ydata()[0] > 0  # an error of zero is still on the paper
     np.testing.assert_array_equal(tolerance.get_ydata(), [1e-12, 1e-12])
     curves = [line for line in right.lines if not line.get_label().startswith("_")]
-    assert [line.get_label() for line in curves] == ["losses", "weights", "weights, noise-fed"]
+    assert [line.get_label() for line in curves] == ["losses", "weights", "weights, zero-gradient"]
     np.testing.assert_allclose(right.lines[0].get_xydata(), [[n, 3e-14 * n] for n in (1, 2, 5)])
     assert all(line.get_marker() == "." for line in curves)  # a single point would vanish
     tolerances = [line for line in right.lines if line not in curves]

@@ -109,17 +109,32 @@ def test_json_is_strict_whatever_the_numbers():
     assert json.loads(json.dumps(double().as_dict()))["first_divergence"] is None
 
 
-def test_json_has_the_keys_and_stages_of_stored_reports():
+def test_json_has_the_fields_and_stages_of_the_rows():
     (row,) = Report("title", (judged(Stage.GRADIENTS, "w", 2.0),)).as_dict()["rows"]
     assert list(row) == [
-        *("stage", "tensor", "max_abs", "relative", "ulps", "rms", "budget", "stray", "k"),
+        *(
+            "stage",
+            "tensor",
+            "max_abs",
+            "relative",
+            "ulps",
+            "rms",
+            "tolerance",
+            "reference_error",
+            "error_ratio",
+        ),
         *("by_step", "error", "passed"),
     ]
-    assert (row["budget"], row["stray"], row["k"], row["error"]) == (3.0, 1e-7, 2.0, 2.0)
+    assert (row["tolerance"], row["reference_error"], row["error_ratio"], row["error"]) == (
+        3.0,
+        1e-7,
+        2.0,
+        2.0,
+    )
     rows = double().as_dict()["rows"]
     assert [r["stage"] for r in rows if r["tensor"] == "b"] == [
-        "gradients, noise-fed",
-        "weights after steps, noise-fed",
+        "gradients, zero-gradient",
+        "weights after steps, zero-gradient",
     ]
 
 

@@ -66,7 +66,7 @@ def test_the_summary_has_the_worst_of_each_stage_and_keeps_zero_gradient_tensors
     head, line, other, medians, brackets = summary([double(), single()]).splitlines()
     columns = ["activations", "loss terms", "gradients", "optimiser", "one step", "losses"]
     assert head.split()[:3] == ["model", "precision", "measure"]
-    assert all(column in head for column in (*columns, "N steps", "noise-fed", "verdict"))
+    assert all(column in head for column in (*columns, "N steps", "zero-gradient", "verdict"))
     numbers = ["1.0e-16", "2.0e-16", "3.0e-16", "1.0e-16", "5.0e-16", "2.0e-14", "6.0e-15"]
     assert line.split() == ["tiny", "float64", "relative", "error", *numbers, "7.0e-13", "ok"]
     numbers = ["1.00", "1.20", "2.80", "(40.00)", "(30.00)"]

@@ -62,12 +62,12 @@ def test_the_example_agrees_through_all_stages(script, precision):
     assert f"Port against PyTorch's Original, {precision}, 10 training steps" in report.title
     assert list(report.stages()) == [
         *("structure", "read-back", "activations", "outputs", "activations, train mode"),
-        *("loss terms", "gradients", "gradients, noise-fed", "optimiser"),
-        *("weights after one step", "weights after one step, noise-fed"),
-        *("statistics after one step, noise-fed", "statistics after one step"),
+        *("loss terms", "gradients", "gradients, zero-gradient", "optimiser"),
+        *("weights after one step", "weights after one step, zero-gradient"),
+        *("statistics after one step, zero-gradient", "statistics after one step"),
         "losses",
-        *("weights after steps", "weights after steps, noise-fed"),
-        *("statistics after steps, noise-fed", "statistics after steps"),
+        *("weights after steps", "weights after steps, zero-gradient"),
+        *("statistics after steps, zero-gradient", "statistics after steps"),
     ]
     assert report.facts["model"] == "Port"
 

@@ -248,7 +248,7 @@ def test_a_run_that_lost_its_checkpoints_keeps_its_metrics(tmp_path):
     loop.train(run, tiny.dataset_of())
     before = run.metrics.read_bytes()
     shutil.rmtree(run.checkpoints)
-    with pytest.raises(RunError, match=r"metrics\.jsonl tells of epochs"):
+    with pytest.raises(RunError, match=r"metrics\.jsonl records epochs"):
         loop.train(tiny.run_of(tmp_path / "run"), tiny.dataset_of(), resume=True)
     assert run.metrics.read_bytes() == before
 

@@ -117,7 +117,7 @@ def compare_models(
     optimizer: optax.GradientTransformation | None = None,
     precision: str = "float64",
     heads: tuple[str, ...] = (),
-    noise_fed: tuple[str, ...] = (),
+    zero_gradient_tensors: tuple[str, ...] = (),
     ignored: tuple[str, ...] = (),
     tolerances: Tolerances | None = None,
     title: str | None = None,
@@ -148,7 +148,7 @@ def compare_models(
         optimizer: the same in Optax. Without these the comparison ends at the gradients.
         precision: a name of ``PRECISIONS``, of both models.
         heads: layers after which outputs other than ``image`` are computed; default: the last.
-        noise_fed: zero-gradient tensors, whose gradient is zero in exact arithmetic (a bias in
+        zero_gradient_tensors: those whose gradient is zero in exact arithmetic (a bias in
             front of a batch norm), and the running means that absorb them: they have tolerances of
             their own.
         ignored: tensors of the reference that the port does not have, such as
@@ -221,19 +221,19 @@ def compare_models(
         heads=heads,
         statistics=statistics_of(rules) if loss is not None else frozenset(),
         batches=min(batches_of(start, chosen), len(batches)) if loss else 0,
-        zero_gradient_tensors=noise_fed,
+        zero_gradient_tensors=zero_gradient_tensors,
     )
     rows = compare(
         live(truth, None if truth is original else original, plan),
         observe(port, plan),
         chosen,
         tolerances or tolerances_of(),
-        noise_fed,
+        zero_gradient_tensors,
     )
     names = f"{type(model).__name__} against PyTorch's {type(reference).__name__}"
     facts: Facts = {"model": type(model).__name__, "steps": steps, **settings_of(chosen)}
     title = title or f"{names}, {precision}, {steps} training steps"
-    return Report(title, tuple(rows), notes_of(noise_fed, chosen), facts)
+    return Report(title, tuple(rows), notes_of(zero_gradient_tensors, chosen), facts)
 
 
 def _accounted(tensors: Tensors, rules: Sequence[Rule], ignored: tuple[str, ...]) -> Tensors:

@@ -15,11 +15,10 @@ from vae_jax.parity.stages import Stage
 from vae_jax.training.environment import environment
 from vae_jax.typing import Tensors
 
-ZERO_GRADIENT = "noise-fed"  # in reports and tables; stored files have it, so it must not change
+ZERO_GRADIENT = "zero-gradient"  # in reports and tables
 Facts = dict[str, Any]
 """Settings and versions, by the keys that stored reports have."""
 
-_JSON_KEYS = {"tolerance": "budget", "reference_error": "stray", "error_ratio": "k"}
 _RATIO_NOTE = (
     "below float64 the error that is judged is K: the port's distance from the reference run in "
     "float64 by the reference's own, both in this precision (root mean square over a tensor)"
@@ -95,11 +94,11 @@ class Row:
         return self.error <= self.tolerance and self.error < np.inf
 
     def as_dict(self) -> dict[str, object]:
-        """Return the row for JSON, under the keys that stored reports have."""
+        """Return the row for JSON."""
         values = dataclasses.asdict(self)
         del values["zero_gradient"]
         values |= {"stage": self.title, "error": self.error, "passed": self.passed}
-        return {_JSON_KEYS.get(key, key): _finite(value) for key, value in values.items()}
+        return {key: _finite(value) for key, value in values.items()}
 
 
 @dataclasses.dataclass(frozen=True)

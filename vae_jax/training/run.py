@@ -145,7 +145,7 @@ def require_nothing_lost(run: Run, epochs: int) -> None:
     if init is not None:
         why = f"its first weights were those of {init}; start it again with --init and another"
     elif epochs > 2:
-        why = f"{run.metrics} tells of epochs; bring the checkpoints back, or choose another"
+        why = f"{run.metrics} records epochs; bring the checkpoints back, or choose another"
     elif run.checkpoints.is_dir() and any(run.checkpoints.glob("damaged-*")):
         why = "those there are damaged; choose another"
     else:

@@ -1,13 +1,13 @@
-"""Trains on both sides of a hand-over: 10 steps in one framework, then 10 in the other.
+"""Trains a model 10 steps in one framework, moves the optimiser, and trains 10 in the other.
 
 For each model, in float64: its original takes 10 steps and saves weights and optimiser with its own
 functions; the port reads the files as `vae-jax train --init` does and takes steps 11 to 20. And
 back: the port's first 10 steps, written as `vae-jax convert --optimizer` does, are continued by a
 fresh original with its own loading functions. Prints, as a markdown table, a row a model and
-direction: the largest relative difference of the losses of steps 11 to 20 from a run on the first
-side that never switched. Needs the `test` extra; face_vae takes some minutes:
+direction: the largest relative difference of the losses of steps 11 to 20 from a run that never
+left the first framework. Needs the `test` extra; face_vae takes some minutes:
 
-    python scripts/hand_over.py digits_ae conv_vae
+    python scripts/transfer_optimizer.py digits_ae conv_vae
 """
 
 import argparse
@@ -193,7 +193,7 @@ _NAMES = {
 }
 
 
-def hand_over(name: str, batch_size: int = 4, **hyper: Any) -> dict[str, float]:
+def transfer(name: str, batch_size: int = 4, **hyper: Any) -> dict[str, float]:
     """The largest relative difference of the losses after a switch, by direction.
 
     Args:
@@ -238,7 +238,7 @@ def _apart(found: list[float], expected: list[float]) -> float:
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description="Losses after a hand-over, beside never switching")
+    parser = argparse.ArgumentParser(description="Losses after the optimiser is moved, beside never switching")
     parser.add_argument("models", nargs="*", metavar="MODEL", help="default: all")
     parser.add_argument("--batch-size", type=int, default=4, help="default: 4")
     args = parser.parse_args()
@@ -246,7 +246,7 @@ def main() -> None:
     print(f"| model | direction | largest relative difference, steps {STEPS + 1} to {2 * STEPS} |")
     print("|---|---|---|")
     for name in args.models or MODELS:
-        for direction, apart in hand_over(name, args.batch_size).items():
+        for direction, apart in transfer(name, args.batch_size).items():
             print(f"| `{name}` | {direction} | {apart:.1e} |", flush=True)
 
 
