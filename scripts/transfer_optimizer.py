@@ -238,7 +238,7 @@ def _apart(found: list[float], expected: list[float]) -> float:
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description="Losses after the optimiser is moved, beside never switching")
+    parser = argparse.ArgumentParser(description="Losses after switching, beside never switching")
     parser.add_argument("models", nargs="*", metavar="MODEL", help="default: all")
     parser.add_argument("--batch-size", type=int, default=4, help="default: 4")
     args = parser.parse_args()

@@ -159,7 +159,7 @@ def test_make_optimizer_follows_the_recipe_and_its_overrides(name):
     [
         ("digits_ae", {"lr": 1e-3}, "a recipe has no field 'lr'"),
         ("digits_ae", {"learning_rate": -1.0}, "learning_rate is -1.0; expected above 0"),
-        ("digits_cnn", {}, "there is no model 'digits_cnn'; the models are digits_ae"),
+        ("digits_cnn", {}, "there is no model 'digits_cnn'; did you mean digits_"),
     ],
 )
 def test_what_a_recipe_does_not_know_is_refused(name, overrides, message):

@@ -4,6 +4,9 @@ Each message is one line that says what was found, what was expected and what to
 line prints it without a traceback.
 """
 
+import difflib
+from collections.abc import Iterable
+
 MAX_MESSAGE = 1500
 """The maximum length of a message, in characters."""
 _END = 400  # characters kept of the end of a long message, which says what to try
@@ -60,3 +63,13 @@ class MissingExtraError(UserError, ImportError):
     def __reduce__(self):
         """Support pickling, to send the error to another process."""
         return type(self), self._given
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint that ends an error about an unknown name: the nearest name, or all of them."""
+    folded = {each.lower().replace("_", ""): each for each in known}
+    wanted = name.lower().replace("-", "").replace("_", "")
+    nearest = difflib.get_close_matches(wanted, folded, n=1)
+    if nearest:
+        return f"did you mean {folded[nearest[0]]}?"
+    return f"expected one of {', '.join(folded.values())}"

@@ -12,11 +12,10 @@ import tempfile
 import time
 
 import numpy as np
-from PIL import Image
 
 from vae_jax.data.face_drawing import draw_face
 from vae_jax.data.faces import make_face, write_faces
-from vae_jax.figures import make_grid
+from vae_jax.figures import image_table, save_figure
 
 
 def main() -> None:
@@ -38,7 +37,7 @@ def main() -> None:
 
     chosen = np.random.default_rng(0).choice(options.count, 16, replace=False)
     pictures = np.stack([draw_face(make_face(0, int(i), options.count)) for i in chosen])
-    Image.fromarray(make_grid(pictures, 8)).reduce(2).save(options.picture, optimize=True)
+    save_figure(image_table(pictures, 8), options.picture)
     print(f"16 faces drawn at random: {options.picture}")
 
 

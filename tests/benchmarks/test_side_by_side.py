@@ -74,7 +74,7 @@ def test_curves_and_memory_come_without_the_usual_works(program, monkeypatch, ca
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["digits"], "there is no model 'digits'; the models are digits_ae"),
+        (["digits"], "there is no model 'digits'; did you mean digits_ae"),
         (["digits_ae", "--against=paddle"], "nobody of 'paddle' can do any of: digits_ae step"),
         (["digits_ae", "--hyper=widths=2"], "digits_ae has no hyperparameter 'widths'"),
         (["--work=step", "--hyper=latent_size=2"], "--hyper is of one model: name it"),

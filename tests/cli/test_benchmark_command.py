@@ -58,7 +58,7 @@ def test_json_has_every_figure_and_what_it_depends_on(succeed):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["digits"], "there is no model 'digits'; the models are digits_ae"),
+        (["digits"], "there is no model 'digits'; did you mean digits_ae"),
         (["digits_ae", "--work=train"], "'train' is not one of 'step', 'epoch'"),
         (["digits_ae", "--precision=tf32"], "tf32 needs a GPU and this is a CPU"),
         (["digits_ae", "--hyper=widths=2"], "digits_ae has no hyperparameter 'widths'"),

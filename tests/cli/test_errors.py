@@ -181,3 +181,10 @@ def test_an_interrupt_ends_quietly_with_its_usual_status(cli, monkeypatch):
     outcome = cli("reconstruct", "somewhere")
     assert outcome.status == 130
     assert outcome.err.strip() == "error: stopped"
+
+
+def test_a_mistyped_name_is_answered_with_what_was_meant(cli):
+    told = "there is no command 'trian'; did you mean train? (see vae-jax --help)"
+    assert cli("trian").error == f"error: {told}"
+    assert "expected one of models, train, " in cli("unheard-of").error
+    assert "there is no model 'convvae'; did you mean conv_vae?" in cli("train", "convvae").error

@@ -42,6 +42,16 @@ def test_a_run_is_measured_on_the_test_images_of_its_own_data(succeed, trained, 
     assert found["elbo"] is found["active_units"] is None
 
 
+def test_several_folders_are_measured_one_after_the_other(succeed, cli, trained, data):
+    found = json.loads(succeed("evaluate", trained, "--json").out)
+    both = json.loads(succeed("evaluate", trained, trained, "--json").out)
+    assert both == [{"trained": str(trained)} | found] * 2
+    lines = succeed("evaluate", trained, trained).out.splitlines()
+    assert lines[0] == f"{trained}: digits_ae on 10 test images of {data}, seed 0"
+    assert lines[: len(lines) // 2] == lines[len(lines) // 2 :]
+    assert "does not exist" in cli("evaluate", trained, trained / "nothing").error
+
+
 @pytest.mark.slow
 def test_the_table_has_the_bounds_that_were_asked_for(succeed, likelihood_model, data):
     arguments = ("evaluate", likelihood_model, "--data", data, "--samples=2", "--samples=1")

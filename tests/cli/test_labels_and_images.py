@@ -52,11 +52,9 @@ def tables(monkeypatch):
     """What was handed to ``image_table``: pictures, columns and row titles of each call."""
     calls, right = [], figures.image_table
 
-    def watch(images, columns, row_titles=()):
-        calls.append((np.asarray(images), columns, list(row_titles)))
-        return (
-            right(images, columns, row_titles=row_titles) if row_titles else right(images, columns)
-        )
+    def watch(images, columns, *, row_titles=None, title=None):
+        calls.append((np.asarray(images), columns, row_titles))
+        return right(images, columns, row_titles=row_titles, title=title)
 
     monkeypatch.setattr(figures, "image_table", watch)
     return calls
@@ -77,7 +75,7 @@ def test_a_model_with_labels_is_sampled_in_a_row_of_each(succeed, folders, table
     target = tmp_path / "samples.png"
     sample = ("sample", folders["digits_cvae"], "--out", target)
     out = succeed(*sample, "--count=3", "--seed=4").out
-    assert out == f"samples of digits_cvae, seed 4: {target}\n"
+    assert out == f"30 samples of digits_cvae, seed 4: {target}\n"
     succeed(*sample, "--count=3", "--seed=4", "--label=7", "--label=2")
     succeed(*sample, "--count=21", "--label=7")
     every, two, many = tables

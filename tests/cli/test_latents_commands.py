@@ -88,9 +88,9 @@ def test_latents_draws_means_deviations_and_draws(
     assert means.shape == stds.shape == (12, 2)
     assert (stds > 0).all()
     np.testing.assert_array_equal(labels, np.arange(12) % 10)
-    for figure in (left, right):  # the dimensions that are drawn, counted from 1
+    for figure in (left, right):  # the dimensions that are drawn, counted from 0
         axes = figure.axes[0]
-        assert (axes.get_xlabel(), axes.get_ylabel()) == ("Dimension 2", "Dimension 1")
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ("dimension 1", "dimension 0")
     assert (table.shape, columns) == ((20, 28, 28, 1), 10)
     assert titles == {"row_titles": ("posterior", "prior")}
     assert 0 <= table.min() < table.max() <= 1
@@ -167,7 +167,7 @@ def test_a_manifold_that_cannot_be_is_refused(cli, folders, data, tmp_path, name
 
 def test_a_plain_autoencoder_has_no_posterior_to_draw(cli, trained, tmp_path):
     for command in ("latents", "manifold"):
-        error = cli(command, trained, "--out", tmp_path / "x").error
+        error = cli(command, trained, "--out", tmp_path / "x.png").error
         assert "digits_ae is a plain autoencoder; expected a model with a posterior" in error
     assert "expected two of 0 to" not in error
 

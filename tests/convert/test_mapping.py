@@ -170,9 +170,11 @@ def test_an_empty_file_is_not_any_models():
 
 
 @pytest.mark.parametrize("call", [vae_jax.import_weights, vae_jax.export_weights])
-def test_an_unknown_model_lists_the_models(call):
-    with pytest.raises(UserError, match="the models are digits_ae, face_vae"):
-        call("vae", {})
+def test_an_unknown_model_is_answered_with_the_nearest_or_all(call):
+    with pytest.raises(UserError, match=r"no model 'convvae'; did you mean conv_vae\?"):
+        call("convvae", {})
+    with pytest.raises(UserError, match="expected one of digits_ae, face_vae"):
+        call("unet", {})
 
 
 def test_rules_name_each_source_once():

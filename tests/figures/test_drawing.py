@@ -1,65 +1,12 @@
-"""What every figure shares: torchvision's grid worked out by hand, safe writing."""
+"""What every figure shares: safe writing, in the format of the file's name."""
 
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
-from vae_jax.figures import loss_curve, make_grid, save_figure
-
-
-def flat(values, height=1, width=1, channels=3):
-    """Images of one value each."""
-    array = np.array(values, np.float32).reshape(-1, 1, 1, 1)
-    return np.broadcast_to(array, (len(array), height, width, channels)).copy()
-
-
-def test_a_grid_of_one_pixel_images_is_the_one_worked_out_by_hand():
-    grid = make_grid(flat([1, 2, 3, 4, 5]), 3, padding=1, pad_value=9.0)
-    expected = [
-        [9, 9, 9, 9, 9, 9, 9],
-        [9, 1, 9, 2, 9, 3, 9],
-        [9, 9, 9, 9, 9, 9, 9],
-        [9, 4, 9, 5, 9, 9, 9],
-        [9, 9, 9, 9, 9, 9, 9],
-    ]
-    assert grid.shape == (5, 7, 3)
-    for channel in range(3):
-        np.testing.assert_array_equal(grid[..., channel], expected)
-
-
-def test_a_grid_keeps_each_images_rows_and_columns():
-    images = np.arange(12, dtype=np.uint8).reshape(2, 2, 3, 1)
-    grid = make_grid(images, 8, padding=2)
-    expected = [
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        [0, 0, 0, 1, 2, 0, 0, 6, 7, 8, 0, 0],
-        [0, 0, 3, 4, 5, 0, 0, 9, 10, 11, 0, 0],
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-    ]
-    assert grid.dtype == np.uint8
-    assert grid.shape == (6, 12, 3)  # one channel becomes three
-    np.testing.assert_array_equal(grid, np.repeat(np.array(expected)[..., None], 3, axis=2))
-
-
-def test_one_image_alone_gets_no_padding():
-    assert make_grid(flat([1], 4, 5), 6, padding=3).shape == (4, 5, 3)
-    assert make_grid(flat([1], 4, 5, channels=1), 6, padding=3).shape == (4, 5, 3)
-
-
-def test_a_grid_without_padding_has_no_seams():
-    np.testing.assert_array_equal(
-        make_grid(flat([1, 2, 3]), 2, padding=0)[..., 0], [[1, 2], [3, 0]]
-    )
-
-
-@pytest.mark.parametrize(("num_images", "columns"), [(0, 3), (2, 0)])
-def test_an_empty_grid_is_refused(num_images, columns):
-    with pytest.raises(ValueError, match="a grid of"):
-        make_grid(np.zeros((num_images, 2, 2, 3), np.float32), columns)
+from vae_jax.errors import UserError
+from vae_jax.figures import loss_curve, save_figure
 
 
 def test_saving_makes_the_folders_and_replaces_the_file_whole(tmp_path):
@@ -69,6 +16,32 @@ def test_saving_makes_the_folders_and_replaces_the_file_whole(tmp_path):
     assert save_figure(loss_curve([1], [1.0], label="x"), path) == path
     assert path.read_bytes().startswith(b"\x89PNG")
     assert [entry.name for entry in path.parent.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("a.PNG", b"\x89PNG"),
+        ("a.jpg", b"\xff\xd8\xff"),
+        ("a.jpeg", b"\xff\xd8\xff"),
+        ("a.webp", b"RIFF"),
+        ("a.pdf", b"%PDF"),
+        ("a.svg", b"<?xml"),
+    ],
+)
+def test_the_suffix_chooses_the_format(tmp_path, name, start):
+    path = save_figure(loss_curve([1], [1.0], label="x"), tmp_path / name)
+    assert path.read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("a.xyz", "ends in .xyz"), ("a", "has no ending"), ("a.npz", "ends in .npz")],
+)
+def test_an_unknown_suffix_is_refused_and_nothing_is_written(tmp_path, name, found):
+    with pytest.raises(UserError, match=f"{found}; expected one of .png, .jpg"):
+        save_figure(loss_curve([1], [1.0], label="x"), tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failed_saving_leaves_the_old_picture_and_nothing_else(tmp_path, monkeypatch):

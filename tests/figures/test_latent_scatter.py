@@ -1,14 +1,11 @@
-"""The scatter of a latent space: the tutorial's colours, names, and what is refused."""
+"""The scatter of a latent space: colours, markers, names, and what is refused."""
 
 import numpy as np
 import pytest
-from matplotlib import colormaps
 from matplotlib.colors import to_rgba, to_rgba_array
 
 from vae_jax.figures import latent_scatter, save_figure, value_scatter
-
-FIRST = ["blue", "red", "green", "yellow", "pink"]
-TUTORIAL = [*FIRST, "cyan", "brown", "orange", "limegreen", "blueviolet"]
+from vae_jax.figures.latents import COLOURS
 
 
 def points(count):
@@ -29,24 +26,24 @@ def legend(figure):
     }
 
 
-def test_dots_are_in_place_and_order_with_the_tutorials_ten_colours():
+def test_dots_are_in_place_and_order_with_ten_colours_and_show_what_they_cover():
     place, label = points(40), np.arange(40, dtype=np.int32)[::-1] % 10
     offsets, colours = drawn(latent_scatter(place, label, title="Mean"))
     np.testing.assert_allclose(offsets, place)
-    np.testing.assert_array_equal(colours, to_rgba_array([TUTORIAL[k] for k in label]))
+    np.testing.assert_allclose(colours, to_rgba_array([COLOURS[k] for k in label], 0.7))
 
 
 def test_the_axes_and_title_have_the_tutorials_names():
     axes = latent_scatter(points(3), np.arange(3), title="Std").axes[0]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("Dimension 1", "Dimension 2")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("dimension 0", "dimension 1")
     assert axes.get_title() == "Std"
 
 
 def test_the_legend_names_the_classes_that_occur():
     figure = latent_scatter(points(3), np.array([7, 2, 7]), title="Mean")
-    assert legend(figure) == {"2": to_rgba("green"), "7": to_rgba("orange")}
+    assert legend(figure) == {"2": to_rgba(COLOURS[2]), "7": to_rgba(COLOURS[7])}
     figure = latent_scatter(points(2), np.array([0, 2]), title="Mean", class_names=["a", "b", "c"])
-    assert legend(figure) == {"a": to_rgba("blue"), "c": to_rgba("green")}
+    assert legend(figure) == {"a": to_rgba(COLOURS[0]), "c": to_rgba(COLOURS[2])}
 
 
 def test_the_legend_hides_no_point():
@@ -57,13 +54,16 @@ def test_the_legend_hides_no_point():
     assert axes.get_window_extent().x1 < box.x0 < box.x1 <= figure.bbox.x1
 
 
-def test_more_than_ten_classes_have_twenty_colours_over_and_over():
+def test_every_ten_classes_have_a_marker_of_their_own():
     label = np.arange(45)
-    _, colours = drawn(latent_scatter(points(45), label, title="Mean"))
-    np.testing.assert_allclose(colours, colormaps["tab20"](label % 20))
-    names = [f"class {k}" for k in range(11)]
-    _, colours = drawn(latent_scatter(points(2), np.array([0, 1]), title="", class_names=names))
-    np.testing.assert_allclose(colours, colormaps["tab20"]([0, 1]))
+    axes = latent_scatter(points(45), label, title="Mean").axes[0]
+    assert len(axes.collections) == 5
+    colours = np.concatenate([dots.get_facecolors() for dots in axes.collections])
+    np.testing.assert_allclose(colours, to_rgba_array([COLOURS[k % 10] for k in label], 0.7))
+    shapes = {dots.get_paths()[0].vertices.tobytes() for dots in axes.collections}
+    assert len(shapes) == 5
+    markers = [line.get_marker() for line in axes.get_legend().legend_handles]
+    assert len(set(markers[:20:10] + markers[20::10])) == 5
 
 
 def test_more_points_than_the_tutorials_are_drawn_smaller():

@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from vae_jax.figures import denoising_rows, image_table, save_figure
+from vae_jax.figures import image_table, save_figure
 
 
 def noise(count, height=7, width=9, channels=1, seed=0):
@@ -148,17 +148,18 @@ def test_a_table_is_at_most_twelve_inches_wide(rows, columns, height, width, cha
 
 
 @pytest.mark.parametrize(
-    ("title", "row_titles"),
+    ("title", "row_titles", "others"),
     [
-        (None, None),
-        ("Samples", None),
-        (None, ["0", "1", "ten"]),
-        ("A long title " * 9, list("abc")),
+        (None, None, {}),
+        ("Samples", None, {}),
+        (None, ["0", "1", "ten"], {}),
+        ("A long title " * 9, list("abc"), {}),
+        ("All", list("abc"), {"headings": ["a long $heading " * 9] * 3, "captions": ["0.5"] * 30}),
     ],
 )
 @pytest.mark.parametrize("width", [9, 200])
-def test_every_dot_of_the_table_is_one_of_the_file(title, row_titles, width, tmp_path):
-    figure = image_table(noise(30, 7, width), 10, title=title, row_titles=row_titles)
+def test_every_dot_of_the_table_is_one_of_the_file(title, row_titles, others, width, tmp_path):
+    figure = image_table(noise(30, 7, width), 10, title=title, row_titles=row_titles, **others)
     mosaic = mosaic_of(figure)
     with PIL.Image.open(save_figure(figure, tmp_path / "a.png")) as image:
         dots = np.asarray(image.convert("RGB"))
@@ -166,7 +167,8 @@ def test_every_dot_of_the_table_is_one_of_the_file(title, row_titles, width, tmp
     bottom = dots.shape[0] - round(extent.y0)
     left = round(extent.x0)
     height, width = mosaic.shape[:2]
-    np.testing.assert_array_equal(dots[bottom - height : bottom, left : left + width], mosaic)
+    drawn = dots[bottom - height : bottom, left : left + width]
+    assert np.mean(drawn != mosaic) < (0.2 if others else 1e-9)  # texts between the rows
     around = dots.copy()
     around[bottom - height : bottom, left : left + width] = 255
     edges = [around[0], around[-1], around[:, 0], around[:, -1]]
@@ -198,31 +200,10 @@ def test_a_table_that_cannot_be_made_is_refused():
         image_table(noise(2, channels=2), 2)
     with pytest.raises(ValueError, match="2 row titles for 3 rows"):
         image_table(noise(6), 2, row_titles=["a", "b"])
-
-
-def test_denoising_has_three_named_rows_of_one_fixed_range():
-    clean, denoised = noise(5) * 0.5, noise(5, seed=1) * 0.5
-    noisy = clean + np.float32(0.6)
-    figure = denoising_rows(noisy, denoised, clean)
-    drawn = cells(figure, 3, 5, 7, 9)[..., 0].astype(int)
-    expected = np.concatenate([noisy.clip(0, 1), denoised, clean])[..., 0] * 255
-    np.testing.assert_allclose(drawn, expected, atol=1)
-    middle = {text.get_text(): text.get_window_extent().y0 for text in figure.axes[0].texts}
-    assert middle["noisy"] > middle["denoised"] > middle["clean"]
-
-
-def test_denoising_takes_bytes_beside_floats():
-    clean = np.random.default_rng(0).integers(0, 256, (2, 7, 9, 3), np.uint8)
-    figure = denoising_rows(clean.astype(np.float32) / 255, noise(2, channels=3), clean)
-    drawn = cells(figure, 3, 2, 7, 9)
-    np.testing.assert_array_equal(drawn[:2], clean)
-    np.testing.assert_array_equal(drawn[4:], clean)
-
-
-def test_denoising_rows_of_other_counts_are_refused(unchecked):
-    for counts in ((2, 3, 3), (3, 2, 3), (3, 3, 2), (0, 0, 0)):
-        with pytest.raises(ValueError, match="must have the same shape"):
-            denoising_rows(*(noise(count) for count in counts))
+    with pytest.raises(ValueError, match="1 headings for 3 rows"):
+        image_table(noise(6), 2, headings=["a"])
+    with pytest.raises(ValueError, match="3 captions for 6 pictures"):
+        image_table(noise(6), 2, captions=list("abc"))
 
 
 def test_a_table_of_four_hundred_is_drawn_without_warnings(tmp_path):

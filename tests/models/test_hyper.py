@@ -120,7 +120,7 @@ def test_a_hyperparameter_that_a_model_lacks_is_answered_with_those_it_has():
         with pytest.raises(UserError) as caught:
             parse_hyperparameters(spec, {"depth": 3})
         message = str(caught.value)
-        assert message.startswith(f"{name} has no hyperparameter 'depth'; it has ")
+        assert message.startswith(f"{name} has no hyperparameter 'depth'; expected one of ")
         assert all(known in message for known in spec.hyperparameters())
         assert "\n" not in message
 

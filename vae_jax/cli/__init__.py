@@ -12,14 +12,14 @@ import sys
 
 import click
 
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, did_you_mean
 
 # name -> its module, and its line in ``vae-jax --help``
 COMMANDS = {
     "models": ("models", "List the models with their hyperparameters and recipes."),
     "train": ("train", "Train a model by its tutorial's recipe."),
-    "reconstruct": ("pictures", "Draw images above their reconstructions."),
-    "sample": ("pictures", "Draw images decoded from the prior."),
+    "reconstruct": ("reconstruct", "Draw images above their reconstructions."),
+    "sample": ("sample", "Draw images decoded from the prior."),
     "denoise": ("denoise", "Draw noisy images and their denoised versions; print the PSNR."),
     "arithmetic": ("arithmetic", "Add and subtract the encodings of groups of images, and decode."),
     "interpolate": ("interpolate", "Interpolate between the encodings of two groups, and decode."),
@@ -50,6 +50,14 @@ class Commands(click.Group):
             return None
         module = importlib.import_module(f"vae_jax.cli.{COMMANDS[cmd_name][0]}")
         return getattr(module, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of the first argument; suggest the nearest one if there is none."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"there is no command {args[0]!r}; {did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of ``vae-jax --help`` without importing any command."""

@@ -12,6 +12,7 @@ from vae_jax.cli.options import (
     group_options,
     json_option,
     one_label_option,
+    picture_option,
     trained_options,
 )
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     "--title", multiple=True, show_default="the expression", help="Title of a row; one per row."
 )
 @one_label_option
-@click.option("--out", default="arithmetic.png", help="The picture to write.")
+@picture_option("arithmetic.png")
 @json_option
 def arithmetic(
     loaded: Pretrained,
@@ -80,7 +81,8 @@ def arithmetic(
         rows.append(
             decode_unit(loaded, np.stack([*encodings.values(), combine(weights, encodings)]), label)
         )
-    path = figures.save_figure(figures.arithmetic_rows(rows, title or expressions), out)
+    captions = [[*weights, "result"] for weights in parsed]
+    path = figures.save_figure(figures.arithmetic_rows(rows, title or expressions, captions), out)
     if as_json:
         reported = [
             {"expression": text, "weights": weights}
@@ -107,7 +109,7 @@ def arithmetic(
 @group_options
 @data_option
 @one_label_option
-@click.option("--out", default="direction.png", help="The picture to write.")
+@picture_option("direction.png")
 @json_option
 def direction(
     loaded: Pretrained,
@@ -148,10 +150,11 @@ def direction(
     way = latents.direction(groups.points(having), groups.points(without))
     start = groups.encoding(on)
     pictures = decode_unit(loaded, np.stack([start + step * way for step in strength]), label)
-    title = f"{on} + {', '.join(f'{step:g}' for step in strength)} x ({having} - {without})"
-    path = figures.save_figure(figures.arithmetic_rows([pictures], [title]), out)
+    title = f"{on} + strength x ({having} - {without})"
+    strengths = [f"{step:g}" for step in strength]
+    path = figures.save_figure(figures.arithmetic_rows([pictures], [title], [strengths]), out)
     if as_json:
         found = {"strengths": strength, "length": float(np.linalg.norm(way))}
         click.echo(json.dumps(found | {"groups": groups.summary(), "picture": str(path)}))
     else:
-        click.echo(f"{title} ({groups}): {path}")
+        click.echo(f"{title}, strengths {', '.join(strengths)} ({groups}): {path}")

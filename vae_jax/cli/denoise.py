@@ -13,6 +13,7 @@ from vae_jax.cli.options import (
     data_option,
     json_option,
     label_option,
+    picture_option,
     seed_option,
     trained_options,
 )
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @click.option("--corrupt", help="gaussian:SIGMA, mask:P or salt-pepper:P; default: the run's.")
 @label_option
 @seed_option
-@click.option("--out", default="denoised.png", help="The picture to write.")
+@picture_option("denoised.png")
 @json_option
 def denoise(
     loaded: Pretrained,

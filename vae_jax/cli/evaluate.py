@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -60,35 +61,45 @@ def evaluate(
     """Measure TRAINED on the test images of a data source.
 
     TRAINED is a run folder, a Flax checkpoint folder or a reference checkpoint: one file, or an
-    encoder's and a decoder's. If the source has no test images, its training images are used.
-    The images are not corrupted, even for a model that was trained to denoise.
+    encoder's and a decoder's. Several models are measured one after the other if one is a folder. If the source has
+    no test images, its training images are used. The images are not corrupted, even for a model
+    that was trained to denoise.
     """
     setup_jax()
     from vae_jax import evaluation
     from vae_jax.data import open_dataset
     from vae_jax.pretrained import load
 
-    loaded = load(trained, model, key=key, **hyper)
-    source = data or loaded.recipe.data
-    dataset = open_dataset(source, loaded.image_shape)
-    part, split = ("train", dataset.train) if dataset.test is None else ("test", dataset.test)
-    found = evaluation.evaluate(
-        loaded,
-        split.images[:count],
-        split.labels[:count],
-        batch_size=batch_size,
-        num_samples=samples,
-        chunk=chunk,
-        seed=seed,
-        binarize=binarize,
-    )
+    folders = any(Path(path).is_dir() for path in trained)
+    each = [(path,) for path in trained] if folders else [trained]
+    # All are loaded first, so that a wrong name is found before the slow work.
+    models = [load(paths, model, key=key, **hyper) for paths in each]
+    reported = []
+    for loaded, paths in zip(models, each, strict=True):
+        source = data or loaded.recipe.data
+        dataset = open_dataset(source, loaded.image_shape)
+        part, split = ("train", dataset.train) if dataset.test is None else ("test", dataset.test)
+        found = evaluation.evaluate(
+            loaded,
+            split.images[:count],
+            split.labels[:count],
+            batch_size=batch_size,
+            num_samples=samples,
+            chunk=chunk,
+            seed=seed,
+            binarize=binarize,
+        )
+        reported.append(found.as_dict() | {"data": source, "split": part, "seed": seed})
+        if as_json:
+            continue
+        name = f"{paths[0]}: {found.model}" if len(each) > 1 else found.model
+        click.echo(f"{name} on {found.num_images} {part} images of {source}, seed {seed}")
+        if binarize != "none":
+            click.echo(f"pixels made black or white: {binarize}")
+        click.echo("\n".join(table(found)))
     if as_json:
-        click.echo(json.dumps(found.as_dict() | {"data": source, "split": part, "seed": seed}))
-        return
-    click.echo(f"{found.model} on {found.num_images} {part} images of {source}, seed {seed}")
-    if binarize != "none":
-        click.echo(f"pixels made black or white: {binarize}")
-    click.echo("\n".join(table(found)))
+        named = [{"trained": p[0]} | r for p, r in zip(each, reported, strict=True)]
+        click.echo(json.dumps(named if len(each) > 1 else reported[0]))
 
 
 def table(found: Evaluation) -> list[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from vae_jax.cli.options import (
+    PicturePath,
     data_option,
     group_options,
     json_option,
@@ -34,7 +34,12 @@ if TYPE_CHECKING:
 @group_options
 @data_option
 @one_label_option
-@click.option("--out", default="interpolation.png", help="A .png, or an animated .gif.")
+@click.option(
+    "--out",
+    default="interpolation.png",
+    type=PicturePath(".gif"),
+    help="The picture to write, or an animated .gif.",
+)
 @json_option
 def interpolate(
     loaded: Pretrained,
@@ -59,21 +64,20 @@ def interpolate(
     \b
     vae-jax interpolate RUN --from 9,15,21 --to=-5,-10,-20 --out women.gif
     """
+    import numpy as np
+
     from vae_jax import figures, latents
     from vae_jax.cli.drawing import decode_unit
     from vae_jax.cli.groups import open_groups
-    from vae_jax.errors import UserError
 
-    suffix = Path(out).suffix.lower()
-    if suffix not in (".png", ".gif"):
-        raise UserError(f"--out {out}: expected a name that ends in .png or .gif")
     groups = open_groups(loaded, definitions, data, per_group, None if use_mean else seed, label)
     ends = groups.encoding(start), groups.encoding(end)
     pictures = decode_unit(loaded, latents.interpolate(*ends, steps, kind), label)
-    if suffix == ".gif":
+    if out.lower().endswith(".gif"):
         path = figures.save_animation(pictures, out)
     else:
-        path = figures.save_figure(figures.interpolation_strip(pictures), out)
+        strip = figures.interpolation_strip(pictures, np.linspace(0, 1, steps))
+        path = figures.save_figure(strip, out)
     if as_json:
         found = {"from": start, "to": end, "steps": steps, "kind": kind}
         click.echo(json.dumps(found | {"groups": groups.summary(), "picture": str(path)}))

@@ -75,8 +75,7 @@ def latents(
         reported["axes"] = names
         drawn = [(title, points)]
     else:
-        # Counted from 1, as the tutorial does.
-        names = [f"Dimension {number + 1}" for number in chosen]
+        names = [f"dimension {number}" for number in chosen]
         drawn = [("Mean", posterior.mean[:, chosen]), ("Std", posterior.std[:, chosen])]
     for title, points in drawn:
         figure = scatter(points, title)
@@ -101,10 +100,10 @@ def _projected(points: Any, project: str, seed: int) -> tuple[Any, list[str]]:
     from vae_jax.latents import principal_components, tsne
 
     if project == "tsne":
-        return tsne(points, seed), ["t-SNE 1", "t-SNE 2"]
+        return tsne(points, seed), ["t-SNE 0", "t-SNE 1"]
     found = principal_components(points, 2)
     names = [
-        f"Component {number + 1}: {fraction:.1%} of the variance"
+        f"component {number}: {fraction:.1%} of the variance"
         for number, fraction in enumerate(found.explained_fraction)
     ]
     return found.coordinates, names

@@ -13,6 +13,7 @@ from vae_jax.cli.options import (
     dimensions_option,
     group_options,
     label_option,
+    picture_option,
     trained_options,
 )
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 @click.option("--rows", default=20, type=click.IntRange(1), help="Pictures from top to bottom.")
 @click.option("--columns", default=20, type=click.IntRange(1), help="Pictures from left to right.")
 @label_option
-@click.option("--out", default="manifold.png", help="The picture to write; one per label.")
+@picture_option("manifold.png", "The picture to write; one per label.")
 def manifold(
     loaded: Pretrained,
     data: str | None,
@@ -107,6 +108,7 @@ def manifold(
     target = Path(out)
     for number in label or (None,):
         pictures = decode_unit(loaded, z, number)
-        table = figures.image_table(pictures, columns)
+        title = ranges if number is None else f"label {number}, {ranges}"
+        table = figures.image_table(pictures, columns, title=title)
         path = target if len(label) < 2 else target.with_stem(f"{target.stem}_{number}")
         click.echo(f"{ranges}: {figures.save_figure(table, path)}")

@@ -11,6 +11,7 @@ from vae_jax.cli.options import (
     data_option,
     json_option,
     label_option,
+    picture_option,
     seed_option,
     trained_options,
 )
@@ -28,7 +29,7 @@ _COMPARED = 200  # training images whose own nearest neighbours are found
 @data_option
 @label_option
 @seed_option
-@click.option("--out", default="nearest.png", help="The picture to write.")
+@picture_option("nearest.png")
 @json_option
 def nearest(
     loaded: Pretrained,

@@ -47,6 +47,35 @@ hyper_option = click.option(
 )
 
 
+class PicturePath(click.ParamType):
+    """A picture to write: its name is checked before anything is computed.
+
+    Args:
+        *others: further suffixes that the command writes by itself.
+    """
+
+    name = "file"
+
+    def __init__(self, *others: str):
+        self._others = others
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the path; fail if its suffix is unknown."""
+        from vae_jax.errors import UserError
+        from vae_jax.figures.drawing import require_picture_suffix
+
+        try:
+            require_picture_suffix(value, self._others)
+        except UserError as error:
+            self.fail(str(error), param, ctx)
+        return value
+
+
+def picture_option(default: str, text: str = "The picture to write.") -> Callable[..., Any]:
+    """Return the option ``--out`` of a command that writes a picture."""
+    return click.option("--out", default=default, type=PicturePath(), help=text)
+
+
 def checkpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that describe a checkpoint's contents where they cannot be detected."""
     return model_option(key_option(hyper_option(command)))

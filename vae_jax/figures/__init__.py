@@ -4,16 +4,19 @@ Matplotlib is used without pyplot, so there is no global state, no display is ne
 not interfere. ``save_figure`` writes a figure.
 """
 
+from vae_jax.figures.animation import save_animation
 from vae_jax.figures.curves import loss_curve
-from vae_jax.figures.drawing import make_grid, save_figure
-from vae_jax.figures.images import reconstruction_grid, reconstruction_rows, sample_grid
-from vae_jax.figures.interpolation import (
+from vae_jax.figures.drawing import save_figure
+from vae_jax.figures.images import (
     arithmetic_rows,
+    denoising_rows,
     interpolation_strip,
-    save_animation,
+    reconstruction_grid,
+    reconstruction_rows,
+    sample_grid,
 )
 from vae_jax.figures.latents import latent_scatter, value_scatter
-from vae_jax.figures.tables import denoising_rows, image_table
+from vae_jax.figures.tables import image_table
 
 __all__ = [
     "arithmetic_rows",
@@ -22,7 +25,6 @@ __all__ = [
     "interpolation_strip",
     "latent_scatter",
     "loss_curve",
-    "make_grid",
     "reconstruction_grid",
     "reconstruction_rows",
     "sample_grid",

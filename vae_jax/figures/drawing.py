@@ -1,13 +1,15 @@
-"""Functions that all figures share: grids of images, empty figures and safe writing."""
+"""Functions that all figures share: empty figures, displayable images and safe writing."""
 
 from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vae_jax.errors import UserError
 from vae_jax.files import replacing
 from vae_jax.typing import Image, Pixels
 
@@ -18,48 +20,44 @@ Images = Image | Pixels
 """Images in [0, 1] or bytes."""
 
 
-def make_grid(
-    images: Images, num_columns: int, padding: int = 2, pad_value: float = 0.0
-) -> np.ndarray:
-    """Arrange images in rows, like ``torchvision.utils.make_grid``.
+# Without dates and versions, so that the same figure gives the same file (but for SVG's ids).
+_METADATA: dict[str, dict[str, None] | None] = {
+    ".png": {"Software": None},
+    ".jpg": None,
+    ".jpeg": None,
+    ".webp": None,
+    ".pdf": {"CreationDate": None, "Producer": None},
+    ".svg": {"Date": None},
+}
+
+
+def require_picture_suffix(path: str | os.PathLike[str], others: Sequence[str] = ()) -> str:
+    """Return the suffix of a file to write, in lower case.
 
     Args:
-        images: [N, H, W, C]; a single channel is repeated three times.
-        num_columns: images per row (torchvision's ``nrow``).
-        padding: pixels around and between the images.
-        pad_value: value of these pixels, and of free places in the last row.
-
-    Returns:
-        [H', W', C] in the dtype given. A single image is returned without padding.
+        path: the file.
+        others: suffixes to accept besides those that figures can be written in.
 
     Raises:
-        ValueError: there are no images or no columns.
+        UserError: the suffix is unknown.
     """
-    stack = np.asarray(images)
-    if len(stack) == 0 or num_columns < 1:
-        raise ValueError(f"a grid of {len(stack)} images in {num_columns} columns")
-    if stack.shape[-1] == 1:
-        stack = np.repeat(stack, 3, axis=-1)
-    num_images, height, width, channels = stack.shape
-    if num_images == 1:
-        return stack[0]
-    columns = min(num_columns, num_images)
-    rows = -(-num_images // columns)
-    step_y, step_x = height + padding, width + padding
-    shape = (rows * step_y + padding, columns * step_x + padding, channels)
-    grid = np.full(shape, pad_value, stack.dtype)
-    for index, image in enumerate(stack):
-        top = index // columns * step_y + padding
-        left = index % columns * step_x + padding
-        grid[top : top + height, left : left + width] = image
-    return grid
+    suffix = pathlib.Path(path).suffix.lower()
+    if suffix not in _METADATA and suffix not in others:
+        listed = ", ".join([*_METADATA, *others])
+        found = f"ends in {suffix}" if suffix else "has no ending"
+        raise UserError(f"{path} {found}; expected one of {listed}")
+    return suffix
 
 
 def save_figure(fig: matplotlib.figure.Figure, path: str | os.PathLike[str]) -> pathlib.Path:
-    """Write a figure as PNG atomically, creating parent folders, and return the path."""
+    """Write a figure atomically in the format of the path's suffix, creating parent folders.
+
+    Raises:
+        UserError: the suffix is not that of a picture.
+    """
+    suffix = require_picture_suffix(path)
     with replacing(path, parents=True) as (draft,):
-        # Leave out Matplotlib's version, so that the same figure gives the same file.
-        fig.savefig(draft, format="png", dpi="figure", metadata={"Software": None})
+        fig.savefig(draft, format=suffix[1:], dpi="figure", metadata=_METADATA[suffix])
     return pathlib.Path(path)
 
 

@@ -1,23 +1,29 @@
-"""Rows and grids of reconstructions and samples, in the layouts of tutorial 002.
+"""Rows and grids of reconstructions, samples, arithmetic and interpolations, as tutorial 002's.
 
-Source: listings 7.2 and 7.6 and section 7.4.3 of the tutorial; the grid is torchvision's.
+Source: listings 7.2 (``plot_digits``), 7.6, 7.9 and 7.10 and figure 7.7 of the tutorial.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vae_jax.figures.drawing import Images, displayable, make_grid, new_figure
+from vae_jax.figures.drawing import Images, displayable
+from vae_jax.figures.tables import image_table
 
 if TYPE_CHECKING:
-    import matplotlib.axes
     import matplotlib.figure
 
+_LABELS = ("original", "reconstruction")
 
-def reconstruction_rows(originals: Images, reconstructions: Images) -> matplotlib.figure.Figure:
-    """Draw originals above their reconstructions: the tutorial's ``plot_digits`` (listing 7.2).
+
+def reconstruction_rows(
+    originals: Images, reconstructions: Images, *, title: str | None = None
+) -> matplotlib.figure.Figure:
+    """Draw digits above their reconstructions: the tutorial's ``plot_digits`` (listing 7.2).
 
     As there, a one-channel image is drawn from its smallest value (white) to its largest (black),
     so an untrained model's faint noise shows at full contrast.
@@ -25,89 +31,126 @@ def reconstruction_rows(originals: Images, reconstructions: Images) -> matplotli
     Args:
         originals: [N, H, W, C].
         reconstructions: the same shape.
+        title: title above the rows.
     """
-    from matplotlib.collections import LineCollection
-    from matplotlib.gridspec import GridSpec
-
-    _require_pairs(originals, reconstructions)
-    figure = new_figure((10, 2), dpi=50)
-    # Draw all images on one axes: creating 20 would take a third of a second per epoch.
-    axes, frames = figure.add_axes((0, 0, 1, 1)), list[Any]()
-    grid = GridSpec(2, len(originals), figure=figure)
-    images = [*displayable(originals), *displayable(reconstructions)]
-    for cell, image in zip((place.get_position(figure) for place in grid), images, strict=True):
-        height, width = image.shape[:2]
-        frame = cell.shrunk_to_aspect(height / width, fig_aspect=0.2).anchored("C", cell)
-        x0, y0, x1, y1 = frame.extents
-        shown = image[..., 0] if image.shape[-1] == 1 else image
-        axes.imshow(shown, cmap="binary", extent=(x0, x1, y0, y1), aspect="auto")
-        frames += [[(x0, y), (x1, y)] for y in (y0, y1)] + [[(x, y0), (x, y1)] for x in (x0, x1)]
-    axes.add_collection(
-        LineCollection(frames, linewidths=0.8, colors="black", capstyle="projecting")
-    )
-    axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.set_axis_off()
-    return figure
+    pairs = _pairs(originals, reconstructions)
+    rows = np.concatenate(pairs)
+    return image_table(rows, len(pairs[0]), cmap="binary", row_titles=_LABELS, title=title)
 
 
-def sample_grid(images: Images) -> matplotlib.figure.Figure:
+def sample_grid(images: Images, *, title: str | None = None) -> matplotlib.figure.Figure:
     """Draw samples, six per row: the tutorial's ``plot_epoch`` (listing 7.6), with 18 images.
+
+    More than 36 are drawn in about as many rows as columns.
 
     Args:
         images: [N, H, W, C].
+        title: title above the grid.
     """
-    return _grid_figure(images, num_columns=6, padding=3, size=(6, 3))
+    columns = max(6, math.isqrt(len(images) - 1) + 1)
+    return image_table(images, columns, own_range=False, title=title)
 
 
-def reconstruction_grid(originals: Images, reconstructions: Images) -> matplotlib.figure.Figure:
+def reconstruction_grid(
+    originals: Images, reconstructions: Images, *, title: str | None = None
+) -> matplotlib.figure.Figure:
     """Draw rows of eight originals, each above the row of their reconstructions (figure 7.7).
 
-    The tutorial draws 16: rows 1 and 3 are originals, rows 2 and 4 reconstructions. An incomplete
-    last row of originals is padded with blanks, so that each reconstruction stays below its
-    original.
+    The tutorial draws 16: rows 1 and 3 are originals, rows 2 and 4 reconstructions.
 
     Args:
         originals: [N, H, W, C].
         reconstructions: the same shape.
+        title: title above the grid.
     """
-    _require_pairs(originals, reconstructions)
-    pairs = np.stack([displayable(originals), displayable(reconstructions)])
+    pairs = np.stack(_pairs(originals, reconstructions))
     count = pairs.shape[1]
     columns = min(8, count)
-    pairs = np.pad(pairs, [(0, 0), (0, -count % columns), (0, 0), (0, 0), (0, 0)])
-    rows = pairs.reshape(2, -1, columns, *pairs.shape[2:])
-    stack = rows.swapaxes(0, 1).reshape(-1, *pairs.shape[2:])
-    return _grid_figure(stack, num_columns=columns, padding=4, size=(8, 4))
+    # White places after an incomplete row keep each reconstruction below its original.
+    blank = [(0, 0), (0, -count % columns), (0, 0), (0, 0), (0, 0)]
+    pairs = np.pad(pairs, blank, constant_values=1.0)
+    rows = pairs.reshape(2, -1, columns, *pairs.shape[2:]).swapaxes(0, 1)
+    return image_table(
+        rows.reshape(-1, *pairs.shape[2:]),
+        columns,
+        own_range=False,
+        row_titles=_LABELS * len(rows),
+        title=title,
+    )
 
 
-def draw_grid(axes: matplotlib.axes.Axes, images: Images, num_columns: int, padding: int) -> None:
-    """Draw images as a grid on axes without a frame; one channel is dark on white.
+def denoising_rows(noisy: Images, denoised: Images, clean: Images) -> matplotlib.figure.Figure:
+    """Draw a row of noisy pictures, a row of denoised ones and a row of clean ones.
+
+    All are clipped to 0 to 1, black and white.
 
     Args:
-        axes: the axes to draw on.
-        images: [N, H, W, C].
-        num_columns: images per row.
-        padding: pixels around and between the images.
+        noisy: the model's input, [N, H, W, C].
+        denoised: its output, in the same shape.
+        clean: the target, in the same shape.
+
+    Raises:
+        ValueError: the shapes differ, or there are no pictures.
     """
-    grid = make_grid(displayable(images), num_columns, padding)
-    if np.shape(images)[-1] == 1:
-        axes.imshow(grid[..., 0], cmap="binary", vmin=0, vmax=1)
-    else:
-        axes.imshow(grid)
-    axes.set_axis_off()
+    shapes = [np.shape(images) for images in (noisy, denoised, clean)]
+    if len(set(shapes)) != 1 or len(clean) == 0:
+        raise ValueError(
+            "noisy {}, denoised {} and clean {} must have the same shape, and be at least"
+            " one".format(*shapes)
+        )
+    rows = np.concatenate([displayable(images) for images in (noisy, denoised, clean)])
+    return image_table(rows, len(clean), own_range=False, row_titles=("noisy", "denoised", "clean"))
 
 
-def _grid_figure(
-    images: Images, num_columns: int, padding: int, size: tuple[int, int]
+def arithmetic_rows(
+    rows: Sequence[np.ndarray],
+    titles: Sequence[str],
+    captions: Sequence[Sequence[str]] | None = None,
 ) -> matplotlib.figure.Figure:
-    figure = new_figure(size, dpi=100)
-    draw_grid(figure.add_subplot(), images, num_columns, padding)
-    return figure
+    """Draw rows of pictures, each below a title: listing 7.9, which has one row of four.
+
+    Args:
+        rows: the images of each row, [N, H, W, C], in [0, 1] or bytes, the result last.
+        titles: one per row.
+        captions: texts below the pictures of each row.
+
+    Raises:
+        ValueError: there are no rows, or another number of titles.
+    """
+    if not rows or len(titles) != len(rows):
+        raise ValueError(f"{len(titles)} titles for {len(rows)} rows; at least one is needed")
+    columns = max(map(len, rows))
+    filled = [
+        np.pad(displayable(row), [(0, columns - len(row)), *[(0, 0)] * 3], constant_values=1.0)
+        for row in rows
+    ]
+    texts = [[*row, *[""] * (columns - len(row))] for row in captions or ()]
+    return image_table(
+        np.concatenate(filled),
+        columns,
+        own_range=False,
+        headings=titles,
+        captions=[text for row in texts for text in row] or None,
+    )
 
 
-def _require_pairs(originals: Any, reconstructions: Any) -> None:
+def interpolation_strip(
+    images: Images, weights: Sequence[float] | np.ndarray | None = None
+) -> matplotlib.figure.Figure:
+    """Draw an interpolation, six steps per row: listing 7.10, which has six.
+
+    Args:
+        images: [N, H, W, C].
+        weights: the weight of the second end in each image, written below it.
+    """
+    captions = None if weights is None else [f"{weight:.2f}" for weight in weights]
+    return image_table(images, 6, own_range=False, captions=captions)
+
+
+def _pairs(originals: Images, reconstructions: Images) -> tuple[np.ndarray, np.ndarray]:
     if np.shape(originals) != np.shape(reconstructions) or len(originals) == 0:
         raise ValueError(
             f"originals {np.shape(originals)} and reconstructions {np.shape(reconstructions)}"
             " must have the same shape, and be at least one"
         )
+    return displayable(originals), displayable(reconstructions)

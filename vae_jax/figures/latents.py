@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 COLOURS = (
-    "blue",
-    "red",
-    "green",
-    "yellow",
-    "pink",
-    "cyan",
-    "brown",
-    "orange",
-    "limegreen",
-    "blueviolet",
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
 )
-"""The tutorial's colours of the digits 0 to 9."""
+"""Ten colours that people with colour blindness can tell apart (M. Petroff, arXiv:2107.02270)."""
+_MARKERS = "os^DvP*X"  # another one for every further ten classes
+_ALPHA = 0.7  # overlapping points show through
 
 
 def latent_scatter(
@@ -40,10 +42,9 @@ def latent_scatter(
 ) -> matplotlib.figure.Figure:
     """Plot points of a two-dimensional latent space in the colours of their classes.
 
-    Points are drawn in the order given, as in the tutorial. The tutorial has no legend; here the
-    classes that occur are named beside the plot. Up to ten classes have the tutorial's colours;
-    more cycle through Matplotlib's ``tab20``. Up to 1000 points have the tutorial's dot size, more
-    have smaller dots. Points that are not finite are left out.
+    The tutorial has no legend; here the classes that occur are named beside the plot. Every ten
+    classes have ten colours and a marker of their own. Up to 1000 points have the tutorial's size,
+    more have smaller ones. Points that are not finite are left out.
 
     Args:
         points: [N, 2], such as means or standard deviations.
@@ -64,24 +65,26 @@ def latent_scatter(
     if number.min() < 0 or number.max() >= count:
         raise ValueError(f"labels {number.min()} to {number.max()} for {count} classes from 0")
 
-    from matplotlib import colormaps
-    from matplotlib.colors import to_rgba_array
     from matplotlib.lines import Line2D
 
-    palette = to_rgba_array(COLOURS) if count <= 10 else colormaps["tab20"](np.arange(20))
     present = np.unique(number)
     legend_columns = -(-len(present) // 18)
     figure = new_figure((5.5 + 1.5 * legend_columns, 5), dpi=100)
     axes = figure.add_subplot()
-    axes.scatter(*place.T, s=_area(len(place)), c=palette[number % len(palette)])
-    axes.set(xlabel="Dimension 1", ylabel="Dimension 2", title=title)
+    for tens in np.unique(number // 10).tolist():
+        chosen = number // 10 == tens
+        colours = np.asarray(COLOURS)[number[chosen] % 10]
+        axes.scatter(
+            *place[chosen].T, s=_area(len(place)), c=colours, marker=_marker(tens), alpha=_ALPHA
+        )
+    axes.set(xlabel="dimension 0", ylabel="dimension 1", title=title)
     handles = [
         Line2D(
             [],
             [],
             linestyle="",
-            marker="o",
-            color=tuple(palette[label % len(palette)]),
+            marker=_marker(int(label) // 10),
+            color=COLOURS[label % 10],
             label=str(label) if class_names is None else class_names[label],
         )
         for label in present
@@ -117,9 +120,11 @@ def value_scatter(
         raise ValueError(f"points {place.shape} and values {value.shape} must be [N, 2] and [N]")
     figure = new_figure((7, 5), dpi=100)
     axes, known = figure.add_subplot(), np.isfinite(value)
-    axes.scatter(*place[~known].T, s=_area(len(place)), c="lightgrey")
-    dots = axes.scatter(*place[known].T, s=_area(len(place)), c=value[known], cmap="viridis")
-    axes.set(xlabel="Dimension 1", ylabel="Dimension 2", title=title)
+    axes.scatter(*place[~known].T, s=_area(len(place)), c="lightgrey", alpha=_ALPHA)
+    dots = axes.scatter(
+        *place[known].T, s=_area(len(place)), c=value[known], cmap="viridis", alpha=_ALPHA
+    )
+    axes.set(xlabel="dimension 0", ylabel="dimension 1", title=title)
     figure.set_layout_engine("constrained")  # before the colour bar, which depends on it
     figure.colorbar(dots, ax=axes, label=name)
     return figure
@@ -128,3 +133,7 @@ def value_scatter(
 def _area(count: int) -> float:
     """Return the area of a dot in square points."""
     return 36 * min(1.0, max(0.1, 1000 / count))
+
+
+def _marker(tens: int) -> str:
+    return _MARKERS[tens % len(_MARKERS)]

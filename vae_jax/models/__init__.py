@@ -10,7 +10,7 @@ import flax.traverse_util
 import jax
 import jax.numpy as jnp
 
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, did_you_mean
 from vae_jax.models import conv_vae, digits_ae, digits_cvae, digits_vae, face_vae, stddev_vae
 from vae_jax.models.hyper import parse_hyperparameters
 from vae_jax.spec import ModelSpec
@@ -34,10 +34,10 @@ def get_spec(name: str) -> ModelSpec:
     """Return a model's specification.
 
     Raises:
-        UserError: there is no such model; the message lists the names.
+        UserError: there is no such model; the message suggests names.
     """
     if name not in MODELS:
-        raise UserError(f"there is no model {name!r}; the models are {', '.join(MODELS)}")
+        raise UserError(f"there is no model {name!r}; {did_you_mean(name, MODELS)}")
     return MODELS[name]
 
 

@@ -7,7 +7,7 @@ import numbers
 import typing
 from typing import Any
 
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, did_you_mean
 from vae_jax.spec import ModelSpec
 
 
@@ -27,9 +27,8 @@ def parse_hyperparameters(spec: ModelSpec, hyper: dict[str, Any]) -> dict[str, A
     values = {}
     for key, value in hyper.items():
         if key not in known:
-            raise UserError(
-                f"{spec.name} has no hyperparameter {key!r}; it has {', '.join(known) or 'none'}"
-            )
+            hint = did_you_mean(key, known) if known else "it has none"
+            raise UserError(f"{spec.name} has no hyperparameter {key!r}; {hint}")
         convert, expected = _converter(types[key])
         try:
             values[key] = convert(value)
