@@ -76,7 +76,8 @@ def interpolate(
     if out.lower().endswith(".gif"):
         path = figures.save_animation(pictures, out)
     else:
-        strip = figures.interpolation_strip(pictures, np.linspace(0, 1, steps))
+        title, weights = f"{start} to {end}, {kind}", np.linspace(0, 1, steps)
+        strip = figures.interpolation_strip(pictures, weights, title=title)
         path = figures.save_figure(strip, out)
     if as_json:
         found = {"from": start, "to": end, "steps": steps, "kind": kind}

@@ -135,16 +135,20 @@ def arithmetic_rows(
 
 
 def interpolation_strip(
-    images: Images, weights: Sequence[float] | np.ndarray | None = None
+    images: Images,
+    weights: Sequence[float] | np.ndarray | None = None,
+    *,
+    title: str | None = None,
 ) -> matplotlib.figure.Figure:
     """Draw an interpolation, six steps per row: listing 7.10, which has six.
 
     Args:
         images: [N, H, W, C].
         weights: the weight of the second end in each image, written below it.
+        title: title above the strip.
     """
     captions = None if weights is None else [f"{weight:.2f}" for weight in weights]
-    return image_table(images, 6, own_range=False, captions=captions)
+    return image_table(images, 6, own_range=False, captions=captions, title=title)
 
 
 def _pairs(originals: Images, reconstructions: Images) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,8 @@ def test_an_interpolation_goes_from_group_to_group(succeed, folders, data, drawn
     assert out.startswith("one to -1, 6 steps, linear (one: 3, -1: 1; posterior means): ")
     start, end = means(data, [0, 3, 14]).mean(0), means(data, [-1])[0]
     z = [w * end + (1 - w) * start for w in np.linspace(0, 1, 6)]
-    (pictures, weights), _ = drawn["interpolation_strip"]
+    (pictures, weights), options = drawn["interpolation_strip"]
+    assert options == {"title": "one to -1, linear"}
     close(pictures, pictures_of(z))
     np.testing.assert_allclose(weights, np.linspace(0, 1, 6))
     with Image.open(tmp_path / "a.png") as picture:
