@@ -9,10 +9,13 @@ Source: Kingma and Welling, "Auto-Encoding Variational Bayes", 2013, appendices 
 and C (Bernoulli and Gaussian decoders); the tutorials' loss functions for the rest.
 """
 
+# Many of JAX's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +29,7 @@ from vae_jax.typing import AnyArray, Image, Key, Latent, Noise, PerExample
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
-def _reparameterize(self: Any, noise: Noise | None) -> Latent:
+def _reparameterize(self: GaussianPosterior, noise: Noise | None) -> Latent:
     """Return ``mean + std * noise`` for standard normal ``noise`` [B, L].
 
     Raises:
@@ -38,7 +41,7 @@ def _reparameterize(self: Any, noise: Noise | None) -> Latent:
     return self.mean + self.std * noise
 
 
-def _sample(self: Any, key: Key) -> Latent:
+def _sample(self: GaussianPosterior, key: Key) -> Latent:
     """Return a draw, [B, L], from one PRNG key."""
     return self.reparameterize(jax.random.normal(key, self.mean.shape, self.mean.dtype))
 
@@ -137,11 +140,12 @@ class Deterministic(NamedTuple):
         """Return 0 for each example, [B]: the loss of a plain autoencoder has no such term."""
         return jnp.zeros_like(self.mean[:, 0])
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.mean, dtype)
 
 
-Posterior = DiagonalGaussian | SignedGaussian | Deterministic
+GaussianPosterior = DiagonalGaussian | SignedGaussian
+Posterior = GaussianPosterior | Deterministic
 """What an encoder returns."""
 
 
@@ -158,7 +162,7 @@ def example_noise(
     With ``axis_name``, under ``pmap``, only this device's rows of it are returned.
     """
     keys = shard(jax.random.split(key, batch_size), axis_name)
-    return jax.vmap(lambda k: jax.random.normal(k, (latent_size,)))(keys)
+    return jax.vmap(partial(jax.random.normal, shape=(latent_size,)))(keys)
 
 
 class SquaredError(NamedTuple):
@@ -240,7 +244,8 @@ class Gaussian(NamedTuple):
         return -self.log_prob(x)
 
 
-Likelihood = SquaredError | Bernoulli | OffsetBernoulli | Gaussian
+LikelihoodInNats = Bernoulli | OffsetBernoulli | Gaussian
+Likelihood = SquaredError | LikelihoodInNats
 
 
 def squared_error(x: Image, decoded: Image) -> PerExample:

@@ -22,27 +22,41 @@ of 001, `trainer` of 004); Burda, Grosse and Salakhutdinov, "Importance Weighted
 2016, for the importance-weighted bound.
 """
 
+# Many of JAX's and Flax's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike, DTypeLike
 
-from vae_jax.distributions import Deterministic, Likelihood, Posterior, prior_log_prob
+from vae_jax.distributions import (
+    Deterministic,
+    GaussianPosterior,
+    Likelihood,
+    LikelihoodInNats,
+    Posterior,
+    prior_log_prob,
+)
 from vae_jax.errors import UserError
 from vae_jax.layers.collectives import axis_size, psum
 from vae_jax.models import create_model, get_spec
+from vae_jax.models.base import Autoencoder
 from vae_jax.recipe import Recipe
 from vae_jax.spec import ModelSpec
-from vae_jax.typing import Image, Key, Noise, OneHot, PerExample, Variables
+from vae_jax.typing import AnyArray, Image, Key, Mask, Noise, OneHot, PerExample, Tree, Variables
 
-Batch = dict[str, Any]
-Loss = Callable[..., tuple[Any, tuple[dict[str, Any], Any]]]
+Batch = Mapping[str, AnyArray]
+LossResult = tuple[jax.Array, tuple[dict[str, jax.Array], Variables]]
+Loss = Callable[..., LossResult]
+_Applied = tuple[tuple[Likelihood, Posterior], Variables]
+_Given = tuple[Variables, GaussianPosterior, Image, OneHot | None, Key]
+_Sums = tuple[jax.Array, jax.Array, jax.Array]
 
 
 def loss_terms(x: Image, likelihood: Likelihood, posterior: Posterior) -> dict[str, PerExample]:
@@ -69,7 +83,7 @@ def elbo(
 
 
 def make_loss(
-    name: str, *, recipe: Recipe | None = None, axis_name: str | None = None, **hyper: Any
+    name: str, *, recipe: Recipe | None = None, axis_name: str | None = None, **hyper: object
 ) -> Loss:
     """Return the training loss of a model, pure and differentiable, in train mode.
 
@@ -98,18 +112,25 @@ def make_loss(
 
 
 def loss_of(
-    model: nn.Module, spec: ModelSpec, recipe: Recipe, axis_name: str | None = None
+    model: Autoencoder, spec: ModelSpec, recipe: Recipe, axis_name: str | None = None
 ) -> Loss:
     """Return the loss of ``make_loss`` for a module."""
     model = model.clone(axis_name=axis_name, batch_norm_groups=recipe.batch_norm_groups)
 
-    def loss(params: Any, batch_stats: Any, batch: Batch, noise: Noise | None, *, step: Any = None):
+    def loss(
+        params: Tree,
+        batch_stats: Tree,
+        batch: Batch,
+        noise: Noise | None,
+        *,
+        step: ArrayLike | None = None,
+    ) -> LossResult:
         x, mask, label = batch["image"], batch.get("mask"), batch.get("label")
         if spec.num_classes and label is None:
             raise ValueError(
                 f"{spec.name} takes labels; expected one-hot batch['label'] [B, {spec.num_classes}]"
             )
-        (likelihood, posterior), updates = model.apply(
+        applied = model.apply(
             {"params": params, "batch_stats": batch_stats},
             batch.get("input", x),  # to denoise, the corrupted images are encoded
             label if spec.num_classes else None,
@@ -119,6 +140,7 @@ def loss_of(
             mask=mask,
             mutable=["batch_stats"],
         )
+        (likelihood, posterior), updates = cast(_Applied, applied)
         if updates.get("batch_stats") and not batch_stats:
             raise ValueError(f"{spec.name} has running statistics; expected its batch_stats")
 
@@ -136,7 +158,7 @@ def loss_of(
     return loss
 
 
-def _beta(recipe: Recipe, step: Any, dtype: Any):
+def _beta(recipe: Recipe, step: ArrayLike | None, dtype: DTypeLike) -> float | jax.Array:
     """Return the weight of the KL at a step: a Python number, or a scalar array of a dtype."""
     if recipe.beta_warmup == 0:
         return recipe.beta
@@ -145,7 +167,7 @@ def _beta(recipe: Recipe, step: Any, dtype: Any):
     return recipe.beta * jnp.minimum(jnp.asarray(step, dtype) / recipe.beta_warmup, 1.0)
 
 
-def _join(term: PerExample, mask: Any, reduction: str, axis_name: str | None) -> jax.Array:
+def _join(term: PerExample, mask: Mask | None, reduction: str, axis_name: str | None) -> jax.Array:
     """Return what a term's examples on this device add to the loss."""
     if mask is None:
         total, count = term.sum(), term.shape[0] * axis_size(axis_name)
@@ -172,7 +194,7 @@ class Bound(NamedTuple):
 
 
 def iwae_bound(
-    model: Any,
+    model: Autoencoder,
     variables: Variables,
     x: Image,
     key: Key,
@@ -203,11 +225,12 @@ def iwae_bound(
         raise ValueError(f"{num_samples} draws, {chunk} at a time; expected at least 1")
     likelihood_shapes(model, variables, x, label, bounded=True)
     keys = jax.random.split(key, len(x)) if key.ndim == 0 else key
-    posterior, chunk = _encode(model, variables, x, label), min(chunk, num_samples)
-    zeros = jnp.zeros_like(posterior.mean[:, 0])
-    sums, given = (zeros - jnp.inf, zeros, zeros), (variables, posterior, x, label, keys)
+    posterior = cast(GaussianPosterior, _encode(model, variables, x, label))
+    chunk, zeros = min(chunk, num_samples), jnp.zeros_like(posterior.mean[:, 0])
+    sums: _Sums = (zeros - jnp.inf, zeros, zeros)
+    given: _Given = (variables, posterior, x, label, keys)
     for start in range(0, num_samples, chunk):
-        sums = _add_draws(model, chunk, given, sums, start, num_samples)
+        sums = cast(_Sums, _add_draws(model, chunk, given, sums, start, num_samples))
     top, weights, squares = sums
     value = jnp.log(weights) + top - math.log(num_samples)
     if num_samples == 1:
@@ -217,7 +240,7 @@ def iwae_bound(
 
 
 def likelihood_shapes(
-    model: Any, variables: Any, x: Any, label: Any, *, bounded: bool
+    model: Autoencoder, variables: Variables, x: Image, label: OneHot | None, *, bounded: bool
 ) -> Likelihood:
     """Return the likelihood of images in shapes only.
 
@@ -240,19 +263,21 @@ def likelihood_shapes(
     return likelihood
 
 
-def normal_of(keys: Any, like: Any) -> Any:
-    """Standard normal noise of the shape and dtype of ``like`` [B, L], from one key a row."""
-    return jax.vmap(lambda key: jax.random.normal(key, like.shape[1:], like.dtype))(keys)
+def normal_of(keys: Key, like: AnyArray) -> jax.Array:
+    """Return standard normal noise of the shape and dtype of ``like``, from one key a row."""
+    return jax.vmap(partial(jax.random.normal, shape=like.shape[1:], dtype=like.dtype))(keys)
 
 
 @partial(jax.jit, static_argnums=0)
-def _encode(model: Any, variables: Any, x: Any, label: Any) -> Any:
+def _encode(model: Autoencoder, variables: Variables, x: Image, label: OneHot | None) -> object:
     return model.apply(variables, x, label, method="encode")
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _add_draws(model: Any, chunk: int, given: Any, sums: Any, start: Any, stop: Any) -> Any:
-    """Adds the draws from ``start`` on, before ``stop``, to the sums.
+def _add_draws(
+    model: Autoencoder, chunk: int, given: _Given, sums: _Sums, start: jax.Array, stop: jax.Array
+) -> _Sums:
+    """Add the draws from ``start`` on, before ``stop``, to the sums.
 
     Returns:
         (largest log weight, sum of weights, sum of squared weights), each [B]; the weights in the
@@ -260,18 +285,22 @@ def _add_draws(model: Any, chunk: int, given: Any, sums: Any, start: Any, stop: 
     """
     variables, posterior, x, label, keys = given
 
-    def draw(number):
-        """Draw ``number`` of every image, [B, L], and its log p(z) / q(z | x), [B]."""
-        of_draw = jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)
+    def draw(number: jax.Array) -> tuple[AnyArray, PerExample]:
+        """Return draw ``number`` of every image, and its log p(z) / q(z | x)."""
+        of_draw = jax.vmap(partial(jax.random.fold_in, data=number))(keys)
         z = posterior.reparameterize(normal_of(of_draw, posterior.mean))
         return z, prior_log_prob(z) - posterior.log_prob(z)
 
+    def repeated(rows: AnyArray) -> jax.Array:
+        return jnp.concatenate([rows] * chunk)
+
     numbers = start + jnp.arange(chunk)
     z, log_ratio = jax.vmap(draw)(numbers)
-    every_x, every_label = jax.tree.map(lambda a: jnp.concatenate([a] * chunk), (x, label))
+    every_x, every_label = jax.tree.map(repeated, (x, label))
     z = z.reshape(-1, z.shape[-1])
     likelihood = model.apply(variables, z, every_label, method="image_likelihood")
-    log_weights = likelihood.log_prob(every_x).reshape(chunk, -1) + log_ratio
+    log_weights = cast(LikelihoodInNats, likelihood).log_prob(every_x).reshape(chunk, -1)
+    log_weights = log_weights + log_ratio
     log_weights = jnp.where((numbers < stop)[:, None], log_weights, -jnp.inf)
     top = jnp.maximum(sums[0], log_weights.max(axis=0))
     before, new = jnp.exp(sums[0] - top), jnp.exp(log_weights - top[None])

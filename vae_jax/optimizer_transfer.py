@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
+import numpy as np
+import optax
 
 from vae_jax.convert.optimizer import AdamState, export_adam, import_adam
 from vae_jax.convert.training_files import read_adam
@@ -54,7 +56,7 @@ def import_optimizer(
     if not pretrained.files:
         return None
 
-    adam = read_adam(pretrained.name, pretrained.files, recipe, **pretrained.hyper)
+    adam = read_adam(pretrained.name, pretrained.files, recipe, key=None, **pretrained.hyper)
     if adam is None:
         return None
     named = " and ".join(map(str, pretrained.files))
@@ -112,13 +114,14 @@ def export_optimizer(source: str, pretrained: Pretrained) -> ExportedOptimizer:
     if is_run(Path(source)):
         run = open_run(Path(source))
         state = load_run_state(run.checkpoints)
-        if int(state.opt_state.count) == 0:
+        adam_state = cast(optax.ScaleByAdamState, state.opt_state)
+        if np.asarray(adam_state.count).item() == 0:
             raise CheckpointError(f"{source}: its Adam has taken no step yet; train it first")
         try:
-            adam = export_adam(pretrained.name, state.opt_state, **pretrained.hyper)
+            adam = export_adam(pretrained.name, adam_state, **pretrained.hyper)
         except CheckpointError as error:
             raise CheckpointError(f"{source}: {error}") from error
-        done = [r["epoch"] for r in read_metrics(run) if r["step"] <= state.step]
+        done = [int(r["epoch"]) for r in read_metrics(run) if r["step"] <= state.step]
         return ExportedOptimizer(adam, run.recipe, max(done, default=0))
     adam = None
     if pretrained.files:

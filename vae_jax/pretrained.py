@@ -1,15 +1,17 @@
 """Load a trained model from any source; encode, decode, reconstruct and sample with it."""
 
+# Many of JAX's and Flax's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import dataclasses
+import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +22,7 @@ from vae_jax.data.pixels import model_pixels
 from vae_jax.distributions import Posterior, example_noise
 from vae_jax.errors import UserError
 from vae_jax.models import create_model, get_spec
+from vae_jax.models.base import Autoencoder
 from vae_jax.models.hyper import parse_hyperparameters
 from vae_jax.models.labels import Label, one_hot
 from vae_jax.recipe import Recipe
@@ -51,7 +54,7 @@ class Pretrained:
     """
 
     name: str
-    hyper: dict[str, Any]
+    hyper: dict[str, object]
     variables: Variables
     recipe: Recipe
     remarks: tuple[str, ...] = ()
@@ -64,19 +67,19 @@ class Pretrained:
         return get_spec(self.name)
 
     @cached_property
-    def model(self) -> nn.Module:
+    def model(self) -> Autoencoder:
         """Return the Flax module."""
         return create_model(self.name, **self.hyper)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Return an image's height, width and channels."""
-        return self.model.image_shape  # pyright: ignore[reportAttributeAccessIssue]
+        return self.model.image_shape
 
     @property
     def latent_size(self) -> int:
         """Return the length of a latent."""
-        return self.model.latent_size  # pyright: ignore[reportAttributeAccessIssue]
+        return self.model.latent_size
 
     def encode(
         self, images: AnyArray, label: Label | None = None, *, check_range: bool = True
@@ -89,7 +92,8 @@ class Pretrained:
         Raises:
             UserError: the images have another shape, type or range, or the labels do not fit.
         """
-        return self._in_chunks("encode", partial(self._pixels, check_range), images, label)
+        prepare = partial(self._pixels, check_range)
+        return cast(Posterior, self._in_chunks("encode", prepare, images, label))
 
     def decode(self, z: AnyArray, label: Label | None = None) -> np.ndarray:
         """Decode latents [N, L] into images [N, H, W, C] in the model's pixel range.
@@ -97,7 +101,7 @@ class Pretrained:
         Raises:
             UserError: the latents have another shape, or the labels do not fit.
         """
-        return self._in_chunks("decode", self._latents, np.asarray(z), label)
+        return cast(np.ndarray, self._in_chunks("decode", self._latents, np.asarray(z), label))
 
     def reconstruct(self, images: AnyArray, label: Label | None = None) -> np.ndarray:
         """Decode the posterior means of images [N, H, W, C], which are as in ``encode``."""
@@ -143,13 +147,19 @@ class Pretrained:
     def _dtype(self) -> np.dtype:
         return np.result_type(*(leaf.dtype for leaf in jax.tree.leaves(self.variables["params"])))
 
-    def _in_chunks(self, method: str, prepare: Any, values: Any, label: Label | None) -> Any:
+    def _in_chunks(
+        self,
+        method: str,
+        prepare: Callable[[AnyArray], AnyArray],
+        values: AnyArray,
+        label: Label | None,
+    ) -> object:
         """Apply a method of the model to each chunk of rows, after ``prepare`` has checked it."""
         count = len(values)
         labels = self.one_hot(label, count)
         height, width, _ = self.image_shape
         chunk = min(_MOST, max(1, _CHUNK_BYTES // (height * width * 64 * 4)))
-        parts = []
+        parts: list[object] = []
         for start in range(0, max(count, 1), chunk):
             rows = slice(start, start + chunk)
             given = [prepare(values[rows]), *([] if labels is None else [labels[rows]])]
@@ -159,8 +169,8 @@ class Pretrained:
             rows_given = chunk if start else max(1, real)
             given = [jnp.asarray(np.resize(a, (rows_given, *a.shape[1:]))) for a in given]
             found = jax.device_get(_apply(self.model, method, self._on_device, *given))
-            parts.append(jax.tree.map(lambda leaf, real=real: leaf[:real], found))
-        return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+            parts.append(jax.tree.map(operator.itemgetter(slice(real)), found))
+        return jax.tree.map(_joined, *parts)
 
     def _pixels(self, check_range: bool, images: AnyArray) -> Image:
         try:
@@ -169,7 +179,7 @@ class Pretrained:
             raise UserError(f"{self.name}: {error}") from error
         return x.astype(self._dtype)
 
-    def _latents(self, z: Any) -> Latent:
+    def _latents(self, z: AnyArray) -> Latent:
         if z.ndim != 2 or z.shape[1] != self.latent_size:
             raise UserError(
                 f"latents of shape {list(z.shape)}; {self.name} takes [N, {self.latent_size}]"
@@ -177,8 +187,12 @@ class Pretrained:
         return np.asarray(z).astype(self._dtype)
 
 
+def _joined(*chunks: np.ndarray) -> np.ndarray:
+    return np.concatenate(chunks)
+
+
 @partial(jax.jit, static_argnums=(0, 1))  # no method, so that all instances share compilations
-def _apply(model: nn.Module, method: str, variables: Variables, *arguments: AnyArray) -> Any:
+def _apply(model: Autoencoder, method: str, variables: Variables, *arguments: AnyArray) -> object:
     return model.apply(variables, *arguments, method=method)
 
 
@@ -187,7 +201,7 @@ def load(
     model: str | None = None,
     *,
     key: str | None = None,
-    **hyper: Any,
+    **hyper: object,
 ) -> Pretrained:
     """Load a trained model from a run, a Flax checkpoint folder or a reference checkpoint.
 

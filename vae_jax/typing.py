@@ -7,7 +7,8 @@ checked shapes; without it (a bare accelerator host) they are plain arrays.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -64,5 +65,14 @@ Key = Array
 """A typed PRNG key from ``jax.random.key``; a key is used once."""
 Tensors = dict[str, np.ndarray]
 """A checkpoint: the reference's tensor names to arrays."""
+Tree = Mapping[str, Any]
+"""Arrays in nested mappings, such as a model's parameters."""
 Variables = dict[str, Any]
 """A Flax variable tree: ``{"params": ..., "batch_stats": ...}``."""
+
+
+@runtime_checkable
+class Device(Protocol):
+    """What is read of a ``jax.Device``, a class without hints."""
+
+    device_kind: str

@@ -6,14 +6,17 @@ import queue
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TypeVar, cast
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 
-class Prefetch(Iterator[Any]):
+class Prefetch(Iterator[_Out]):
     """The iterator that ``prefetch`` returns."""
 
-    def __init__(self, batches: Iterable[Any], transform: Callable[[Any], Any] | None, depth: int):
-        self._ready: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    def __init__(self, batches: Iterable[_In], transform: Callable[[_In], _Out] | None, depth: int):
+        self._ready: queue.SimpleQueue[tuple[str, object]] = queue.SimpleQueue()
         self._free = threading.Semaphore(depth)
         stopped = threading.Event()
         # Neither the thread nor the finalizer refers to the iterator, so that dropping it stops the
@@ -27,15 +30,15 @@ class Prefetch(Iterator[Any]):
         self._stop = weakref.finalize(self, _stop, thread, self._free, stopped)
         thread.start()
 
-    def __next__(self) -> Any:
+    def __next__(self) -> _Out:
         if not self._stop.alive:
             raise StopIteration
         kind, item = self._ready.get()
         self._free.release()
         if kind == "item":
-            return item
+            return cast(_Out, item)
         self.close()
-        raise StopIteration if kind == "end" else item
+        raise StopIteration if kind == "end" else cast(BaseException, item)
 
     def close(self) -> None:
         """Stop the thread, wait for it, and drop the prepared items."""
@@ -44,8 +47,8 @@ class Prefetch(Iterator[Any]):
 
 
 def prefetch(
-    batches: Iterable[Any], transform: Callable[[Any], Any] | None = None, depth: int = 2
-) -> Prefetch:
+    batches: Iterable[_In], transform: Callable[[_In], _Out] | None = None, depth: int = 2
+) -> Prefetch[_Out]:
     """Run an iterable and a function of each item in a background thread.
 
     Args:
@@ -67,9 +70,9 @@ def prefetch(
 
 
 def _fill(
-    batches: Iterable[Any],
-    transform: Callable[[Any], Any] | None,
-    ready: queue.SimpleQueue[tuple[str, Any]],
+    batches: Iterable[_In],
+    transform: Callable[[_In], _Out] | None,
+    ready: queue.SimpleQueue[tuple[str, object]],
     free: threading.Semaphore,
     stopped: threading.Event,
 ) -> None:

@@ -5,17 +5,24 @@ reproduce: the running variance is the *unbiased* one while the batch is normali
 one, ``momentum`` is the weight of the new value, and the variance takes two passes.
 """
 
+# Many of JAX's and Flax's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
+
+from functools import partial
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax.linen.dtypes import promote_dtype
+import numpy as np
+from flax.linen import dtypes
 
 from vae_jax.layers.collectives import axis_size, psum
 from vae_jax.layers.kernels import inherited
 from vae_jax.layers.sums import along_channels, sum_axes
 from vae_jax.typing import AnyArray, Mask
+
+_WithMoments = tuple[jax.Array, jax.Array, jax.Array]
 
 
 class BatchNorm(nn.Module):
@@ -49,12 +56,12 @@ class BatchNorm(nn.Module):
             train: use the batch's statistics and update the running ones, instead of using those.
             mask: [B], 1 for the examples that count towards the statistics.
         """
-        features = x.shape[-1]
+        features, stats = x.shape[-1], "batch_stats"
         scale = self.param("scale", nn.initializers.ones, (features,), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (features,), jnp.float32)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (features,), jnp.float32)
-        running_var = self.variable("batch_stats", "var", jnp.ones, (features,), jnp.float32)
-        count = self.variable("batch_stats", "num_batches_tracked", jnp.zeros, (), jnp.int32)
+        running_mean = self.variable(stats, "mean", lambda: jnp.zeros((features,), jnp.float32))
+        running_var = self.variable(stats, "var", lambda: jnp.ones((features,), jnp.float32))
+        count = self.variable(stats, "num_batches_tracked", lambda: jnp.zeros((), jnp.int32))
 
         if not train:
             return _normalise(x, running_mean.value, running_var.value, scale, bias, self.epsilon)
@@ -72,14 +79,29 @@ class BatchNorm(nn.Module):
         return y
 
 
-def _normalise_batch(x, mask, scale, bias, epsilon, axis_name):
+def _normalise_batch(
+    x: AnyArray,
+    mask: AnyArray | None,
+    scale: jax.Array,
+    bias: jax.Array,
+    epsilon: float,
+    axis_name: str | None,
+) -> _WithMoments:
     """Normalise ``x``; return it with its mean and unbiased variance."""
     mean, var, size = _moments(x, mask, axis_name)
     unbiased = var * (size / jnp.maximum(size - 1, 1))
     return _normalise(x, mean, var, scale, bias, epsilon), mean, unbiased
 
 
-def _normalise_groups(x, mask, scale, bias, epsilon, axis_name, groups):
+def _normalise_groups(
+    x: AnyArray,
+    mask: AnyArray | None,
+    scale: jax.Array,
+    bias: jax.Array,
+    epsilon: float,
+    axis_name: str | None,
+    groups: int,
+) -> _WithMoments:
     """Normalise each group of ``x``; return it with the means of the groups' moments."""
     mask = jnp.ones(x.shape[:1], x.dtype) if mask is None else mask
     # Each device holds whole groups (``Parallel.width``), so no moment needs another device.
@@ -87,22 +109,30 @@ def _normalise_groups(x, mask, scale, bias, epsilon, axis_name, groups):
     parts, mask = (value.reshape(here, -1, *value.shape[1:]) for value in (x, mask))
     filled = mask.any(1).astype(x.dtype)
     # A group that is all padding is computed without its mask, under which its mean is 0 / 0.
-    y, *moments = jax.vmap(
-        lambda part, used: _normalise_batch(part, used, scale, bias, epsilon, None)
-    )(parts, jnp.where(filled[:, None] > 0, mask, 1))
+    whole = partial(_normalise_batch, scale=scale, bias=bias, epsilon=epsilon, axis_name=None)
+    y, *moments = jax.vmap(whole)(parts, jnp.where(filled[:, None] > 0, mask, 1))
     number = psum(filled.sum(), axis_name)
     mean, var = (psum((m * filled[:, None]).sum(0), axis_name) / number for m in moments)
     return y.reshape(x.shape), mean, var
 
 
-def _normalise(x, mean, var, scale, bias, epsilon):
-    x, mean, var, scale, bias = promote_dtype(x, mean, var, scale, bias, dtype=None)
+def _normalise(
+    x: AnyArray,
+    mean: jax.Array,
+    var: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    epsilon: float,
+) -> jax.Array:
+    y, mean, var, scale, bias = dtypes.promote_dtype(x, mean, var, scale, bias, dtype=None)
     factor = scale / jnp.sqrt(var + epsilon)
     mean, factor, bias = (along_channels(v, x.shape) for v in (mean, factor, bias))
-    return (x - mean) * factor + bias
+    return (y - mean) * factor + bias
 
 
-def _moments(x, mask, axis_name):
+def _moments(
+    x: AnyArray, mask: AnyArray | None, axis_name: str | None
+) -> tuple[jax.Array, jax.Array, jax.Array | np.number]:
     """Return each channel's mean and biased variance, in two passes, and the number of values."""
     area = x.shape[1] * x.shape[2]
     if mask is None:

@@ -6,9 +6,11 @@ over the batch (gradients, metrics, the statistics of batch normalisation) conti
 devices of the named axis.
 """
 
+# Many of JAX's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import jax
 
@@ -22,7 +24,7 @@ def axis_size(axis_name: str | None) -> int:
 
 def psum(tree: Tree, axis_name: str | None) -> Tree:
     """Return the sum of every leaf over the devices."""
-    return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+    return tree if axis_name is None else cast(Tree, jax.lax.psum(tree, axis_name))
 
 
 def shard(rows: jax.Array, axis_name: str | None) -> jax.Array:

@@ -8,14 +8,16 @@ transposed convolution, [k, k, O, I], the kernel of the convolution whose gradie
 ``layers/convolve.py`` chooses the implementation.
 """
 
+# Many of JAX's and Flax's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax.linen.dtypes import promote_dtype
+from flax.linen import dtypes
 
 from vae_jax.layers.convolve import convolve, convolve_transpose
 from vae_jax.layers.im2col import Windows
@@ -64,15 +66,18 @@ def conv2d_transpose(
     )
 
 
-def _windows(image: Any, kernel: Any, stride: int, padding: Padding) -> Windows:
-    def pads(size, k):
+def _windows(
+    image: tuple[int, ...], kernel: tuple[int, ...], stride: int, padding: Padding
+) -> Windows:
+    def pads(size: int, k: int) -> tuple[int, int]:
         if not isinstance(padding, str):
             return padding, padding
         total = max((-(-size // stride) - 1) * stride + k - size, 0)
         return total // 2, total - total // 2
 
-    height, width = (pads(size, k) for size, k in zip(image, kernel, strict=True))
-    return Windows(image, kernel, (stride, stride), (height, width))
+    (height, width), (down, across) = image, kernel
+    margins = pads(height, down), pads(width, across)
+    return Windows((height, width), (down, across), (stride, stride), margins)
 
 
 class Conv(nn.Module):
@@ -93,7 +98,7 @@ class Conv(nn.Module):
         shape = (k, k, channels, self.features)
         kernel = self.param("kernel", self.initialization.kernel(*fans), shape, jnp.float32)
         bias = self.param("bias", self.initialization.bias(*fans), shape[-1:], jnp.float32)
-        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=None)
+        x, kernel, bias = dtypes.promote_dtype(x, kernel, bias, dtype=None)
         x = conv2d(x, kernel, self.stride, self.padding, inherited(self, "kernels"))
         return x + along_channels(bias, x.shape)
 
@@ -128,7 +133,7 @@ class ConvTranspose(nn.Module):
         shape = (k, k, self.features, channels)
         kernel = self.param("kernel", self.initialization.kernel(*fans), shape, jnp.float32)
         bias = self.param("bias", self.initialization.bias(*fans), shape[2:3], jnp.float32)
-        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=None)
+        x, kernel, bias = dtypes.promote_dtype(x, kernel, bias, dtype=None)
         x = conv2d_transpose(
             x,
             kernel,

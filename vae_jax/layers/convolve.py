@@ -25,6 +25,8 @@ float64 (``tests/layers/test_convolve.py``). GPUs and TPUs use XLA's own, which 
 convolution hardware and libraries.
 """
 
+# Many of JAX's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import jax
@@ -64,29 +66,28 @@ def convolve_transpose(
     return _multiply_then_add(x, kernel, windows)
 
 
-def _take_then_multiply(x, kernel, windows):
+def _take_then_multiply(x: jax.Array, kernel: jax.Array, windows: Windows) -> jax.Array:
     columns = im2col(x, windows)
     outputs = kernel.shape[3]
     y = product(columns.reshape(-1, kernel.size // outputs), kernel.reshape(-1, outputs), "cpu")
     return y.reshape(*columns.shape[:3], outputs)
 
 
-def _multiply_then_add(x, kernel, windows):
+def _multiply_then_add(x: jax.Array, kernel: jax.Array, windows: Windows) -> jax.Array:
     inputs = kernel.shape[3]
     columns = product(x.reshape(-1, inputs), kernel.reshape(-1, inputs).T, "cpu")
     return col2im(columns.reshape(*x.shape[:3], *kernel.shape[:3]), windows)
 
 
-def _rotate_kernel(kernel):
+def _rotate_kernel(kernel: jax.Array) -> jax.Array:
     """Return the kernel of the transposed convolution that equals a convolution of stride 1."""
     return kernel[::-1, ::-1].swapaxes(2, 3)
 
 
-def _rotate_windows(windows):
+def _rotate_windows(windows: Windows) -> Windows:
     """Return the windows of the transposed convolution that equals one of stride 1."""
-    image = windows.counts
-    pads = tuple(
+    down, across = (
         (k - 1 - before, k - 1 - behind)
         for k, (before, behind) in zip(windows.kernel, windows.padding, strict=True)
     )
-    return windows._replace(image=image, padding=pads)
+    return windows._replace(image=windows.counts, padding=(down, across))

@@ -1,11 +1,13 @@
 """The dense layer: ``torch.nn.Linear`` with its kernel transposed."""
 
+# Many of JAX's and Flax's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax.linen.dtypes import promote_dtype
+from flax.linen import dtypes
 
 from vae_jax.layers.initializers import TORCH, Initialization
 from vae_jax.layers.kernels import Kernels, inherited
@@ -26,7 +28,7 @@ class Dense(nn.Module):
         fans = x.shape[-1], self.features
         kernel = self.param("kernel", self.initialization.kernel(*fans), fans, jnp.float32)
         bias = self.param("bias", self.initialization.bias(*fans), fans[1:], jnp.float32)
-        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=None)
+        x, kernel, bias = dtypes.promote_dtype(x, kernel, bias, dtype=None)
         return matmul(x, kernel, inherited(self, "kernels")) + jnp.expand_dims(
             bias, range(x.ndim - 1)
         )

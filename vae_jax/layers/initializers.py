@@ -8,14 +8,19 @@ A fan is the number of input or output channels times the kernel's area. For a t
 convolution ``fan_in`` counts the *output* channels, as in PyTorch, whose weight swaps these axes.
 """
 
+# Many of JAX's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer, normal, truncated_normal, zeros
+from jax.typing import DTypeLike
+
+from vae_jax.typing import Key
 
 
 class Initialization(NamedTuple):
@@ -28,8 +33,12 @@ class Initialization(NamedTuple):
 def uniform_within(bound: float) -> Initializer:
     """Return an initializer that is uniform from ``-bound`` to ``bound``."""
 
-    def init(key, shape, dtype=jnp.float32, out_sharding=None):
-        del out_sharding
+    def init(
+        key: Key,
+        shape: Sequence[int],
+        dtype: DTypeLike | None = jnp.float32,
+        out_sharding: object = None,
+    ) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init
@@ -39,6 +48,22 @@ def _torch(fan_in: int, fan_out: int) -> Initializer:
     return uniform_within(fan_in**-0.5)
 
 
+def _he(fan_in: int, fan_out: int) -> Initializer:
+    return normal((2 / fan_in) ** 0.5)
+
+
+def _glorot(fan_in: int, fan_out: int) -> Initializer:
+    return uniform_within((6 / (fan_in + fan_out)) ** 0.5)
+
+
+def _truncated(fan_in: int, fan_out: int) -> Initializer:
+    return truncated_normal(0.02)
+
+
+def _narrow(fan_in: int, fan_out: int) -> Initializer:
+    return normal(0.02)
+
+
 def _zero(fan_in: int, fan_out: int) -> Initializer:
     return zeros
 
@@ -46,14 +71,14 @@ def _zero(fan_in: int, fan_out: int) -> Initializer:
 TORCH = Initialization(_torch, _torch)
 """PyTorch's uniform distribution, for all three kinds of layer."""
 
-PADDLE_CONV = Initialization(lambda fan_in, _: normal((2 / fan_in) ** 0.5), _zero)
+PADDLE_CONV = Initialization(_he, _zero)
 """Paddle's ``Conv2D``: He's normal distribution."""
 
-PADDLE_CONV_TRANSPOSE = Initialization(lambda i, o: uniform_within((6 / (i + o)) ** 0.5), _zero)
+PADDLE_CONV_TRANSPOSE = Initialization(_glorot, _zero)
 """Paddle's ``Conv2DTranspose``: Glorot's uniform distribution."""
 
-TENSORFLOW_CONV = Initialization(lambda *_: truncated_normal(0.02), _zero)
+TENSORFLOW_CONV = Initialization(_truncated, _zero)
 """Tutorial 003: normal with std 0.02, truncated at two standard deviations."""
 
-TENSORFLOW_DENSE = Initialization(lambda *_: normal(0.02), _zero)
+TENSORFLOW_DENSE = Initialization(_narrow, _zero)
 """Tutorial 003: normal with std 0.02."""

@@ -6,14 +6,16 @@ hardware for XLA's own operations. Operations written for accuracy (``sums.py``)
 every backend.
 """
 
+# Many of JAX's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.experimental.layout import Layout, with_layout_constraint
+from jax.experimental import layout
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -22,14 +24,16 @@ from vae_jax.typing import AnyArray
 Kernels = Literal["cpu", "xla"]
 """``cpu`` names the kernels that are fast on CPU, ``xla`` XLA's own operations."""
 
+_T = TypeVar("_T")
 
-def inherited(module: nn.Module, field: str, default: Any = None) -> Any:
+
+def inherited(module: nn.Module, field: str, default: object = None) -> Any:
     """Return a module's field or, if it is None, that of the nearest enclosing module.
 
     This way ``kernels``, ``axis_name`` and ``batch_norm_groups`` are set once on a model, not on
     each layer.
     """
-    enclosing: Any = module
+    enclosing: object = module
     while isinstance(enclosing, nn.Module):
         value = getattr(enclosing, field, None)
         if value is not None:
@@ -54,24 +58,36 @@ def materialize(x: AnyArray) -> jax.Array:
     operation, and would gather all windows of a convolution on every device (for ``digits_vae``'s
     batch 24 to 6 MB per device and step, where the gradients are 0.5 MB).
     """
-    return _materialize_p.bind(jnp.asarray(x))
+    return cast(jax.Array, _materialize_p.bind(jnp.asarray(x)))
 
 
-def _in_row_major_order(x: Any) -> jax.Array:
-    return with_layout_constraint(x, Layout(major_to_minor=tuple(range(x.ndim))))
+def _in_row_major_order(x: jax.Array) -> jax.Array:
+    return layout.with_layout_constraint(x, layout.Layout(major_to_minor=tuple(range(x.ndim))))
 
 
-def _lower_on_cpu(context: Any, x: Any) -> Any:
+def _as_it_is(x: _T) -> _T:
+    return x
+
+
+def _transpose(cotangent: jax.Array, _: object) -> list[jax.Array]:
+    return [materialize(cotangent)]
+
+
+def _lower(context: mlir.LoweringRuleContext, x: Any) -> Any:
+    return [x]
+
+
+def _lower_on_cpu(context: mlir.LoweringRuleContext, x: Any) -> Any:
     # Only the context of a program that XLA partitions has a number of devices.
     if getattr(context.module_context.axis_context, "num_devices", 1) > 1:
         return [x]
-    return mlir.lower_fun(_in_row_major_order, multiple_results=False)(context, x)
+    return cast(Any, mlir.lower_fun(_in_row_major_order, multiple_results=False)(context, x))
 
 
 _materialize_p = Primitive("materialize")
-_materialize_p.def_impl(lambda x: x)
-_materialize_p.def_abstract_eval(lambda x: x)
-mlir.register_lowering(_materialize_p, lambda context, x: [x])
+_materialize_p.def_impl(_as_it_is)
+_materialize_p.def_abstract_eval(_as_it_is)
+mlir.register_lowering(_materialize_p, _lower)
 mlir.register_lowering(_materialize_p, _lower_on_cpu, platform="cpu")
-ad.deflinear2(_materialize_p, lambda cotangent, x: [_materialize_p.bind(cotangent)])
+ad.deflinear2(_materialize_p, _transpose)
 batching.defvectorized(_materialize_p)

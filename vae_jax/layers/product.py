@@ -14,9 +14,14 @@ digits_vae conv2's windows         3136, 512, 64    kernel   3.2 -> 1.4
 =================================  ===============  =======  ==========
 """
 
+# Many of JAX's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
+from typing import cast
+
 import jax
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -28,21 +33,25 @@ def product(x: AnyArray, kernel: AnyArray, kernels: Kernels | None = None) -> ja
     """Multiply [M, K] by [K, N], by default with the backend's kernels."""
     if (kernels or default_kernels()) == "xla":
         return _dot(x, kernel)
-    return _product_p.bind(x, kernel)
+    return cast(jax.Array, _product_p.bind(x, kernel))
 
 
-def _dot(x, kernel):
+def _dot(x: AnyArray, kernel: AnyArray) -> jax.Array:
     return jax.lax.dot_general(x, kernel, (((1,), (0,)), ((), ())))
 
 
-def _gradient_of_x(cotangent, _, kernel):
+def _shape_of(x: ShapedArray, kernel: ShapedArray) -> ShapedArray:
+    return x.update(shape=(x.shape[0], kernel.shape[1]), weak_type=False)
+
+
+def _gradient_of_x(cotangent: jax.Array, _: object, kernel: jax.Array) -> jax.Array:
     """Return the gradient [M, K] from [M, N] and [K, N], that with more rows on the left."""
     if kernel.shape[0] > cotangent.shape[0]:
         return _as_written(kernel, cotangent.T).T
     return _as_written(cotangent, kernel.T)
 
 
-def _gradient_of_kernel(cotangent, x, _):
+def _gradient_of_kernel(cotangent: jax.Array, x: jax.Array, _: object) -> jax.Array:
     """Return the gradient [K, N] from [M, K] and [M, N], in a long sum the wider on the right."""
     rows, inputs = x.shape
     if rows > inputs > cotangent.shape[1]:
@@ -50,20 +59,20 @@ def _gradient_of_kernel(cotangent, x, _):
     return _as_written(x.T, cotangent)
 
 
-def _as_written(left, right):
+def _as_written(left: jax.Array, right: jax.Array) -> jax.Array:
     """Multiply; keep XLA from computing the transposed product to save a transposition."""
-    return jax.lax.optimization_barrier(_product_p.bind(left, right))
+    return jax.lax.optimization_barrier(product(left, right, "cpu"))
 
 
-def _batch(arguments, axes):
+def _batch(
+    arguments: tuple[jax.Array, jax.Array], axes: tuple[int | None, int | None]
+) -> tuple[jax.Array, int]:
     return jax.vmap(_dot, axes)(*arguments), 0
 
 
 _product_p = Primitive("product")
 _product_p.def_impl(jax.jit(_dot))
-_product_p.def_abstract_eval(
-    lambda x, kernel: x.update(shape=(x.shape[0], kernel.shape[1]), weak_type=False)
-)
+_product_p.def_abstract_eval(_shape_of)
 mlir.register_lowering(_product_p, mlir.lower_fun(_dot, multiple_results=False))
 ad.defbilinear(_product_p, _gradient_of_x, _gradient_of_kernel)
 batching.primitive_batchers[_product_p] = _batch

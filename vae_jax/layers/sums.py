@@ -7,6 +7,8 @@ begins: the squared error of four 28x28 images has an error of 1e-7, and of 4e-7
 reduction (PyTorch: 6e-8).
 """
 
+# Many of JAX's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import functools
@@ -53,14 +55,16 @@ def matmul(x: AnyArray, kernel: AnyArray, kernels: Kernels | None = None) -> jax
     return jnp.einsum("...pi,pio->p...o", parts, kernel.reshape(_PARTS, -1, width)).sum(0)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+@functools.partial(jax.custom_jvp[jax.Array], nondiff_argnums=(1,))
 def along_channels(values: AnyArray, shape: tuple[int, ...]) -> jax.Array:
     """Broadcast one value per channel, [C], to [..., C]; the gradient is an accurate sum."""
     return jnp.broadcast_to(jnp.expand_dims(values, range(len(shape) - 1)), shape)
 
 
 @along_channels.defjvp
-def _along_channels_jvp(shape, primals, tangents):
+def _along_channels_jvp(
+    shape: tuple[int, ...], primals: tuple[AnyArray], tangents: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
     (values,), (spread,) = primals, tangents
     if math.prod(shape) >= _IN_BLOCKS:
         return along_channels(values, shape), along_channels(spread, shape)

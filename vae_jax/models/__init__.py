@@ -1,17 +1,19 @@
 """The table of models. To add one, write a file in this folder and list it here."""
 
+# Many of JAX's and Flax's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import cast
 
-import flax.linen as nn
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
 
 from vae_jax.errors import UserError, did_you_mean
 from vae_jax.models import conv_vae, digits_ae, digits_cvae, digits_vae, face_vae, stddev_vae
+from vae_jax.models.base import Autoencoder
 from vae_jax.models.hyper import parse_hyperparameters
 from vae_jax.spec import ModelSpec
 from vae_jax.typing import Key, Variables
@@ -41,7 +43,7 @@ def get_spec(name: str) -> ModelSpec:
     return MODELS[name]
 
 
-def create_model(name: str, **hyper: Any) -> nn.Module:
+def create_model(name: str, **hyper: object) -> Autoencoder:
     """Create a model's Flax module.
 
     Args:
@@ -56,27 +58,27 @@ def create_model(name: str, **hyper: Any) -> nn.Module:
         20
     """
     spec = get_spec(name)
-    model = spec.module(**parse_hyperparameters(spec, hyper))
+    model: Autoencoder = spec.module(**parse_hyperparameters(spec, hyper))
     spec.check(model)
     return model
 
 
 @partial(jax.jit, static_argnums=0)  # at module level, so that equal models share one compilation
-def init_variables(model: Any, key: Key) -> Variables:
+def init_variables(model: Autoencoder, key: Key) -> Variables:
     """Draw a model's variables from the reference framework's initial distributions."""
     image = jnp.zeros((1, *model.image_shape), jnp.float32)
     label = jnp.zeros((1, model.num_classes), jnp.float32) if model.num_classes else None
     noise = jnp.zeros((1, model.latent_size), jnp.float32)
-    return model.init(key, image, label, noise=noise)
+    return dict(model.init(key, image, label, noise=noise))
 
 
-def has_convolutions(model: Any) -> bool:
+def has_convolutions(model: Autoencoder) -> bool:
     """Return True if the model has a convolution."""
     return any(len(shape) == 4 for shape in variable_shapes(model).values())
 
 
-def variable_shapes(model: Any) -> dict[tuple[str, ...], tuple[int, ...]]:
+def variable_shapes(model: Autoencoder) -> dict[tuple[str, ...], tuple[int, ...]]:
     """Return the shape of every variable by its path, as Flax would create it."""
-    tree = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
-    flat: Any = flax.traverse_util.flatten_dict(tree)
+    tree = jax.eval_shape(lambda: cast(Variables, init_variables(model, jax.random.key(0))))
+    flat = cast(dict[tuple[str, ...], jax.ShapeDtypeStruct], flax.traverse_util.flatten_dict(tree))
     return {path: leaf.shape for path, leaf in flat.items()}

@@ -72,7 +72,7 @@ class Autoencoder(nn.Module):
             ValueError: the latents or labels have another shape, or a label is missing or not
                 taken.
         """
-        require_latents(z, self.latent_size)  # pyright: ignore[reportAttributeAccessIssue]
+        require_latents(z, self.latent_size)
         require_label(label, len(z), self.num_classes)
         return self.likelihood_of(z, label, train, mask)
 

@@ -6,12 +6,14 @@ transposed convolutions". Here each width is a 3x3 convolution of stride 2, whic
 rounding up; the decoder restores the exact size.
 """
 
+# Many of JAX's and Flax's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -131,7 +133,7 @@ class ConvVAE(Autoencoder):
 _MAX_LAYERS = 64  # in a file: each takes time to trace, and 64 halvings outlast any image
 
 
-def _places(model: Any, first: int) -> range:
+def _places(model: Encoder | Decoder | ConvVAE, first: int) -> range:
     """Return the indices of the convolutions in one of the reference's ``Sequential`` parts.
 
     A ReLU, and a batch norm if there is one, separates two convolutions. The decoder's first has
@@ -141,7 +143,7 @@ def _places(model: Any, first: int) -> range:
     return range(first, first + step * len(model.widths), step)
 
 
-def _sizes(model: Any) -> list[tuple[int, int]]:
+def _sizes(model: Decoder | ConvVAE) -> list[tuple[int, int]]:
     """Return height and width of the image and after each convolution."""
     sizes = [model.image_shape[:2]]
     for _ in model.widths:
@@ -172,7 +174,7 @@ def _rules(model: ConvVAE) -> tuple[Rule, ...]:
     )
 
 
-def _infer(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _infer(tensors: Mapping[str, np.ndarray]) -> dict[str, object]:
     """Return the hyperparameters that a checkpoint's names and shapes determine."""
     places = sorted(
         int(match[1])
@@ -181,7 +183,7 @@ def _infer(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
     )
     if not 0 < len(places) <= _MAX_LAYERS or "fc_mu.bias" not in tensors:
         return {}
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "widths": tuple(len(tensors[f"encoder.{p}.weight"]) for p in places),
         "latent_size": tensors["fc_mu.bias"].size,
         "batch_norm": any(name.endswith(".running_mean") for name in tensors),
@@ -191,7 +193,7 @@ def _infer(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return found
 
 
-def _undetermined(known: Mapping[str, Any]) -> tuple[str, ...]:
+def _undetermined(known: Mapping[str, object]) -> tuple[str, ...]:
     fixed = known.get("likelihood") == "gaussian" and not known.get("learned_scale")
     return ("image_shape", "likelihood", *(["scale"] if fixed else []))
 

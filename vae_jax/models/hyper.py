@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import numbers
 import typing
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import SupportsFloat, cast
 
 from vae_jax.errors import UserError, did_you_mean
 from vae_jax.spec import ModelSpec
 
 
-def parse_hyperparameters(spec: ModelSpec, hyper: dict[str, Any]) -> dict[str, Any]:
+def parse_hyperparameters(spec: ModelSpec, hyper: Mapping[str, object]) -> dict[str, object]:
     """Convert hyperparameters to the values that the model's module takes.
 
     Args:
@@ -24,7 +25,7 @@ def parse_hyperparameters(spec: ModelSpec, hyper: dict[str, Any]) -> dict[str, A
     """
     known = spec.hyperparameters()
     types = typing.get_type_hints(spec.module)
-    values = {}
+    values: dict[str, object] = {}
     for key, value in hyper.items():
         if key not in known:
             hint = did_you_mean(key, known) if known else "it has none"
@@ -40,12 +41,13 @@ def parse_hyperparameters(spec: ModelSpec, hyper: dict[str, Any]) -> dict[str, A
     return values
 
 
-def format_hyperparameter(value: Any) -> str:
+def format_hyperparameter(value: object) -> str:
     """Format a hyperparameter's value as the command line takes it."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    parts = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+    return ",".join(map(str, parts))
 
 
-def _converter(kind: Any):
+def _converter(kind: object) -> tuple[Callable[[object], object], str]:
     """Return the function that converts values to a field's type, and what it expects."""
     if kind is int:
         return _whole, "a whole number above 0"
@@ -62,20 +64,22 @@ def _converter(kind: Any):
     return lambda v: _choice(v, arguments), " or ".join(arguments)
 
 
-def _whole(value: Any) -> int:
+def _whole(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError
     return int(value)
 
 
-def _positive(value: Any) -> float:
+def _positive(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, str | SupportsFloat):
+        raise ValueError
     number = float(value)
-    if isinstance(value, bool) or not (math.isfinite(number) and number > 0):
+    if not (math.isfinite(number) and number > 0):
         raise ValueError
     return number
 
 
-def _switch(value: Any) -> bool:
+def _switch(value: object) -> bool:
     if isinstance(value, bool):
         return value
     if str(value).lower() not in ("true", "false", "1", "0"):
@@ -83,18 +87,18 @@ def _switch(value: Any) -> bool:
     return str(value).lower() in ("true", "1")
 
 
-def _wholes(value: Any, count: int | None) -> tuple[int, ...]:
+def _wholes(value: object, count: int | None) -> tuple[int, ...]:
     if isinstance(value, str):
         value = [int(part) for part in value.replace("x", ",").split(",")]
     elif isinstance(value, numbers.Integral):
         value = [value]
-    sizes = tuple(_whole(size) for size in value)
+    sizes = tuple(_whole(size) for size in cast(Iterable[object], value))
     if len(sizes) != (count or len(sizes)) or not sizes:
         raise ValueError
     return sizes
 
 
-def _choice(value: Any, choices: tuple[str, ...]) -> str:
-    if value not in choices:
+def _choice(value: object, choices: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError
     return value

@@ -102,7 +102,7 @@ def _rules(model: StddevVAE) -> tuple[Rule, ...]:
         ("generation", "g_h1"): ("w", "b"),
         ("generation", "g_h2"): ("w", "b"),
     }
-    rules = []
+    rules: list[Rule] = []
     for (part, layer), (kernel, bias) in names.items():
         note = _NEVER_ADDED if layer.startswith("g_h") else ""
         rules.append(Rule(f"{part}/{layer}/{kernel}", ("params", part, layer, "kernel")))

@@ -1,5 +1,7 @@
 """Reading of a run's checkpoints; reading and writing of folders that hold only weights."""
 
+# Many of Orbax's and JAX's functions are without full hints, Optax and Orbax without stubs:
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 import contextlib
@@ -8,9 +10,9 @@ import json
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import jax
 import numpy as np
@@ -25,7 +27,7 @@ from vae_jax.training.checksum import differing
 from vae_jax.training.hosts import is_main
 from vae_jax.training.metadata import CheckpointMetadata, read_metadata
 from vae_jax.training.state import TrainState, check_variables
-from vae_jax.typing import Variables
+from vae_jax.typing import AnyArray, Tree, Variables
 
 
 def load_run_variables(folder: Path, step: int | None = None) -> Variables:
@@ -50,7 +52,7 @@ def load_run_state(folder: Path, step: int | None = None) -> TrainState:
     if not steps:
         have = f" of step {step}; there are {', '.join(map(str, found[::-1]))}" if found else " yet"
         raise RunError(f"{folder} holds no checkpoint{have}; expected a run that has saved one")
-    reasons = []
+    reasons: list[str] = []
     for number in steps:
         try:
             with quiet_failure():
@@ -68,13 +70,17 @@ def _load(checkpoint: Path) -> TrainState:
     tree = _restore_numpy(checkpoint / "default")
     verify(tree, read_metadata(checkpoint))
     # Orbax stores a named tuple as a dict of its fields, and an optimiser's chain as a list.
-    parts = jax.tree.leaves(tree["opt_state"], is_leaf=lambda part: isinstance(part, dict))
+    parts: list[Variables | np.ndarray] = jax.tree.leaves(
+        tree["opt_state"], is_leaf=lambda part: isinstance(part, dict)
+    )
     (adam,) = [part for part in parts if isinstance(part, dict)]
-    opt_state: Any = optax.ScaleByAdamState(**adam)
+    opt_state = optax.ScaleByAdamState(**adam)
     return TrainState(tree["step"], tree["params"], tree["batch_stats"], opt_state)
 
 
-def save_variables(folder: Path, model: str, hyper: dict[str, Any], variables: Variables) -> None:
+def save_variables(
+    folder: Path, model: str, hyper: Mapping[str, object], variables: Variables
+) -> None:
     """Write a Flax checkpoint folder (``model.json`` and the variables) and verify it.
 
     Raises:
@@ -83,13 +89,14 @@ def save_variables(folder: Path, model: str, hyper: dict[str, Any], variables: V
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder} exists already; choose a new folder")
-    with ocp.StandardCheckpointer() as checkpointer:
+    checkpointer = ocp.StandardCheckpointer()
+    with checkpointer:
         checkpointer.save(folder / "variables", variables)
-    same = jax.tree.map(
-        lambda a, b: a.dtype == b.dtype and a.tobytes() == b.tobytes(),
-        variables,
-        _restore_numpy(folder / "variables"),
-    )
+
+    def equal(a: AnyArray, b: np.ndarray) -> bool:
+        return a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+    same = jax.tree.map(equal, variables, _restore_numpy(folder / "variables"))
     if not jax.tree.all(same):
         raise CheckpointError(f"{folder}: what was read back differs from what was written")
     description = {"model": model, "hyper": hyper}
@@ -101,7 +108,7 @@ def is_flax_checkpoint(folder: Path) -> bool:
     return (folder / "model.json").is_file()
 
 
-def load_variables(folder: Path) -> tuple[str, dict[str, Any], Variables]:
+def load_variables(folder: Path) -> tuple[str, dict[str, object], Variables]:
     """Return the model name, hyperparameters and variables of a Flax checkpoint folder.
 
     Raises:
@@ -133,19 +140,20 @@ def first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def quiet_failure() -> Iterator[None]:
+def quiet_failure() -> Generator[None]:
     """Suppress the traceback that TensorStore's leftover objects print after an error."""
     try:
         yield
     except Exception as error:
-        hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+        hook = sys.unraisablehook
+        sys.unraisablehook = lambda _: None
         traceback.clear_frames(error.__traceback__)
         gc.collect()
         sys.unraisablehook = hook
         raise
 
 
-def verify(tree: Any, saved: CheckpointMetadata) -> None:
+def verify(tree: Tree, saved: CheckpointMetadata) -> None:
     """Raise ValueError if arrays differ from those that were saved."""
     checksums = saved["digest"]
     wrong = differing(tree, checksums) if checksums else []  # older checkpoints have none
@@ -161,10 +169,14 @@ def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def _restore_numpy(folder: Path) -> Any:
+def _restore_numpy(folder: Path) -> Variables:
     """Return a tree that Orbax wrote as NumPy arrays, whatever devices it was written on."""
-    with ocp.PyTreeCheckpointer() as checkpointer:
-        metadata = checkpointer.metadata(folder).item_metadata
-        tree = metadata.tree if hasattr(metadata, "tree") else metadata
-        types = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-        return checkpointer.restore(folder, restore_args=types)
+
+    def as_numpy(leaf: object) -> ocp.RestoreArgs:
+        return ocp.RestoreArgs(restore_type=np.ndarray)
+
+    checkpointer = ocp.PyTreeCheckpointer()
+    with checkpointer:
+        metadata = cast(object, checkpointer.metadata(folder).item_metadata)
+        types = jax.tree.map(as_numpy, getattr(metadata, "tree", metadata))
+        return cast(Variables, checkpointer.restore(folder, restore_args=types))

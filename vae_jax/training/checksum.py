@@ -6,42 +6,43 @@ each times an odd number given by its position, modulo 2**32, so changing any on
 Because it is a sum, devices that hold parts of an array only add up their own.
 """
 
+# Many of JAX's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.training.state import named_leaves
+from vae_jax.typing import AnyArray, Tree
 
-def checksum_of(state: Any) -> dict[str, int]:
+
+def checksum_of(state: Tree) -> dict[str, int]:
     """Return the checksum of every leaf, by path; float64 and int64 leaves must be NumPy arrays."""
-    leaves = jax.tree_util.tree_leaves_with_path(state)
-    words = [_words(leaf) for _, leaf in leaves]
-    paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
-    sums = jax.device_get(_sums(words))
-    return {path: int(total) for path, total in zip(paths, sums, strict=True)}
+    leaves = named_leaves(state, "/")
+    sums = jax.device_get(_sums([_words(leaf) for leaf in leaves.values()]))
+    return {path: int(total) for path, total in zip(leaves, sums, strict=True)}
 
 
-def differing(state: Any, checksums: dict[str, int]) -> list[str]:
+def differing(state: Tree, checksums: dict[str, int]) -> list[str]:
     """Return the paths of the leaves whose checksum is not the given one."""
     found = checksum_of(state)
     return [path for path in found if checksums.get(path) != found[path]]
 
 
-def _words(leaf: Any) -> Any:
+def _words(leaf: AnyArray) -> AnyArray:
     if isinstance(leaf, np.ndarray):
         return np.ascontiguousarray(leaf).reshape(-1).view(np.uint32)
     return leaf
 
 
 @jax.jit
-def _sums(leaves: list[Any]) -> list[Any]:
+def _sums(leaves: list[jax.Array]) -> list[jax.Array]:
     return [_sum(leaf) for leaf in leaves]
 
 
-def _sum(x: Any) -> jax.Array:
+def _sum(x: jax.Array) -> jax.Array:
     words = jax.lax.bitcast_convert_type(x, jnp.uint32)
     place, stride = jnp.zeros(words.shape, jnp.uint32), 1
     for axis in reversed(range(words.ndim)):  # not reshape: it would move sharded parts

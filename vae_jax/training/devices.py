@@ -1,11 +1,16 @@
 """The choice of devices, and of how they share a step."""
 
+# Many of JAX's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
+
+from typing import cast
 
 import jax
 
 from vae_jax.errors import UserError
 from vae_jax.training.parallel import Mode, OneDevice, OnMesh, Parallel, PerDevice
+from vae_jax.typing import Device
 
 
 def make_parallel(
@@ -21,7 +26,7 @@ def make_parallel(
     Raises:
         UserError: there are not so many devices, or they cannot be divided this way.
     """
-    found, hosts = jax.devices(), jax.process_count()
+    found, hosts = cast(list[Device], jax.devices()), jax.process_count()
     if num_devices is None:
         num_devices = 1 if mode == "jit" else len(found)
     if not 1 <= num_devices <= len(found):

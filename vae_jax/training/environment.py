@@ -4,19 +4,36 @@
 devices. Random numbers stay the same; sums may be rounded differently.
 """
 
+# Many of JAX's functions are without full hints, Optax without stubs:
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict, TypeGuard
+from typing import Any, TypedDict, TypeGuard, cast
 
 import flax
 import jax
 import numpy as np
 import optax
 
+from vae_jax.typing import Device
 from vae_jax.version import __version__
+
+
+class Environment(TypedDict):
+    """The versions, devices and settings of a process, as ``run.json`` keeps them."""
+
+    versions: dict[str, str]
+    devices: list[str]
+    backend: str
+    x64: bool
+    matmul_precision: str | None
+    prng: str
+    xla_flags: str
+    git_revision: str | None
 
 
 class Segment(TypedDict):
@@ -28,12 +45,13 @@ class Segment(TypedDict):
     """
 
     from_step: int
-    environment: dict[str, Any]
+    environment: Environment
 
 
-def environment() -> dict[str, Any]:
+def environment() -> Environment:
     """Return the versions, devices and settings of this process."""
     config: Any = jax.config
+    devices = cast(list[Device], jax.devices())
     return {
         "versions": {
             "vae_jax": __version__,
@@ -42,7 +60,7 @@ def environment() -> dict[str, Any]:
             "optax": optax.__version__,
             "numpy": np.__version__,
         },
-        "devices": [d.device_kind for d in jax.devices()],
+        "devices": [device.device_kind for device in devices],
         "backend": jax.default_backend(),
         "x64": bool(config.jax_enable_x64),
         "matmul_precision": config.jax_default_matmul_precision,
@@ -52,18 +70,19 @@ def environment() -> dict[str, Any]:
     }
 
 
-def read_segments(description: dict[str, Any]) -> list[Segment]:
+def read_segments(description: Mapping[str, Any]) -> list[Segment]:
     """Return the segments of a ``run.json``, without damaged ones.
 
     A ``run.json`` from before segments existed has one environment for all steps.
     """
-    found: Any = description.get("segments")
+    found: object = description.get("segments")
     if found is None:
         found = [{"from_step": 0, "environment": description.get("environment")}]
-    return [s for s in found if _is_segment(s)] if isinstance(found, list) else []
+    segments = cast(list[object], found) if isinstance(found, list) else []
+    return [segment for segment in segments if _is_segment(segment)]
 
 
-def add_segment(segments: list[Segment], step: int, now: dict[str, Any]) -> list[Segment]:
+def add_segment(segments: list[Segment], step: int, now: Environment) -> list[Segment]:
     """Return the segments of a run that continues from ``step`` in the environment ``now``.
 
     Later segments are dropped, because their steps are taken again.

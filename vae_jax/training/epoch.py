@@ -8,26 +8,39 @@ only its own rows. Both take the same batches in the same order, and neither rec
 batch.
 """
 
+# Many of JAX's functions are without full hints, Optax without stubs:
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
-import flax.linen as nn
 import jax
 import numpy as np
+import optax
 
 from vae_jax.data import Split, batch_rows, iterate_batches, prefetch
+from vae_jax.data.decode import Pictures
+from vae_jax.data.prefetch import Prefetch
 from vae_jax.models import has_convolutions
-from vae_jax.objectives import Loss
+from vae_jax.models.base import Autoencoder
+from vae_jax.objectives import Batch, Loss
 from vae_jax.recipe import Recipe
 from vae_jax.training.devices import make_parallel
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import TrainState
-from vae_jax.training.step import Inputs, make_train_step
+from vae_jax.training.step import Inputs, Metrics, make_train_step
 from vae_jax.typing import Key
 
 RESIDENT_BYTES = 2**31  # images up to this size are assumed to fit beside a model
 LONGEST_CALL = 1024  # steps per call
+
+
+class _Order(TypedDict):
+    batch_size: int
+    seed: int
+    epoch: int
+    drop_remainder: bool
+    width: int
 
 
 class EpochSteps:
@@ -49,7 +62,7 @@ class EpochSteps:
     def __init__(
         self,
         loss: Loss,
-        optimizer: Any,
+        optimizer: optax.GradientTransformation,
         split: Split,
         recipe: Recipe,
         inputs: Inputs,
@@ -65,8 +78,9 @@ class EpochSteps:
         self._parallel = parallel or make_parallel()
         self._width = self._parallel.width(recipe.batch_size, recipe.batch_norm_groups)
         step = make_train_step(loss, optimizer, inputs, on_nonfinite=on_nonfinite)
-        self._epoch, self._next, self._plan = 0, 0, {}
-        self._batches: Any = None
+        self._epoch, self._next = 0, 0
+        self._plan: Batch = {}
+        self._batches: Prefetch[Batch] | None = None
         if resident:
             self._loop = self._parallel.compile_loop(step, LONGEST_CALL)
             data = {"image": np.asarray(split.images)}
@@ -101,31 +115,35 @@ class EpochSteps:
         if self._batches is not None:
             self._batches.close()
 
-    def _take(self, state: TrainState, first: int, count: int) -> tuple[TrainState, Any]:
+    def _take(
+        self, state: TrainState, first: int, count: int
+    ) -> tuple[TrainState, dict[str, np.ndarray]]:
         if self._resident:
             assert count <= LONGEST_CALL, f"{count} steps in a call; at most {LONGEST_CALL}"
             bounds = np.int32(first), np.int32(first + count)
             state, metrics = self._loop(state, self._data, self._plan, *bounds, self._key)
             metrics = jax.device_get(metrics)
             return state, {name: values[:count] for name, values in metrics.items()}
-        kept, going = [], self._going
+        kept: list[Metrics] = []
+        going, batches = self._going, self._batches
+        assert batches is not None
         for _ in range(count):
-            state, metrics = self._step(state, next(self._batches), self._key, going)
+            state, metrics = self._step(state, next(batches), self._key, going)
             going = metrics["going"]
             kept.append(metrics)
-        kept = jax.device_get(kept)
-        return state, {name: np.array([one[name] for one in kept]) for name in kept[0]}
+        values: list[dict[str, np.ndarray]] = jax.device_get(kept)
+        return state, {name: np.array([one[name] for one in values]) for name in values[0]}
 
     def _begin(self, epoch: int, first: int) -> None:
         self.close()
         self._epoch, recipe = epoch, self._recipe
-        order: dict[str, Any] = {
-            "batch_size": recipe.batch_size,
-            "seed": recipe.seed,
-            "epoch": epoch,
-            "drop_remainder": recipe.drop_remainder,
-            "width": self._width,
-        }
+        order = _Order(
+            batch_size=recipe.batch_size,
+            seed=recipe.seed,
+            epoch=epoch,
+            drop_remainder=recipe.drop_remainder,
+            width=self._width,
+        )
         if not self._resident:
             shard = jax.process_index(), jax.process_count()
             batches = iterate_batches(self._split, start=first, shard=shard, **order)
@@ -135,15 +153,15 @@ class EpochSteps:
         plan = {"rows": rows.astype(np.int32)} | ({} if mask is None else {"mask": mask})
         self._plan = self._parallel.put_plan(plan)
 
-    def _to_device(self, batch: Any) -> Any:
+    def _to_device(self, batch: Batch) -> Batch:
         return self._parallel.put_batch(
             {k: v for k, v in batch.items() if self._takes_label or k != "label"}
         )
 
 
-def stays_on_device(model: nn.Module, split: Split) -> bool:
+def stays_on_device(model: Autoencoder, split: Split) -> bool:
     """Return whether the images should stay on the device, where the steps run as a loop."""
-    if not isinstance(split.images, np.ndarray) or split.images.nbytes > RESIDENT_BYTES:
+    if isinstance(split.images, Pictures) or split.images.nbytes > RESIDENT_BYTES:
         return False  # streamed from disk, or too large
     if jax.process_count() > 1:
         return False  # each host reads only its own rows

@@ -1,23 +1,27 @@
 """Running of one epoch: its steps, the sums of their metrics, and the checkpoints within it."""
 
+# Optax comes without stubs:
+# pyright: reportMissingTypeStubs=false
 from __future__ import annotations
 
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+import optax
 
 from vae_jax.data import Dataset, batch_rows, num_batches
 from vae_jax.errors import RunError
 from vae_jax.models import get_spec
+from vae_jax.models.base import Autoencoder
 from vae_jax.objectives import make_loss
 from vae_jax.training.compile_time import compile_seconds
 from vae_jax.training.epoch import LONGEST_CALL, EpochSteps, stays_on_device
 from vae_jax.training.guards import why_not_finite
 from vae_jax.training.hosts import agree, is_main, on_main
-from vae_jax.training.metrics import append_metrics, read_metrics
+from vae_jax.training.metrics import Record, append_metrics, read_metrics
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.progress import Progress
 from vae_jax.training.run import Run
@@ -25,6 +29,7 @@ from vae_jax.training.saving import Checkpoints
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import Inputs
 from vae_jax.training.stopping import StoppedError
+from vae_jax.typing import Key
 
 _SECONDS_PER_CALL = 0.5
 
@@ -68,9 +73,9 @@ class EpochRunner:
         self,
         run: Run,
         dataset: Dataset,
-        model: Any,
-        optimizer: Any,
-        key: Any,
+        model: Autoencoder,
+        optimizer: optax.GradientTransformation,
+        key: Key,
         checkpoints: Checkpoints,
         parallel: Parallel,
         options: Options,
@@ -79,7 +84,7 @@ class EpochRunner:
         self._run, self._dataset, self._key = run, dataset, key
         self._checkpoints, self._parallel, self._options = checkpoints, parallel, options
         self.stopping = False
-        skipped = sum(r.get("skipped", 0) for r in read_metrics(run))
+        skipped = int(sum(record.get("skipped", 0) for record in read_metrics(run)))
         self._skipped = agree(False, False, skipped)[2]
         self._saved_at = time.monotonic()
         axis_name, resident = parallel.axis_name, options.resident
@@ -104,7 +109,7 @@ class EpochRunner:
         """Stop the thread that fetches batches."""
         self._steps.close()
 
-    def append(self, record: dict[str, Any]) -> None:
+    def append(self, record: Record) -> None:
         """Append a line to ``metrics.jsonl``, only on host 0."""
         on_main(lambda: append_metrics(self._run, record))
 
@@ -117,8 +122,8 @@ class EpochRunner:
         )
 
     def run(
-        self, epoch: int, state: TrainState, start: int, totals: dict[str, Any]
-    ) -> tuple[TrainState, dict[str, Any]]:
+        self, epoch: int, state: TrainState, start: int, totals: Record
+    ) -> tuple[TrainState, Record]:
         """Train on an epoch's batches from number ``start`` on.
 
         Args:
@@ -141,7 +146,7 @@ class EpochRunner:
         progress = Progress(epoch, num_steps, start)
         every = self._options.checkpoint_every or num_steps
         index, count = start, self._options.first_call
-        self._skipped += totals.get("skipped", 0)
+        self._skipped += int(totals.get("skipped", 0))
         while index < num_steps:
             count = min(count, num_steps - index, every - index % every)
             called = time.perf_counter()
@@ -172,7 +177,7 @@ class EpochRunner:
             )
         scale = taken if recipe.epoch_loss == "mean" else 1
         names = ["loss", *(name for name in totals if name not in ("loss", "gradient_norm"))]
-        record: dict[str, Any] = {"epoch": epoch, "step": before + num_steps}
+        record: Record = {"epoch": epoch, "step": before + num_steps}
         record |= {name: totals[name] / scale for name in names} | skipped
         if "gradient_norm" in totals:
             record["gradient_norm"] = totals["gradient_norm"] / taken
@@ -187,7 +192,12 @@ class EpochRunner:
         return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
 
     def _add(
-        self, totals: dict[str, Any], metrics: Any, state: TrainState, epoch: int, index: int
+        self,
+        totals: Record,
+        metrics: dict[str, np.ndarray],
+        state: TrainState,
+        epoch: int,
+        index: int,
     ) -> None:
         """Add the metrics of the steps from number ``index`` on to the epoch's sums."""
         finite = metrics["finite"]

@@ -4,9 +4,12 @@ The state before the step is available, and its batch and noise are functions of
 the step is taken again with every layer's output recorded.
 """
 
+# Many of JAX's and Flax's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -15,9 +18,9 @@ import numpy as np
 
 from vae_jax.layers import BatchNorm, Conv, ConvTranspose, Dense
 from vae_jax.objectives import Batch, Loss
-from vae_jax.training.state import TrainState
-from vae_jax.training.step import Inputs
-from vae_jax.typing import Key
+from vae_jax.training.state import TrainState, named_leaves
+from vae_jax.training.step import Inputs, Metrics
+from vae_jax.typing import Key, Tree
 
 _LARGE = 1e16  # a sum of many such numbers squared may overflow float32
 _LAYERS = (Conv, ConvTranspose, Dense, BatchNorm)
@@ -34,14 +37,19 @@ def why_not_finite(loss: Loss, inputs: Inputs, state: TrainState, batch: Batch, 
         key: the run's key.
     """
 
-    def watched(params: Any) -> Any:
+    def watched(params: Tree) -> tuple[jax.Array, tuple[Metrics, Metrics]]:
         """Return the loss, its metrics and each layer's largest output, in call order."""
-        sizes: dict[str, Any] = {}
+        sizes: Metrics = {}
 
-        def watch(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        def watch(
+            call: Callable[..., object],
+            args: tuple[object, ...],
+            kwargs: dict[str, object],
+            context: nn.module.InterceptorContext,
+        ) -> object:
             output, layer = call(*args, **kwargs), context.module
             if isinstance(layer, _LAYERS) and context.method_name == "__call__":
-                sizes[".".join(layer.path)] = jnp.abs(output).max()
+                sizes[".".join(layer.path)] = jnp.abs(cast(jax.Array, output)).max()
             return output
 
         given, noise = inputs(batch, state.step, key)
@@ -54,7 +62,7 @@ def why_not_finite(loss: Loss, inputs: Inputs, state: TrainState, batch: Batch, 
     return _terms(metrics) + _layer(sizes) + _gradient(grads)
 
 
-def _terms(metrics: dict[str, Any]) -> str:
+def _terms(metrics: dict[str, np.ndarray]) -> str:
     wrong = [f"{name} is {value}" for name, value in metrics.items() if not np.isfinite(value)]
     named = [text for text in wrong if not text.startswith("loss ")]
     if wrong:
@@ -62,30 +70,25 @@ def _terms(metrics: dict[str, Any]) -> str:
     return f"the loss is {metrics['loss']:.4g}"
 
 
-def _layer(sizes: dict[str, Any]) -> str:
+def _layer(sizes: dict[str, np.ndarray]) -> str:
     """Return a phrase about the first layer that is not finite, or else the largest output."""
     if not sizes:
         return ""
     for name, size in sizes.items():
         if not np.isfinite(size):
             return f"; the first layer that is not finite is {name} ({size})"
-    name = max(sizes, key=lambda layer: sizes[layer])
+    name = max(sizes, key=sizes.__getitem__)
     return f"; the largest pre-activation is {sizes[name]:.4g}, of {name}"
 
 
-def _gradient(grads: Any) -> str:
-    leaves = jax.tree_util.tree_leaves_with_path(grads)
-    wrong = [
-        jax.tree_util.keystr(path, simple=True, separator=".")
-        for path, leaf in leaves
-        if not np.isfinite(leaf).all()
-    ]
+def _gradient(grads: Tree) -> str:
+    leaves = named_leaves(grads, ".")
+    wrong = [name for name, leaf in leaves.items() if not np.isfinite(leaf).all()]
     if not wrong:
-        sizes = [float(np.abs(leaf).max(initial=0.0)) for _, leaf in leaves]
-        largest = int(np.argmax(sizes))
+        sizes = {name: float(np.abs(leaf).max(initial=0.0)) for name, leaf in leaves.items()}
+        largest = max(sizes, key=sizes.__getitem__)
         if sizes[largest] < _LARGE:
             return ""
-        name = jax.tree_util.keystr(leaves[largest][0], simple=True, separator=".")
-        return f"; the gradient is up to {sizes[largest]:.4g} for {name}, and Adam squares it"
+        return f"; the gradient is up to {sizes[largest]:.4g} for {largest}, and Adam squares it"
     more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
     return f"; the gradient is not finite for {wrong[0]}{more}"

@@ -5,6 +5,8 @@ JAX connects them (``jax.distributed``). All run the same program. Only host 0 w
 because a host that branched differently would wait for the others for ever.
 """
 
+# Many of JAX's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import os
@@ -12,7 +14,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import jax
 import numpy as np
@@ -128,7 +130,7 @@ def agree(stop: bool, due: bool, count: int) -> tuple[bool, bool, int]:
         return stop, due, count
     from jax.experimental import multihost_utils
 
-    values: Any = multihost_utils.process_allgather(np.array([stop, due, count], np.int32))
+    values: np.ndarray = multihost_utils.process_allgather(np.array([stop, due, count], np.int32))
     return bool(values[:, 0].any()), bool(values[0, 1]), int(values[0, 2])
 
 
@@ -137,5 +139,5 @@ def _gather_text(text: str) -> list[str]:
     from jax.experimental import multihost_utils
 
     mine = np.frombuffer(text.encode()[:_MESSAGE].ljust(_MESSAGE), np.uint8)
-    texts: Any = multihost_utils.process_allgather(mine)
-    return [line.tobytes().decode(errors="replace").rstrip() for line in np.asarray(texts)]
+    texts: np.ndarray = np.asarray(multihost_utils.process_allgather(mine))
+    return [line.tobytes().decode(errors="replace").rstrip() for line in texts]

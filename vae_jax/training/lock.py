@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ except ImportError:  # Windows
 
 
 @contextlib.contextmanager
-def only_one(path: Path) -> Iterator[Callable[[], None]]:
+def only_one(path: Path) -> Generator[Callable[[], None]]:
     """Lock a run's existing folder for this process.
 
     The system releases the lock when the process ends, however it ends.

@@ -3,6 +3,8 @@
 Source: the tutorials' loops (listing 7.3 and section 7.4.2 of tutorial 002).
 """
 
+# Many of JAX's functions are without full hints, Optax without stubs:
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 import contextlib
@@ -10,9 +12,9 @@ import dataclasses
 import functools
 import shutil
 from collections.abc import Callable
-from typing import Any
 
 import jax
+import optax
 
 from vae_jax.data import Dataset, num_batches, require_labels
 from vae_jax.errors import RunError
@@ -24,7 +26,7 @@ from vae_jax.training.devices import make_parallel
 from vae_jax.training.epoch_runner import EpochRunner, Options
 from vae_jax.training.hosts import on_main
 from vae_jax.training.lock import only_one
-from vae_jax.training.metrics import read_metrics, rewrite_metrics
+from vae_jax.training.metrics import Record, read_metrics, rewrite_metrics
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.run import Run
 from vae_jax.training.saving import Checkpoints
@@ -32,7 +34,7 @@ from vae_jax.training.state import TrainState, check_variables, create_state
 from vae_jax.training.stopping import StoppedError
 from vae_jax.typing import Variables
 
-OnEpoch = Callable[[int, Variables], Any]
+OnEpoch = Callable[[int, Variables], object]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Result:
     """Result of a run: its last state and its epochs' records, as in ``metrics.jsonl``."""
 
     state: TrainState
-    epochs: list[dict[str, Any]]
+    epochs: list[Record]
 
 
 def train(
@@ -49,7 +51,7 @@ def train(
     *,
     resume: bool = False,
     variables: Variables | None = None,
-    opt_state: Any = None,
+    opt_state: optax.OptState | None = None,
     on_epoch: OnEpoch | None = None,
     parallel: Parallel | None = None,
     options: Options | None = None,
@@ -96,7 +98,7 @@ def train(
         kept = {"keep": options.keep, "keep_best": options.keep_best}
         checkpoints = Checkpoints(run.checkpoints, parallel, **kept)
         cleanup.push(_closing(checkpoints))
-        totals: dict[str, Any] = {}
+        totals: Record = {}
         if resume and checkpoints.latest_step is not None:
             state, totals = checkpoints.restore(state)
         else:
@@ -146,10 +148,10 @@ def _drawer(on_epoch: OnEpoch | None, parallel: Parallel) -> Callable[[int, Trai
     return draw
 
 
-def _closing(checkpoints: Checkpoints) -> Any:
+def _closing(checkpoints: Checkpoints) -> Callable[..., None]:
     """Return an exit callback that finishes writing; its failure yields to an earlier error."""
 
-    def close(_: Any, error: BaseException | None, __: Any) -> None:
+    def close(_: object, error: BaseException | None, __: object) -> None:
         if error and jax.process_count() > 1 and not isinstance(error, StoppedError):
             return  # other hosts may not know of the error; waiting for them might never end
         try:
@@ -190,7 +192,7 @@ def _record_start(run: Run, step: int, num_steps: int) -> None:
         say(line)
 
 
-def _records_until(run: Run, done: int, step: int) -> list[dict[str, Any]]:
+def _records_until(run: Run, done: int, step: int) -> list[Record]:
     """Cut ``metrics.jsonl`` back to the epochs that are done and return their records."""
     kept = [r for r in read_metrics(run) if r["step"] <= step]
     lost = sorted(set(range(1, done + 1)) - {r["epoch"] for r in kept})

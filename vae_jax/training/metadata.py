@@ -24,10 +24,10 @@ class CheckpointMetadata(TypedDict):
 
     digest: dict[str, int]
     loss: float | None
-    totals: dict[str, Any]
+    totals: dict[str, int | float]
 
 
-def with_checksum(metadata: CheckpointMetadata) -> dict[str, Any]:
+def with_checksum(metadata: CheckpointMetadata) -> dict[str, object]:
     """Return the metadata with its checksum, as it is stored."""
     return {**metadata, _CHECKSUM: _checksum(dict(metadata))}
 
@@ -50,5 +50,5 @@ def read_metadata(checkpoint: Path) -> CheckpointMetadata:
     return CheckpointMetadata(**found)
 
 
-def _checksum(metadata: dict[str, Any]) -> int:
+def _checksum(metadata: dict[str, object]) -> int:
     return zlib.crc32(json.dumps(metadata, sort_keys=True).encode())

@@ -3,11 +3,14 @@
 In all three the step is the same function of the state, the whole batch and the key.
 """
 
+# Many of JAX's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal
+from functools import partial
+from typing import ClassVar, Literal, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +22,8 @@ from vae_jax.errors import UserError
 from vae_jax.objectives import Batch
 from vae_jax.training.scan_steps import scan_steps
 from vae_jax.training.state import TrainState
-from vae_jax.training.step import TrainStep
+from vae_jax.training.step import Metrics, TrainStep
+from vae_jax.typing import AnyArray, Device, Tree
 
 Mode = Literal["jit", "sharded", "pmap"]
 MODES: tuple[Mode, ...] = ("jit", "sharded", "pmap")
@@ -27,6 +31,7 @@ SHARDED_SIZE = 2**20  # numbers, from which on a parameter is divided along the 
 
 _DATA, _MODEL = "data", "model"
 Axes = tuple[int | None, ...]
+_Tree = TypeVar("_Tree")
 
 
 class Parallel:
@@ -42,9 +47,11 @@ class Parallel:
     mode: ClassVar[Mode]
     axis_name: ClassVar[str | None] = None
 
-    def __init__(self, devices: Sequence[Any], model_axis: int = 1):
+    def __init__(self, devices: Sequence[Device], model_axis: int = 1):
         self.num_devices, self.num_shards = len(devices), len(devices) // model_axis
-        self._local = jax.local_devices() if jax.process_count() > 1 else devices
+        self._local = devices
+        if jax.process_count() > 1:
+            self._local = cast(list[Device], jax.local_devices())
         self._mesh = Mesh(np.array(devices).reshape(-1, model_axis), (_DATA, _MODEL))
         self._whole = NamedSharding(self._mesh, PartitionSpec())
 
@@ -64,25 +71,25 @@ class Parallel:
 
     # The state, and trees like it
 
-    def put_state(self, state: Any) -> Any:
+    def put_state(self, state: _Tree) -> _Tree:
         """Put a tree of arrays, the same on every host, on the devices."""
         return jax.tree.map(self._put_leaf, state)
 
-    def shapes(self, state: Any) -> Any:
+    def shapes(self, state: Tree) -> Tree:
         """Return the shapes and shardings with which Orbax restores a state that was saved."""
         return jax.tree.map(self._shape, state)
 
-    def copy(self, state: Any) -> Any:
+    def copy(self, state: _Tree) -> _Tree:
         """Return a copy that the next step does not overwrite, for a checkpoint."""
         return self.gather(state)
 
-    def gather(self, state: Any) -> Any:
+    def gather(self, state: _Tree) -> _Tree:
         """Return the whole state as NumPy arrays, on every host; all of them must call it."""
         if jax.process_count() > 1:
             return jax.tree.map(np.asarray, multihost_utils.process_allgather(state, tiled=True))
         return jax.tree.map(np.array, state)
 
-    def on_one(self, state: Any) -> Any:
+    def on_one(self, state: _Tree) -> _Tree:
         """Return the state where one device, or NumPy, has all of it; all hosts must call it."""
         return self.gather(state)
 
@@ -94,13 +101,13 @@ class Parallel:
 
     def put_batch(self, batch: Batch) -> Batch:
         """Put this host's rows of a batch on its devices."""
-        return jax.tree.map(lambda rows: self._put_rows(rows, 0), batch)
+        return jax.tree.map(partial(self._put_rows, axis=0), batch)
 
-    def put_plan(self, plan: Any) -> Any:
+    def put_plan(self, plan: Batch) -> Batch:
         """Put the rows [steps, B] of many batches, and their masks, on the devices."""
-        return jax.tree.map(lambda rows: self._put_rows(rows, 1), plan)
+        return jax.tree.map(partial(self._put_rows, axis=1), plan)
 
-    def put_data(self, data: Any) -> Any:
+    def put_data(self, data: _Tree) -> _Tree:
         """Put arrays on every device as a whole."""
         return jax.device_put(data, self._whole)
 
@@ -110,31 +117,31 @@ class Parallel:
         """Return the step for the devices; its state is donated to the one it returns."""
         return self._compile(train_step, (0, 0, None, None))
 
-    def compile_loop(self, train_step: TrainStep, size: int) -> Callable[..., Any]:
+    def compile_loop(self, train_step: TrainStep, size: int) -> TrainStep:
         """Return ``scan_steps`` of the step for the devices; its state is donated too."""
         return self._compile(scan_steps(train_step, size), (0, None, 0, None, None, None))
 
-    def _compile(self, function: Callable[..., Any], axes: Axes) -> Any:
+    def _compile(self, function: TrainStep, axes: Axes) -> TrainStep:
         compiled = self._jit(function, axes)
         if jax.process_count() == 1 or jax.default_backend() != "cpu":
             return compiled
 
         # Between processes the sums of several steps at once can wait for each other for ever.
-        def one_at_a_time(*args: Any) -> Any:
-            return jax.block_until_ready(compiled(*args))
+        def one_at_a_time(*args: object) -> tuple[TrainState, Metrics]:
+            return cast(tuple[TrainState, Metrics], jax.block_until_ready(compiled(*args)))
 
         return one_at_a_time
 
-    def _jit(self, function: Callable[..., Any], axes: Axes) -> Any:
+    def _jit(self, function: TrainStep, axes: Axes) -> TrainStep:
         raise NotImplementedError
 
-    def _put_leaf(self, leaf: Any) -> Any:
+    def _put_leaf(self, leaf: AnyArray) -> jax.Array:
         raise NotImplementedError
 
-    def _put_rows(self, rows: Any, axis: int) -> Any:
+    def _put_rows(self, rows: np.ndarray, axis: int) -> jax.Array:
         raise NotImplementedError
 
-    def _shape(self, leaf: Any) -> jax.ShapeDtypeStruct:
+    def _shape(self, leaf: AnyArray) -> jax.ShapeDtypeStruct:
         raise NotImplementedError
 
 
@@ -143,24 +150,24 @@ class OneDevice(Parallel):
 
     mode: ClassVar[Mode] = "jit"
 
-    def on_one(self, state: Any) -> Any:
+    def on_one(self, state: _Tree) -> _Tree:
         """Return the state as it is."""
         return state
 
-    def put_data(self, data: Any) -> Any:
+    def put_data(self, data: _Tree) -> _Tree:
         """Put arrays on the device."""
         return jax.device_put(data, self._local[0])
 
-    def _jit(self, function: Callable[..., Any], axes: Axes) -> Any:
+    def _jit(self, function: TrainStep, axes: Axes) -> TrainStep:
         return jax.jit(function, donate_argnums=0)
 
-    def _put_leaf(self, leaf: Any) -> Any:
-        return self.put_data(leaf)
+    def _put_leaf(self, leaf: AnyArray) -> jax.Array:
+        return jax.device_put(leaf, self._local[0])
 
-    def _put_rows(self, rows: Any, axis: int) -> Any:
-        return self.put_data(rows)
+    def _put_rows(self, rows: np.ndarray, axis: int) -> jax.Array:
+        return jax.device_put(rows, self._local[0])
 
-    def _shape(self, leaf: Any) -> jax.ShapeDtypeStruct:
+    def _shape(self, leaf: AnyArray) -> jax.ShapeDtypeStruct:
         sharding = SingleDeviceSharding(self._local[0])
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
@@ -174,45 +181,44 @@ class OnMesh(Parallel):
 
     mode: ClassVar[Mode] = "sharded"
 
-    def __init__(self, devices: Sequence[Any], model_axis: int = 1):
+    def __init__(self, devices: Sequence[Device], model_axis: int = 1):
         super().__init__(devices, model_axis)
         # Without donation the results have memory of their own.
-        self._copy = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree))
+        self._copy: Callable[[object], object] = jax.jit(partial(jax.tree.map, jnp.copy))
 
-    def copy(self, state: Any) -> Any:
+    def copy(self, state: _Tree) -> _Tree:
         """Return a copy that is divided as the state is."""
-        return jax.block_until_ready(self._copy(state))
+        return cast(_Tree, jax.block_until_ready(self._copy(state)))
 
-    def _jit(self, function: Callable[..., Any], axes: Axes) -> Any:
-        def on_mesh(*args: Any) -> Any:
+    def _jit(self, function: TrainStep, axes: Axes) -> TrainStep:
+        def on_mesh(*args: object) -> tuple[TrainState, Metrics]:
             state, metrics = function(*args)
-            shardings = jax.tree.map(lambda leaf: self._sharding(leaf.shape), state)
+            shardings = jax.tree.map(self._sharding, state)
             return jax.lax.with_sharding_constraint((state, metrics), (shardings, self._whole))
 
         return jax.jit(on_mesh, donate_argnums=0)
 
-    def _sharding(self, shape: tuple[int, ...]) -> NamedSharding:
+    def _sharding(self, leaf: AnyArray) -> NamedSharding:
         """Return a leaf's sharding: large ones are divided along their longest divisible axis."""
-        size, parts = self._mesh.shape[_MODEL], [None] * len(shape)
+        size, shape = self._mesh.shape[_MODEL], leaf.shape
+        parts: list[str | None] = [None] * len(shape)
         divisible = [n for n in shape if n % size == 0]
         if size > 1 and math.prod(shape) >= SHARDED_SIZE and divisible:
-            parts[shape.index(max(divisible))] = _MODEL  # pyright: ignore[reportCallIssue, reportArgumentType]
+            parts[shape.index(max(divisible))] = _MODEL
         return NamedSharding(self._mesh, PartitionSpec(*parts))
 
-    def _put_leaf(self, leaf: Any) -> Any:
-        if isinstance(leaf, jax.Array) and leaf.sharding == self._sharding(leaf.shape):
+    def _put_leaf(self, leaf: AnyArray) -> jax.Array:
+        if isinstance(leaf, jax.Array) and leaf.sharding == self._sharding(leaf):
             return leaf  # as Orbax restores what no host has whole
         leaf = np.asarray(leaf)
-        return jax.make_array_from_callback(
-            leaf.shape, self._sharding(leaf.shape), lambda place: leaf[place]
-        )
+        return jax.make_array_from_callback(leaf.shape, self._sharding(leaf), leaf.__getitem__)
 
-    def _put_rows(self, rows: Any, axis: int) -> Any:
+    def _put_rows(self, rows: np.ndarray, axis: int) -> jax.Array:
         spec = PartitionSpec(*[None] * axis, _DATA)
         return jax.make_array_from_process_local_data(NamedSharding(self._mesh, spec), rows)
 
-    def _shape(self, leaf: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._sharding(leaf.shape))
+    def _shape(self, leaf: AnyArray) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._sharding(leaf))
 
 
 class PerDevice(Parallel):
@@ -225,25 +231,29 @@ class PerDevice(Parallel):
     mode: ClassVar[Mode] = "pmap"
     axis_name: ClassVar[str | None] = _DATA
 
-    def gather(self, state: Any) -> Any:
+    def gather(self, state: _Tree) -> _Tree:
         """Return the first device's state, which every other has too, as NumPy arrays."""
-        return jax.tree.map(lambda leaf: np.array(leaf.addressable_data(0)[0]), state)
 
-    def _jit(self, function: Callable[..., Any], axes: Axes) -> Any:
+        def first(leaf: jax.Array) -> np.ndarray:
+            return np.array(leaf.addressable_data(0)[0])
+
+        return jax.tree.map(first, state)
+
+    def _jit(self, function: TrainStep, axes: Axes) -> TrainStep:
         devices = None if jax.process_count() > 1 else self._local
         return jax.pmap(
             function, _DATA, in_axes=axes, out_axes=(0, None), devices=devices, donate_argnums=0
         )
 
-    def _put_leaf(self, leaf: Any) -> Any:
+    def _put_leaf(self, leaf: AnyArray) -> jax.Array:
         return self._put_stacked(np.broadcast_to(leaf, (len(self._local), *leaf.shape)))
 
-    def _put_rows(self, rows: Any, axis: int) -> Any:
+    def _put_rows(self, rows: np.ndarray, axis: int) -> jax.Array:
         return self._put_stacked(np.stack(np.split(rows, len(self._local), axis)))
 
     def _put_stacked(self, stacked: np.ndarray) -> jax.Array:
         mesh = Mesh(np.array(self._local), (_DATA,))
         return jax.device_put(stacked, NamedSharding(mesh, PartitionSpec(_DATA)))
 
-    def _shape(self, leaf: Any) -> jax.ShapeDtypeStruct:
+    def _shape(self, leaf: AnyArray) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype, sharding=self._whole)

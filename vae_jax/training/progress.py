@@ -1,11 +1,14 @@
 """Progress of training: a bar on a terminal, otherwise one line per epoch."""
 
+# tqdm has no hint of a postfix:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from tqdm import tqdm
+
+from vae_jax.training.metrics import Record
 
 
 class Progress:
@@ -37,7 +40,7 @@ class Progress:
         """Remove the bar."""
         self._bar.close()
 
-    def report(self, record: dict[str, Any]) -> None:
+    def report(self, record: Record) -> None:
         """Print one line for the epoch on standard error."""
         terms = ", ".join(
             f"{name.replace('_', ' ')} {record[name]:.4f}"

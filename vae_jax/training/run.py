@@ -6,8 +6,9 @@ import contextlib
 import dataclasses
 import datetime
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from vae_jax.errors import RunError
 from vae_jax.files import explain_errors, write_atomically
@@ -39,7 +40,7 @@ class Run:
 
     path: Path
     model: str
-    hyper: dict[str, Any]
+    hyper: dict[str, object]
     recipe: Recipe
     init: str | None = None
     init_optimizer_steps: int | None = None
@@ -102,7 +103,7 @@ def make_folder(run: Run) -> None:
         run.path.mkdir(parents=True, exist_ok=True)
 
 
-def create_run(run: Run, data: dict[str, Any]) -> None:
+def create_run(run: Run, data: Mapping[str, object]) -> None:
     """Create the folder, unless it exists, and write ``run.json``.
 
     Raises:
@@ -153,7 +154,7 @@ def require_nothing_lost(run: Run, epochs: int) -> None:
     raise RunError(f"{run.checkpoints} holds no checkpoint to resume from, and {why} --out")
 
 
-def check_resume(old: Run, new: Run, data: dict[str, Any]) -> None:
+def check_resume(old: Run, new: Run, data: Mapping[str, object]) -> None:
     """Check that ``new`` may continue ``old``: only the number of epochs may differ.
 
     Raises:
@@ -162,8 +163,9 @@ def check_resume(old: Run, new: Run, data: dict[str, Any]) -> None:
     before, after = dataclasses.asdict(old.recipe), dataclasses.asdict(new.recipe)
     before["model"], after["model"] = old.model, new.model
     before["hyper"], after["hyper"] = old.hyper, new.hyper
-    described = json.loads((old.path / "run.json").read_text()).get("data")
-    before["fingerprint"] = described.get("fingerprint") if isinstance(described, dict) else None
+    described: object = json.loads((old.path / "run.json").read_text()).get("data")
+    known = cast(dict[str, object], described) if isinstance(described, dict) else {}
+    before["fingerprint"] = known.get("fingerprint")
     after["fingerprint"] = data.get("fingerprint")
     differ = [k for k in before if before[k] != after[k] and k not in ("epochs", "data")]
     if differ:

@@ -1,5 +1,7 @@
 """Checkpoints that a run writes with Orbax, keeps, and resumes from."""
 
+# Many functions of Orbax are without full hints, and it comes without stubs:
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 import contextlib
@@ -17,8 +19,10 @@ from vae_jax.training.checksum import checksum_of
 from vae_jax.training.devices import make_parallel
 from vae_jax.training.hosts import on_every, on_main
 from vae_jax.training.metadata import CheckpointMetadata, read_metadata, with_checksum
+from vae_jax.training.metrics import Record
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import TrainState
+from vae_jax.typing import Tree
 
 
 class Checkpoints:
@@ -41,7 +45,9 @@ class Checkpoints:
         on_main(self._put_unreadable_aside)
         for step in ocp.utils.checkpoint_steps(self._folder) if self._folder.is_dir() else ():
             self._note_loss(step, read_metadata(self._folder / str(step))["loss"])
-        policies: list[Any] = [ocp.checkpoint_managers.LatestN(n=keep)]
+        policies: list[ocp.checkpoint_managers.PreservationPolicy] = [
+            ocp.checkpoint_managers.LatestN(n=keep)
+        ]
         if keep_best:
             policies.append(_Best(self._losses, keep_best))
         policy = ocp.checkpoint_managers.AnyPreservationPolicy(policies)
@@ -61,7 +67,7 @@ class Checkpoints:
         state: TrainState,
         *,
         loss: float | None = None,
-        totals: dict[str, Any] | None = None,
+        totals: Record | None = None,
     ) -> None:
         """Start writing a copy of a state, whose own memory the next step reuses.
 
@@ -94,7 +100,7 @@ class Checkpoints:
             except Exception as again:
                 raise self._unwritten(again) from again
 
-    def restore(self, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
+    def restore(self, like: TrainState) -> tuple[TrainState, Record]:
         """Return the last undamaged state and the epoch's sums that were saved with it.
 
         Damaged checkpoints after it are renamed, with a message.
@@ -109,7 +115,7 @@ class Checkpoints:
         steps = sorted(self._manager.all_steps(), reverse=True)
         if not steps:
             raise RunError(f"{self._folder} holds no checkpoint to resume from")
-        reasons = []
+        reasons: list[str] = []
         for step in steps:
             try:
                 with quiet_failure():
@@ -151,7 +157,7 @@ class Checkpoints:
         except OSError as error:
             raise self._unwritten(error) from error
 
-    def _write(self, step: int, copy: Any, metadata: Any) -> None:
+    def _write(self, step: int, copy: Tree, metadata: dict[str, object]) -> None:
         on_every(self._require_ready)
         if step in self._manager.all_steps():
             return
@@ -200,7 +206,7 @@ class _Best:
     losses: dict[int, float]
     number: int
 
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: object) -> list[bool]:
         ranked = sorted((self.losses[c.step], c.step) for c in checkpoints if c.step in self.losses)
         best = {step for _, step in ranked[: self.number]}
         return [c.step in best for c in checkpoints]

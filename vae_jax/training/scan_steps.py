@@ -1,9 +1,10 @@
 """Many steps as one program, over images on the device."""
 
+# Many of JAX's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,8 @@ from vae_jax.objectives import Batch
 from vae_jax.training.state import TrainState
 from vae_jax.training.step import Metrics, TrainStep
 from vae_jax.typing import Key
+
+_Carry = tuple[jax.Array, jax.Array, TrainState, Metrics]
 
 
 def scan_steps(train_step: TrainStep, size: int) -> Callable[..., tuple[TrainState, Metrics]]:
@@ -31,24 +34,26 @@ def scan_steps(train_step: TrainStep, size: int) -> Callable[..., tuple[TrainSta
         so each step is the same program however steps are grouped into calls.
     """
 
-    def loop(state: TrainState, data: Batch, plan: Any, first: Any, stop: Any, key: Key):
-        def batch(step: Any) -> Batch:
+    def loop(
+        state: TrainState, data: Batch, plan: Batch, first: jax.Array, stop: jax.Array, key: Key
+    ) -> tuple[TrainState, Metrics]:
+        def batch(step: jax.Array) -> Batch:
             rows, *rest = (plan[name][step] for name in ("rows", "mask") if name in plan)
             chosen = {name: array[rows] for name, array in data.items()}
             return chosen | ({"mask": rest[0]} if rest else {})
 
-        def unfinished(carry: Any) -> Any:
+        def unfinished(carry: _Carry) -> jax.Array:
             step, going, *_ = carry
             return going & (step < stop)
 
-        def body(carry: Any) -> Any:
+        def body(carry: _Carry) -> _Carry:
             step, _, state, kept = carry
             state, metrics = train_step(state, batch(step), key)
-            kept = jax.tree.map(lambda all_, one: all_.at[step - first].set(one), kept, metrics)
+            kept = {name: rows.at[step - first].set(metrics[name]) for name, rows in kept.items()}
             return step + 1, metrics["going"], state, kept
 
         _, metrics = jax.eval_shape(lambda: train_step(state, batch(first), key))
-        kept = jax.tree.map(lambda one: jnp.zeros((size,), one.dtype), metrics)
+        kept = {name: jnp.zeros((size,), one.dtype) for name, one in metrics.items()}
         carry = jax.lax.while_loop(unfinished, body, (first, jnp.bool(True), state, kept))
         return carry[2:]
 

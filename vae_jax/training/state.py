@@ -1,18 +1,22 @@
 """The training state: everything that changes while a model trains."""
 
+# Many functions of JAX, Flax and Optax are without full hints, Optax without stubs:
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 
 from vae_jax.errors import CheckpointError
 from vae_jax.models import init_variables, variable_shapes
-from vae_jax.typing import Key, Variables
+from vae_jax.models.base import Autoencoder
+from vae_jax.typing import AnyArray, Key, Tree, Variables
+
+_Leaves = list[tuple[tuple[object, ...], AnyArray]]
 
 
 class TrainState(NamedTuple):
@@ -26,9 +30,9 @@ class TrainState(NamedTuple):
     """
 
     step: jax.Array
-    params: Any
-    batch_stats: Any
-    opt_state: Any
+    params: Tree
+    batch_stats: Tree
+    opt_state: optax.OptState
 
     @property
     def variables(self) -> Variables:
@@ -36,17 +40,17 @@ class TrainState(NamedTuple):
         return variables_of(self.params, self.batch_stats)
 
 
-def variables_of(params: Any, batch_stats: Any) -> Variables:
+def variables_of(params: Tree, batch_stats: Tree) -> Variables:
     """Return the variables of ``model.apply``, without an empty ``batch_stats``."""
     return {"params": params} | ({"batch_stats": batch_stats} if batch_stats else {})
 
 
 def create_state(
-    model: nn.Module,
+    model: Autoencoder,
     optimizer: optax.GradientTransformation,
     key: Key,
     variables: Variables | None = None,
-    opt_state: Any = None,
+    opt_state: optax.OptState | None = None,
 ) -> TrainState:
     """Return a state at step 0.
 
@@ -58,24 +62,33 @@ def create_state(
         opt_state: optimiser state to start from, with any step count; default: a fresh one.
     """
     if variables is None:
-        variables = init_variables(model, key)
-    assert variables is not None
+        variables = cast(Variables, init_variables(model, key))
     # Copied, because the step donates the state's memory while the caller keeps the variables.
-    params = jax.tree.map(jnp.array, variables["params"])
-    batch_stats = jax.tree.map(jnp.array, variables.get("batch_stats", {}))
+    params = jax.tree.map(jnp.copy, variables["params"])
+    batch_stats = jax.tree.map(jnp.copy, variables.get("batch_stats", {}))
     fresh = optimizer.init(params)
     if opt_state is not None:
-        fresh = jax.tree.map(lambda old, new: jnp.array(new, old.dtype), fresh, opt_state)
+        fresh = jax.tree.map(_as_type_of, fresh, opt_state)
     return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, fresh)
 
 
-def check_variables(model: nn.Module, variables: Variables) -> None:
+def named_leaves(tree: Tree, separator: str) -> dict[str, AnyArray]:
+    """Return the leaves of a tree by their paths, with a separator between the parts of each."""
+    leaves = cast(_Leaves, jax.tree_util.tree_leaves_with_path(tree))
+    return {jax.tree_util.keystr(p, simple=True, separator=separator): leaf for p, leaf in leaves}
+
+
+def _as_type_of(old: jax.Array, new: AnyArray) -> jax.Array:
+    return jnp.array(new, old.dtype)
+
+
+def check_variables(model: Autoencoder, variables: Variables) -> None:
     """Check that variables fit a model.
 
     Raises:
         CheckpointError: a leaf is missing, unexpected or of another shape.
     """
-    flat: Any = flax.traverse_util.flatten_dict(dict(variables))
+    flat = cast(dict[tuple[str, ...], AnyArray], flax.traverse_util.flatten_dict(variables))
     expected = variable_shapes(model)
     wrong = [
         "/".join(path)

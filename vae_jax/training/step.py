@@ -4,11 +4,13 @@ Every example of a step has its own key, ``split(fold_in(key, step), batch_size)
 run needs no saved key, and dividing the batch over more devices changes no noise.
 """
 
+# Many of JAX's functions are without full hints, Optax without stubs:
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal, SupportsFloat
+from typing import Literal, SupportsFloat, cast
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +24,12 @@ from vae_jax.objectives import Batch, Loss
 from vae_jax.recipe import Corruption, Recipe, parse_corruption
 from vae_jax.spec import ModelSpec
 from vae_jax.training.state import TrainState
-from vae_jax.typing import AnyArray, Key, Noise
+from vae_jax.typing import AnyArray, Key, Noise, Tree
 
 Metrics = dict[str, jax.Array]
 TrainStep = Callable[..., tuple[TrainState, Metrics]]
 OnNonfinite = Literal["tell", "skip", "stop"]
+_Update = tuple[Tree, Tree, optax.OptState]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +77,8 @@ class Inputs:
         """
         size = batch["image"].shape[0] * axis_size(self.axis_name)
         step_key = jax.random.fold_in(key, step)
-        given = {**batch, "image": scale_pixels(batch["image"], self.pixel_range)}
+        given: dict[str, AnyArray] = {**batch}
+        given["image"] = cast(jax.Array, scale_pixels(batch["image"], self.pixel_range))
         if self.num_classes:
             given["label"] = jax.nn.one_hot(batch["label"], self.num_classes)
         if self.corruption is not None:
@@ -126,16 +130,17 @@ def make_train_step(
         gradient_norm = jnp.sqrt(squares.sum())
         finite = jnp.isfinite(total) & jnp.isfinite(gradient_norm)
 
-        def update() -> tuple[Any, Any, Any]:
+        def update() -> _Update:
             updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-            return optax.apply_updates(state.params, updates), batch_stats, opt_state
+            params = cast(Tree, optax.apply_updates(state.params, updates))
+            return params, batch_stats, opt_state
 
         if on_nonfinite == "tell":
             new, taken, going = update(), 1, finite
         else:
             going = jnp.asarray(finite & going if on_nonfinite == "stop" else True)
             # jnp.where would cost a third of face_vae's step on CPU; lax.cond costs 0 to 9 %.
-            new = jax.lax.cond(finite & going, update, lambda: state[1:])
+            new = cast(_Update, jax.lax.cond(finite & going, update, lambda: state[1:]))
             taken = going.astype(jnp.int32)
 
         metrics |= {"gradient_norm": gradient_norm, "finite": finite, "going": going}

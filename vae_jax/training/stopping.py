@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from vae_jax.errors import RunError
 
@@ -27,7 +27,7 @@ class StoppedError(RunError):
 
 
 @contextlib.contextmanager
-def catching_signals() -> Iterator[Callable[[], str | None]]:
+def catching_signals() -> Generator[Callable[[], str | None]]:
     """Record SIGTERM and the first SIGINT instead of letting them end the process.
 
     Yields:
