@@ -1,7 +1,7 @@
 """Map a reference's tensors to Flax variables and back, accounting for every tensor."""
 
+# Flax does not type its trees.
 # pyright: reportUnknownMemberType=false
-# (Flax does not type its trees.)
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ The moments have the layout of their parameters, so the model's rules convert th
 frameworks' moments get the names of ``torch.optim.Adam``.
 """
 
+# Flax does not type its trees, and Optax has no stubs.
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
-# (Flax does not type its trees, and Optax nothing.)
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Write PyTorch files with PyTorch."""
 
+# PyTorch does not type from_numpy.
 # pyright: reportUnknownMemberType=false
-# (PyTorch does not type from_numpy.)
 
 from __future__ import annotations
 
