@@ -8,11 +8,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from vae_jax.recipe import Recipe
+
+if TYPE_CHECKING:
+    from vae_jax.models.base import Autoencoder
 
 Model = Any
 """A Flax module; naming its class here would load JAX."""
@@ -106,8 +109,8 @@ class Reference:
     tutorial: str
     checkpoint: str
     heads: tuple[str, ...] = ()
-    sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    infer: Callable[[Mapping[str, np.ndarray]], dict[str, Any]] | None = None
+    sizes: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    infer: Callable[[Mapping[str, np.ndarray]], Mapping[str, object]] | None = None
     undetermined: Callable[[Mapping[str, object]], tuple[str, ...]] = lambda known: ()
     parts: tuple[str, ...] = ()
     ignored: tuple[Ignored, ...] = ()
@@ -132,7 +135,7 @@ class ModelSpec:
 
     name: str
     summary: str
-    module: type
+    module: type[Autoencoder]
     reference: Reference
     recipe: Recipe
     rules: Callable[[Model], tuple[Rule, ...]]

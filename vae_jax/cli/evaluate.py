@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -54,7 +54,7 @@ def evaluate(
     seed: int,
     model: str | None,
     key: str | None,
-    hyper: dict[str, Any],
+    hyper: dict[str, object],
     as_json: bool,
 ) -> None:
     """Measure TRAINED on the test images of a data source.

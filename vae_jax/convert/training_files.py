@@ -39,7 +39,7 @@ from vae_jax.recipe import Recipe
 from vae_jax.typing import Tensors
 
 _Keys = tuple[object, ...]
-SUFFIXES = {
+SUFFIXES: dict[str, tuple[str, ...]] = {
     "PyTorch": (".pth", ".pt"),
     "Paddle": (".pdparams",),
     "TensorFlow": (".index",),

@@ -94,7 +94,7 @@ class Row:
         """Whether the error is within the tolerance; NaN and infinity never are."""
         return self.error <= self.tolerance and self.error < np.inf
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         """Return the row for JSON, under the keys that stored reports have."""
         values = dataclasses.asdict(self)
         del values["zero_gradient"]
