@@ -1,10 +1,13 @@
 """Transfer Adam's state between frameworks, for ``train --init`` and ``convert --optimizer``."""
 
+# Optax has no types.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import jax
 import numpy as np
@@ -31,14 +34,14 @@ class ImportedOptimizer(NamedTuple):
         lines: messages for the user.
     """
 
-    opt_state: Any
+    opt_state: optax.OptState
     recipe: Recipe
     steps: int
     lines: tuple[str, ...]
 
 
 def import_optimizer(
-    pretrained: Pretrained, recipe: Recipe, chosen: Mapping[str, Any]
+    pretrained: Pretrained, recipe: Recipe, chosen: Mapping[str, object]
 ) -> ImportedOptimizer | None:
     """Read the Adam state in or beside a reference checkpoint.
 

@@ -106,8 +106,8 @@ class Reference:
     tutorial: str
     checkpoint: str
     heads: tuple[str, ...] = ()
-    sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    infer: Callable[[Mapping[str, np.ndarray]], dict[str, Any]] | None = None
+    sizes: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    infer: Callable[[Mapping[str, np.ndarray]], Mapping[str, object]] | None = None
     undetermined: Callable[[Mapping[str, object]], tuple[str, ...]] = lambda known: ()
     parts: tuple[str, ...] = ()
     ignored: tuple[Ignored, ...] = ()
@@ -132,7 +132,7 @@ class ModelSpec:
 
     name: str
     summary: str
-    module: type
+    module: type[Model]
     reference: Reference
     recipe: Recipe
     rules: Callable[[Model], tuple[Rule, ...]]

@@ -75,7 +75,7 @@ def arithmetic(
             require_affine(weights)
         except UserError as error:
             raise UserError(f'"{text}": {error}; --any-weights allows it') from error
-    rows = []
+    rows: list[np.ndarray] = []
     for weights in parsed:
         encodings = {name: groups.encoding(name) for name in weights}
         rows.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -77,7 +78,8 @@ def benchmark(
 
     given = {"batch_size": batch_size, "num_images": num_images, "precision": precision}
     tasks = [make_task(model, work, **given, **hyper) for work in works]
-    ceilings, rows = ceilings_in(precision), []
+    ceilings = ceilings_in(precision)
+    rows: list[dict[str, Any]] = []
     if not as_json:
         click.echo(f"{model}, {precision}: {ceilings}\n{_line(_TITLES)}")
     for task in tasks:
@@ -106,6 +108,6 @@ def _cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def _line(cells: Any) -> str:
+def _line(cells: Iterable[str]) -> str:
     pairs = zip(cells, _WIDTHS, strict=True)
     return " ".join(c.ljust(-width) if width < 0 else c.rjust(width) for c, width in pairs).rstrip()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -27,7 +26,7 @@ def convert(
     to: str,
     model: str | None,
     key: str | None,
-    hyper: dict[str, Any],
+    hyper: dict[str, object],
     optimizer: bool,
     force: bool,
     as_json: bool,

@@ -6,10 +6,14 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from vae_jax.training.parallel import Mode, Parallel
+
+Command = Callable[..., object]
 _DEVICES = (
     click.option(
         "--parallel",
@@ -66,25 +70,25 @@ _CHOICES = (
 )
 
 
-def device_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def device_options(command: Command) -> Command:
     """Add the options for devices and hosts; the command gets them as ``devices``."""
     return _gathered(command, "devices", _DEVICES)
 
 
-def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def run_options(command: Command) -> Command:
     """Add the options for checkpoints and non-finite steps; the command gets ``choices``."""
     return _gathered(command, "choices", _CHOICES)
 
 
 def join_devices(
-    mode: Any,
+    mode: Mode | None,
     num_devices: int | None,
     model_axis: int,
     hosts: bool,
     coordinator: str | None,
     num_processes: int | None,
     process_id: int | None,
-) -> Any:
+) -> Parallel:
     """Join the other hosts, if any, and return the ``Parallel`` that the options ask for.
 
     Raises:
@@ -116,14 +120,17 @@ def _keep_stdout() -> None:
     sys.stdout = os.fdopen(kept, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
 
 
-def _gathered(command: Callable[..., Any], name: str, options: tuple[Any, ...]) -> Any:
+def _gathered(
+    command: Command, name: str, options: tuple[Callable[[Command], Command], ...]
+) -> Command:
     @functools.wraps(command)
-    def gather(**values: Any) -> Any:
+    def gather(**values: object) -> object:
         mine = {key: values.pop(key) for key in names}
         return command(**values, **{name: mine})
 
-    wrapped: Any = gather
+    wrapped: Command = gather
     for option in reversed(options):
         wrapped = option(wrapped)
-    names = [param.name for param in wrapped.__click_params__[-len(options) :]]
+    parameters: list[click.Parameter] = vars(wrapped)["__click_params__"]
+    names = [parameter.name for parameter in parameters[-len(options) :] if parameter.name]
     return wrapped

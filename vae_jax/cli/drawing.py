@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
+from matplotlib.figure import Figure
 
 from vae_jax import figures
 from vae_jax.data import Dataset, Split, first_of_each_class
@@ -23,7 +24,7 @@ TABLE_ROWS, TABLE_COLUMNS = 10, 20  # tutorial 004, show_image
 SAMPLE_SEED = 0  # the same latents after every epoch, to compare the figures
 
 
-def epoch_figure(run: Run, dataset: Dataset) -> Callable[[int, Variables], Any]:
+def epoch_figure(run: Run, dataset: Dataset) -> Callable[[int, Variables], None]:
     """Return a function of the epoch and the variables that writes ``figures/epoch_NNN.png``."""
     held_out = dataset.test or dataset.train
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vae_jax.data import Dataset, Split, open_training_data
+from vae_jax.distributions import Posterior
 from vae_jax.errors import UserError
 from vae_jax.pretrained import Pretrained
 
@@ -18,7 +19,7 @@ class Encoded(NamedTuple):
         dataset: the data set that holds them.
     """
 
-    encoded: Any
+    encoded: Posterior
     images: Split
     dataset: Dataset
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -55,13 +55,13 @@ def evaluate(
     seed: int,
     model: str | None,
     key: str | None,
-    hyper: dict[str, Any],
+    hyper: dict[str, object],
     as_json: bool,
 ) -> None:
     """Measure TRAINED on the test images of a data source.
 
     TRAINED is a run folder, a Flax checkpoint folder or a reference checkpoint: one file, or an
-    encoder's and a decoder's. Several models are measured one after the other if one is a folder. If the source has
+    encoder's and a decoder's. Several folders are measured one after the other. If the source has
     no test images, its training images are used. The images are not corrupted, even for a model
     that was trained to denoise.
     """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import importlib
+from typing import TYPE_CHECKING
 
 import click
 
@@ -28,7 +29,7 @@ def explore(
     browser: bool,
     model: str | None,
     key: str | None,
-    hyper: dict[str, Any],
+    hyper: dict[str, object],
 ) -> None:
     """Explore the latent space of TRAINED in a browser, until Ctrl-C.
 
@@ -39,7 +40,7 @@ def explore(
     from vae_jax.errors import MissingExtraError
 
     try:
-        import nicegui  # noqa: F401
+        importlib.import_module("nicegui")
     except ImportError as error:
         raise MissingExtraError("NiceGUI", "explore", "vae-jax explore") from error
     from vae_jax.explore.address import free_port

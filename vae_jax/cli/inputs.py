@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from vae_jax.data import open_dataset, open_picture
 from vae_jax.errors import UserError
-from vae_jax.pretrained import Pretrained
+from vae_jax.pretrained import Label, Pretrained
 
 
 def stored_images(
@@ -17,7 +15,7 @@ def stored_images(
     data: str | None,
     count: int,
     labels: tuple[int, ...] = (),
-) -> tuple[np.ndarray, Any]:
+) -> tuple[np.ndarray, Label | None]:
     """Return images uint8 [N, H, W, C], and their labels int [N] or None if unknown.
 
     Args:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,7 +19,13 @@ from vae_jax.cli.options import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from vae_jax.data import Dataset
+    from vae_jax.distributions import Posterior
     from vae_jax.pretrained import Pretrained
+    from vae_jax.typing import AnyArray
 
 
 @click.command()
@@ -68,7 +75,7 @@ def latents(
     posterior, images, dataset = encode_training_images(loaded, data, count)
     scatter = _scatter(dataset, colour_by, len(images))
     folder, middle = Path(out), posterior.mean
-    reported: dict[str, Any] = {}
+    reported: dict[str, object] = {}
     title = "Mean" if loaded.spec.variational else "Latent"
     if project:
         points, names = _projected(middle, project, seed)
@@ -95,7 +102,7 @@ def latents(
     click.echo(json.dumps(reported) if as_json else line)
 
 
-def _projected(points: Any, project: str, seed: int) -> tuple[Any, list[str]]:
+def _projected(points: AnyArray, project: str, seed: int) -> tuple[np.ndarray, list[str]]:
     """Project points to two dimensions; return them with the dimensions' names."""
     from vae_jax.latents import principal_components, tsne
 
@@ -109,7 +116,7 @@ def _projected(points: Any, project: str, seed: int) -> tuple[Any, list[str]]:
     return found.coordinates, names
 
 
-def _scatter(dataset: Any, attribute: str, count: int) -> Callable[[Any, str], Any]:
+def _scatter(dataset: Dataset, attribute: str, count: int) -> Callable[[AnyArray, str], Figure]:
     """Return a function that plots points under a title, coloured by an attribute."""
     import numpy as np
 
@@ -132,7 +139,9 @@ def _scatter(dataset: Any, attribute: str, count: int) -> Callable[[Any, str], A
     )
 
 
-def _posterior_and_prior(loaded: Pretrained, posterior: Any, labels: Any, seed: int) -> Any:
+def _posterior_and_prior(
+    loaded: Pretrained, posterior: Posterior, labels: np.ndarray, seed: int
+) -> Figure:
     """Draw ten images decoded from their posteriors above ten from the prior."""
     import jax
     import numpy as np
@@ -141,7 +150,7 @@ def _posterior_and_prior(loaded: Pretrained, posterior: Any, labels: Any, seed: 
     from vae_jax.cli.drawing import decode_unit
     from vae_jax.distributions import example_noise
 
-    ten = jax.tree.map(lambda leaf: leaf[:10], posterior)
+    ten: Posterior = jax.tree.map(operator.itemgetter(slice(10)), posterior)
     noise = example_noise(jax.random.key(seed), len(ten.mean), loaded.latent_size)
     rows = [decode_unit(loaded, z, labels[:10]) for z in (ten.reparameterize(noise), noise)]
     return figures.image_table(

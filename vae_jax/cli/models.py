@@ -44,7 +44,7 @@ def models(markdown: bool, as_json: bool) -> None:
 
 def markdown_table(models: Mapping[str, ModelSpec]) -> str:
     """Return the README's table of models."""
-    rows = []
+    rows: list[list[str]] = []
     for name, spec in models.items():
         original = f"{spec.reference.framework}, tutorial {spec.reference.tutorial}"
         rows.append([f"`{name}`", spec.summary, original, spec.reference.checkpoint])

@@ -1,5 +1,8 @@
 """Options that several commands share."""
 
+# JAX does not type its configuration.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import dataclasses
@@ -7,12 +10,32 @@ import functools
 import os
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
+from vae_jax.cli.devices import Command
 from vae_jax.recipe import Recipe
+
+
+def _hyper(
+    _ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, int | str]:
+    """Return NAME=VALUE texts as hyperparameters."""
+    found: dict[str, int | str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+        if name in ("path", "model", "key", "name"):  # arguments of functions that take **hyper
+            raise click.BadParameter(f"no model has a hyperparameter {name!r}")
+        try:
+            found[name] = int(value)
+        except ValueError:
+            found[name] = value
+    return found
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print figures as JSON.")
 label_option = click.option(
@@ -42,7 +65,7 @@ hyper_option = click.option(
     "--hyper",
     multiple=True,
     metavar="NAME=VALUE",
-    callback=lambda _ctx, _param, values: dict(_hyper(v) for v in values),
+    callback=_hyper,
     help="A hyperparameter that differs from the reference's, such as latent_size=25.",
 )
 
@@ -71,17 +94,19 @@ class PicturePath(click.ParamType):
         return value
 
 
-def picture_option(default: str, text: str = "The picture to write.") -> Callable[..., Any]:
+def picture_option(
+    default: str, text: str = "The picture to write."
+) -> Callable[[Command], Command]:
     """Return the option ``--out`` of a command that writes a picture."""
     return click.option("--out", default=default, type=PicturePath(), help=text)
 
 
-def checkpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def checkpoint_options(command: Command) -> Command:
     """Add the options that describe a checkpoint's contents where they cannot be detected."""
     return model_option(key_option(hyper_option(command)))
 
 
-def trained_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def trained_options(command: Command) -> Command:
     """Add the argument TRAINED and its ``checkpoint_options``.
 
     The command is called with the loaded model, ``loaded``, in their place.
@@ -89,8 +114,8 @@ def trained_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def load_first(
-        trained: str, model: str | None, key: str | None, hyper: Any, **others: Any
-    ) -> Any:
+        trained: str, model: str | None, key: str | None, hyper: dict[str, object], **others: object
+    ) -> object:
         setup_jax()
         from vae_jax.pretrained import load
 
@@ -99,7 +124,7 @@ def trained_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("trained")(checkpoint_options(load_first))
 
 
-def group_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def group_options(command: Command) -> Command:
     """Add the options that define groups of images and how to encode them."""
     for option in (
         click.option(
@@ -125,7 +150,7 @@ def group_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def recipe_options(command: Command) -> Command:
     """Add an option for every field of ``Recipe``.
 
     The default is None, which keeps the recipe's value: that depends on the model.
@@ -146,7 +171,7 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def set_fields(values: dict[str, Any]) -> dict[str, Any]:
+def set_fields(values: Mapping[str, object]) -> dict[str, object]:
     """Return the recipe fields that the user set."""
     names = [field.name for field in dataclasses.fields(Recipe)]
     return {n: values[n] for n in names if values.get(n) is not None}
@@ -177,19 +202,7 @@ def setup_jax(*, x64: bool = False) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
-def _unraisable(what: Any) -> None:
+def _unraisable(what: sys.UnraisableHookArgs) -> None:
     """Hide that TensorStore, after an error, calls an event loop that Orbax has closed."""
     if str(what.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(what)
-
-
-def _hyper(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise click.BadParameter(f"{text!r} is not NAME=VALUE")
-    if name in ("path", "model", "key", "name"):  # arguments of the functions that take **hyper
-        raise click.BadParameter(f"no model has a hyperparameter {name!r}")
-    try:
-        return name, int(value)
-    except ValueError:
-        return name, value

@@ -6,13 +6,19 @@ import itertools
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from vae_jax.cli.options import hyper_option, json_option, key_option, setup_jax
+
+if TYPE_CHECKING:
+    from vae_jax.cli.devices import Command
+    from vae_jax.parity.report import Report
+    from vae_jax.typing import Tensors
 
 # Options that a recording does not fix.
 _WITH_BUNDLE = ("model", "every", "recorded", "bundle", "checkpoint", "key", "precisions")
@@ -28,7 +34,7 @@ _batch_option = click.option(
 )
 
 
-def _checkpoint_option(default: str) -> Any:
+def _checkpoint_option(default: str) -> Callable[[Command], Command]:
     text = f"Weights to start from: a run, folder or file; default: {default}."
     return click.option("--checkpoint", help=text)
 
@@ -41,7 +47,7 @@ class _Parity(click.Group):
             args = ["check", *args]
         return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """Give errors another exit status than a comparison that fails."""
         try:
             return super().invoke(ctx)
@@ -91,7 +97,7 @@ def check(
     recorded: bool,
     checkpoint: str | None,
     key: str | None,
-    hyper: dict[str, Any],
+    hyper: dict[str, object],
     batch_size: int,
     seed: int,
     out: str | None,
@@ -135,19 +141,19 @@ def check(
         _make_folder(out)  # fails before the slow work
     tensors, hyper = _weights(checkpoint, names[0] or None, key, hyper)
 
-    def compared(name: str, precision: str) -> Any:
+    def compared(name: str, precision: str) -> Report:
         if file := bundle or (recorded and bundle_file(name)):
             kept = vae_jax.read_checkpoint(file)
             return check_bundle(kept, model=name or None, precision=precision, tensors=tensors)
-        given = {"batch_size": batch_size, "seed": seed, "tensors": tensors, **hyper}
-        given["steps"] = _QUICK_STEPS if quick else steps
+        given: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "tensors": tensors}
+        given |= {**hyper, "steps": _QUICK_STEPS if quick else steps}
         try:
             return check_model(name, precision=precision, **given)
         except MissingExtraError as error:
             advice = "or compare with its recording: add --recorded"
             raise UserError(f"{error}; {advice}") from error
 
-    reports = []
+    reports: list[Report] = []
     try:
         for name, precision in itertools.product(names, precisions):
             reports.append(compared(name, precision))
@@ -180,7 +186,7 @@ def record(
     steps: int,
     checkpoint: str | None,
     key: str | None,
-    hyper: dict[str, Any],
+    hyper: dict[str, object],
     batch_size: int,
     seed: int,
 ) -> None:
@@ -219,8 +225,8 @@ def _make_folder(path: str) -> None:
 
 
 def _weights(
-    checkpoint: str | None, name: str | None, key: str | None, hyper: dict[str, Any]
-) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    checkpoint: str | None, name: str | None, key: str | None, hyper: dict[str, object]
+) -> tuple[Tensors | None, dict[str, object]]:
     """Return a checkpoint's tensors under the reference's names, and its hyperparameters."""
     if not checkpoint:
         return None, hyper

@@ -37,7 +37,7 @@ from vae_jax.cli.options import (
 @json_option
 def train(
     model: str,
-    hyper: dict[str, Any],
+    hyper: dict[str, object],
     out: str | None,
     resume: bool,
     init: str | None,
@@ -86,7 +86,7 @@ def train(
     chosen = set_fields(fields)
     recipe, variables, adam = recipe.replace(**chosen), None, None
     if init:
-        trained = on_every(lambda: load(init, model, **hyper))
+        trained = on_every(lambda: load(init, model, key=None, **hyper))
         variables, hyper = trained.variables, trained.hyper
         if not fresh_optimizer:
             adam = import_optimizer(trained, recipe, chosen)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from vae_jax.errors import CheckpointError
 from vae_jax.files import Errors, explain_errors
@@ -36,7 +36,9 @@ def writing(path: PathLike, errors: Errors = _EXPECTED) -> Context:
 
 
 @contextlib.contextmanager
-def _about(path: PathLike, failure: str, advice: str, errors: Errors) -> Iterator[None]:
+def _about(
+    path: PathLike, failure: str, advice: str, errors: Errors
+) -> Generator[None, None, None]:
     try:
         with explain_errors(CheckpointError, failure, advice, errors):
             yield

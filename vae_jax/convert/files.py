@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from vae_jax.convert.tensors import DTYPES
 from vae_jax.errors import CheckpointError
 from vae_jax.files import explain_errors, replacing
 
+_Key = TypeVar("_Key")
 Write = Callable[[BinaryIO], None]
 
 
@@ -37,7 +38,7 @@ def replace_files(files: Sequence[NewFile]) -> None:
     Raises:
         CheckpointError: a file cannot be written; existing files are left unchanged.
     """
-    targets = []
+    targets: list[Path] = []
     for file in files:
         with writing(file.path):
             targets.append(_place(file.path))
@@ -53,7 +54,7 @@ def replace_files(files: Sequence[NewFile]) -> None:
                 file.check(draft)
 
 
-def compare_arrays(found: Mapping[Any, np.ndarray], expected: Mapping[Any, np.ndarray]) -> None:
+def compare_arrays(found: Mapping[_Key, np.ndarray], expected: Mapping[_Key, np.ndarray]) -> None:
     """Raise CheckpointError unless both hold the same arrays, bit for bit."""
     if found.keys() != expected.keys():
         raise CheckpointError("was read back with different names than written: not replaced")
@@ -67,7 +68,7 @@ def compare_arrays(found: Mapping[Any, np.ndarray], expected: Mapping[Any, np.nd
             )
 
 
-def plain_arrays(tensors: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def plain_arrays(tensors: Mapping[str, object]) -> dict[str, np.ndarray]:
     """Return the arrays in the layout of files.
 
     Raises:

@@ -1,11 +1,14 @@
 """Map a reference's tensors to Flax variables and back, accounting for every tensor."""
 
+# Flax does not type its trees.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import cast
 
 import flax.traverse_util
 import jax.numpy as jnp
@@ -16,13 +19,16 @@ from vae_jax.errors import CheckpointError
 from vae_jax.models import MODELS, create_model, get_spec, variable_shapes
 from vae_jax.models.hyper import format_hyperparameter
 from vae_jax.spec import Rule
-from vae_jax.typing import Tensors, Variables
+from vae_jax.typing import AnyArray, Tensors, Variables
 
 Path = tuple[str, ...]
+Shape = tuple[int, ...]
 _COMPARED = 100  # most names to compare with a missing one, as comparing strings is slow
 
 
-def import_weights(name: str, tensors: Mapping[str, Any], **hyper: object) -> Variables:
+def import_weights(
+    name: str, tensors: Mapping[str, AnyArray | np.generic], **hyper: object
+) -> Variables:
     """Convert a reference checkpoint's tensors to Flax variables.
 
     Args:
@@ -53,7 +59,7 @@ def import_weights(name: str, tensors: Mapping[str, Any], **hyper: object) -> Va
         else np.asarray(rule.default, np.int64)
         for rule in rules
     }
-    return flax.traverse_util.unflatten_dict(leaves)
+    return cast("Variables", flax.traverse_util.unflatten_dict(leaves))
 
 
 def ignored_tensors(name: str, names: Iterable[str]) -> dict[str, str]:
@@ -90,7 +96,7 @@ def export_weights(name: str, variables: Variables, **hyper: object) -> Tensors:
 
 def export_leaves(rules: tuple[Rule, ...], leaves: Mapping[Path, np.ndarray]) -> Tensors:
     """Convert leaves such as gradients and moments to the reference's names and layouts."""
-    tensors = {}
+    tensors: Tensors = {}
     for rule in rules:
         if rule.target in leaves:
             array = leaves[rule.target]
@@ -100,9 +106,9 @@ def export_leaves(rules: tuple[Rule, ...], leaves: Mapping[Path, np.ndarray]) ->
     return tensors
 
 
-def flat_leaves(tree: Mapping[str, Any]) -> dict[Path, np.ndarray]:
+def flat_leaves(tree: Mapping[str, object]) -> dict[Path, np.ndarray]:
     """Return the leaves of a variable tree by path, as NumPy arrays."""
-    flat: Any = flax.traverse_util.flatten_dict(dict(tree))
+    flat = cast("dict[Path, object]", flax.traverse_util.flatten_dict(dict(tree)))
     return {path: np.asarray(leaf) for path, leaf in flat.items()}
 
 
@@ -111,13 +117,13 @@ def rules_of(name: str, **hyper: object) -> tuple[Rule, ...]:
     return get_spec(name).rules(create_model(name, **hyper))
 
 
-def source_shapes(name: str, **hyper: object) -> dict[str, tuple[int, ...]]:
+def source_shapes(name: str, **hyper: object) -> dict[str, Shape]:
     """Return the shape of each tensor of a model's reference, in the reference's order."""
     rules, shapes = _rules_and_shapes(name, **hyper)
     return {rule.source: _source_shape(rule, shapes[rule.target]) for rule in rules}
 
 
-def _rules_and_shapes(name: str, **hyper: object) -> tuple[tuple[Rule, ...], dict[Path, tuple]]:
+def _rules_and_shapes(name: str, **hyper: object) -> tuple[tuple[Rule, ...], dict[Path, Shape]]:
     """Return the rules, and the shape of every leaf as Flax initialises it."""
     model = create_model(name, **hyper)
     rules, shapes = get_spec(name).rules(model), variable_shapes(model)
@@ -129,11 +135,11 @@ def _rules_and_shapes(name: str, **hyper: object) -> tuple[tuple[Rule, ...], dic
     return rules, shapes
 
 
-def _problems(rules, shapes, found: Tensors) -> list[str]:
+def _problems(rules: tuple[Rule, ...], shapes: Mapping[Path, Shape], found: Tensors) -> list[str]:
     expected = {rule.source: rule for rule in rules}
     absent = [r.source for r in rules if r.source not in found and r.default is None]
     extra = [name for name in found if name not in expected]
-    problems = []
+    problems: list[str] = []
     for name in absent:
         near = difflib.get_close_matches(name, extra[:_COMPARED], 1)
         problems.append(f"missing {name}" + (f" (the file has {near[0]})" if near else ""))
@@ -150,8 +156,8 @@ def _problems(rules, shapes, found: Tensors) -> list[str]:
     return problems
 
 
-def _source_shape(rule: Rule, shape: tuple) -> tuple:
-    return tuple(rule.to_source(np.broadcast_to(np.int8(0), shape)).shape)
+def _source_shape(rule: Rule, shape: Shape) -> Shape:
+    return rule.to_source(np.broadcast_to(np.int8(0), shape)).shape
 
 
 def _fits(rule: Rule, dtype: np.dtype) -> bool:
@@ -193,7 +199,7 @@ def _explain(name: str, problems: list[str], found: Tensors) -> str:
     )
 
 
-def read_sizes(name: str, found: Tensors) -> dict[str, Any]:
+def read_sizes(name: str, found: Tensors) -> dict[str, object]:
     """Infer the hyperparameters that differ from the defaults from tensor names and shapes."""
     spec, defaults = get_spec(name), get_spec(name).hyperparameters()
     if spec.reference.infer is not None:

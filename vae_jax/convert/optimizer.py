@@ -4,10 +4,13 @@ The moments have the layout of their parameters, so the model's rules convert th
 frameworks' moments get the names of ``torch.optim.Adam``.
 """
 
+# Flax does not type its trees, and Optax has no stubs.
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import flax.traverse_util
 import jax
@@ -17,7 +20,7 @@ import optax
 
 from vae_jax.convert.mapping import export_leaves, flat_leaves, rules_of, source_shapes
 from vae_jax.errors import CheckpointError
-from vae_jax.typing import Tensors
+from vae_jax.typing import Tensors, Variables
 
 MAX_STEPS = 2**31 - 1  # Optax counts in int32
 _ALONE = "train --fresh-optimizer imports only the weights"
@@ -54,7 +57,7 @@ def parameter_shapes(name: str, **hyper: object) -> dict[str, tuple[int, ...]]:
     return {rule.source: shapes[rule.source] for rule in rules if rule.target[0] == "params"}
 
 
-def import_adam(name: str, adam: AdamState, opt_state: object, **hyper: object) -> Any:
+def import_adam(name: str, adam: AdamState, opt_state: object, **hyper: object) -> object:
     """Convert a reference's Adam state to an Optax state.
 
     Args:
@@ -73,10 +76,10 @@ def import_adam(name: str, adam: AdamState, opt_state: object, **hyper: object) 
     """
     shapes = parameter_shapes(name, **hyper)
     check_adam(adam, shapes)
-    moments = []
+    moments: list[Variables] = []
     for tensors in (adam.exp_avg, adam.exp_avg_sq):
         example = next(iter(tensors.values()))
-        leaves = {}
+        leaves: dict[tuple[str, ...], np.ndarray] = {}
         for rule in rules_of(name, **hyper):
             if rule.source in shapes:
                 array = tensors.get(rule.source)
@@ -84,12 +87,14 @@ def import_adam(name: str, adam: AdamState, opt_state: object, **hyper: object) 
                     array = np.zeros(shapes[rule.source], example.dtype)
                 dtype = array.dtype if array.dtype.itemsize >= 4 else np.float32
                 leaves[rule.target[1:]] = np.array(rule.to_target(array), dtype, order="C")
-        moments.append(flax.traverse_util.unflatten_dict(leaves))
+        moments.append(cast("Variables", flax.traverse_util.unflatten_dict(leaves)))
     count = np.asarray(adam.step, np.int32)
     imported = optax.ScaleByAdamState(count, *moments)  # pyright: ignore[reportArgumentType]
-    return jax.tree.map(
-        lambda part: imported if _is_adam(part) else part, opt_state, is_leaf=_is_adam
-    )
+
+    def replaced(part: object) -> object:
+        return imported if _is_adam(part) else part
+
+    return jax.tree.map(replaced, opt_state, is_leaf=_is_adam)
 
 
 def export_adam(name: str, opt_state: object, **hyper: object) -> AdamState:

@@ -13,8 +13,7 @@ import math
 import mmap
 import os
 import stat
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Generator
 
 import numpy as np
 
@@ -29,7 +28,7 @@ from vae_jax.convert.torch.zip import read_torch_zip
 from vae_jax.errors import CheckpointError
 from vae_jax.files import explain_errors
 
-Reader = Callable[[memoryview], Any]
+Reader = Callable[[memoryview], object]
 _HEAD = 512
 # Tensors that share or repeat bytes may take this many times the file's size, plus this many bytes.
 MAX_TIMES = 8
@@ -86,7 +85,7 @@ def read_as_named(path: str | os.PathLike[str], *, key: str | None = None) -> di
         return {name: tensor.array() for name, tensor in tensors.items()}
 
 
-def read_root(path: str | os.PathLike[str]) -> Any:
+def read_root(path: str | os.PathLike[str]) -> object:
     """Read a file's whole contents, as plain containers with ``Tensor`` leaves.
 
     Raises:
@@ -107,7 +106,7 @@ def read_parameter_names(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[memoryview, Reader]]:
+def _opened(path: str | os.PathLike[str]) -> Generator[tuple[memoryview, Reader], None, None]:
     """Map a file and yield its bytes and its reader; turn all errors into CheckpointError.
 
     Slices and arrays of the bytes keep the mapping alive.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vae_jax.convert.detect import detect_model, detect_part
 from vae_jax.convert.mapping import ignored_tensors, import_weights, read_sizes, rules_of
@@ -30,14 +30,14 @@ class ReferenceWeights(NamedTuple):
     """
 
     name: str
-    hyper: dict[str, Any]
+    hyper: dict[str, object]
     variables: Variables
     remarks: tuple[str, ...]
     files: tuple[Path, ...]
 
 
 def read_reference(
-    paths: Sequence[Path], model: str | None, key: str | None, hyper: Mapping[str, Any]
+    paths: Sequence[Path], model: str | None, key: str | None, hyper: Mapping[str, object]
 ) -> ReferenceWeights:
     """Read the checkpoint of a reference model.
 
@@ -96,7 +96,7 @@ def _read_files(paths: list[Path], key: str | None) -> tuple[list[Path], Tensors
                 "encoder first"
             )
         paths = [paths[0], beside] if part == "encoder" else [beside, paths[0]]
-    parts = {}
+    parts: dict[str, Tensors] = {}
     for role, path in zip(_PARTS, paths, strict=True):
         parts[role] = read_checkpoint(path, key=key)
         found = detect_part(parts[role])

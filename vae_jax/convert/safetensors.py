@@ -12,16 +12,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from vae_jax.convert.errors import damaged
+from vae_jax.convert.plain import PlainDict, are_sizes, is_dict, is_list
 from vae_jax.convert.tensors import DTYPES, Tensor, pack_tensor
 from vae_jax.errors import CheckpointError
 
 MAX_HEADER = 4 << 20  # parsed JSON takes about 20 times its bytes; 10,000 tensors need 1 MB
 ALIGNMENT = 64
+_Json = dict[str, object] | list[object] | str | float | bool | None
 _damaged = partial(damaged, "safetensors file", "a header that accounts for every byte")
 
 CODES: dict[str, np.dtype] = {
@@ -67,13 +68,13 @@ def read_safetensors(data: memoryview) -> dict[str, Tensor]:
         raise _damaged(f"its header has {length} bytes, the limit is {MAX_HEADER}")
     try:
         text = str(data[8 : 8 + length], "utf-8")
-        header = json.loads(text, object_pairs_hook=_unique)
+        header: _Json = json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise _damaged(f"its header is not JSON: {error}") from error
     if type(header) is not dict:
         raise _damaged("its header is not a JSON object")
-    notes = header.pop("__metadata__", {})
-    if type(notes) is not dict or not all(type(note) is str for note in notes.values()):
+    notes = header.pop("__metadata__", PlainDict())
+    if not is_dict(notes) or not all(type(note) is str for note in notes.values()):
         raise _damaged("its __metadata__ does not map strings to strings")
 
     values = data[8 + length :]
@@ -98,7 +99,7 @@ def encode_safetensors(tensors: Mapping[str, np.ndarray]) -> Iterator[bytes | me
         CheckpointError: the format cannot store a dtype or a name.
     """
     codes = {dtype: code for code, dtype in CODES.items()}
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     # The widest items come first, so that each tensor is aligned without gaps.
     order = sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize)
     offset = 0
@@ -125,7 +126,7 @@ def encode_safetensors(tensors: Mapping[str, np.ndarray]) -> Iterator[bytes | me
         yield array.reshape(-1).view(np.uint8).data if array.size else b""
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a name occurs twice")
@@ -133,16 +134,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _parse(name: str, entry: Any) -> tuple[int, int, tuple[np.dtype, tuple[int, ...]]]:
+def _parse(name: str, entry: object) -> tuple[int, int, tuple[np.dtype, tuple[int, ...]]]:
     """Check one tensor's entry and return (start, stop, (dtype, shape))."""
-    match entry:
-        case {"dtype": str(code), "shape": list(shape), "data_offsets": [int(start), int(stop)]}:
-            pass
-        case _:
-            raise _damaged(f"tensor {name[:80]!r} has no dtype, shape and data_offsets")
-    sizes = (start, stop, *shape)
-    if len(entry) != 3 or not all(type(n) is int and 0 <= n < 1 << 62 for n in sizes):
+    layout = entry if is_dict(entry) else PlainDict()
+    code, shape, span = (layout.get(key) for key in ("dtype", "shape", "data_offsets"))
+    if type(code) is not str or not is_list(shape) or not is_list(span) or len(span) != 2:
+        raise _damaged(f"tensor {name[:80]!r} has no dtype, shape and data_offsets")
+    sizes = (*span, *shape)
+    if len(layout) != 3 or not are_sizes(sizes):
         raise _damaged(f"tensor {name[:80]!r} has a shape or offsets that are not sizes")
     if code not in CODES:
         raise _damaged(f"tensor {name[:80]!r} has the unknown dtype {code[:20]!r}")
-    return start, stop, (CODES[code], tuple(shape))
+    return sizes[0], sizes[1], (CODES[code], sizes[2:])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from vae_jax.convert.plain import PlainDict, is_dict
 from vae_jax.convert.tensors import Tensor
 from vae_jax.errors import CheckpointError
 
@@ -56,9 +57,9 @@ def choose_state_dict(root: object, key: str | None = None) -> dict[str, Tensor]
     return _tensors(*candidates.values())
 
 
-def _walk(root: object) -> Iterator[tuple[str, dict]]:
+def _walk(root: object) -> Iterator[tuple[str, PlainDict]]:
     """Yield once each dict that is reached through dicts with string keys, by dotted path."""
-    waiting = [("", root, 0)] if type(root) is dict else []
+    waiting = [("", root, 0)] if is_dict(root) else []
     seen = {id(root)}
     while waiting:
         path, found, depth = waiting.pop(0)
@@ -71,20 +72,20 @@ def _walk(root: object) -> Iterator[tuple[str, dict]]:
             )
         yield path, found
         for key, value in found.items():
-            if type(value) is dict and id(value) not in seen and type(key) is str:
+            if is_dict(value) and id(value) not in seen and type(key) is str:
                 seen.add(id(value))
                 waiting.append((f"{path}.{key[:200]}" if path else key[:200], value, depth + 1))
 
 
-def _is_state_dict(found: dict) -> bool:
+def _is_state_dict(found: PlainDict) -> bool:
     return bool(found) and len(_tensors(found)) == len(found)
 
 
-def _tensors(found: dict) -> dict[str, Tensor]:
+def _tensors(found: PlainDict) -> dict[str, Tensor]:
     return {key: v for key, v in found.items() if type(key) is str and type(v) is Tensor}
 
 
-def _at_key(dicts: dict[str, dict], key: str) -> dict[str, Tensor]:
+def _at_key(dicts: dict[str, PlainDict], key: str) -> dict[str, Tensor]:
     chosen = dicts.get(key)
     if chosen is not None and _tensors(chosen):
         return _tensors(chosen)
@@ -94,7 +95,7 @@ def _at_key(dicts: dict[str, dict], key: str) -> dict[str, Tensor]:
     raise CheckpointError(f"holds no dict {key[:100]!r}: expected one of {listed or 'none'}")
 
 
-def _list(dicts: dict[str, dict]) -> str:
+def _list(dicts: dict[str, PlainDict]) -> str:
     named = [f"{path or '(root)'!r:.120} ({len(_tensors(d))} tensors)" for path, d in dicts.items()]
     more = [f"and {len(named) - MAX_LISTED} more"] if len(named) > MAX_LISTED else []
     return ", ".join(named[:MAX_LISTED] + more)
@@ -103,7 +104,7 @@ def _list(dicts: dict[str, dict]) -> str:
 def _describe(root: object) -> str:
     if type(root) is Tensor:
         return "a single tensor"
-    if type(root) is not dict:
+    if not is_dict(root):
         return f"a {type(root).__name__}"
     names = ", ".join(f"{key!r:.40}" for key in list(root)[:MAX_LISTED])
     return f"a dict of {names}" if names else "an empty dict"

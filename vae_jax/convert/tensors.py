@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import ml_dtypes
 import numpy as np
 
+from vae_jax.convert.plain import are_integers, are_sizes, is_size, is_tuple
 from vae_jax.errors import CheckpointError
 
 MAX_AXES = 64
@@ -122,9 +122,9 @@ class Tensor:
 def make_tensor(
     view: StorageView,
     dtype: np.dtype,
-    offset: Any,
-    shape: Any,
-    strides: Any,
+    offset: object,
+    shape: object,
+    strides: object,
     *,
     conj: bool = False,
     neg: bool = False,
@@ -143,11 +143,11 @@ def make_tensor(
     Raises:
         CheckpointError: the layout is malformed or leaves the view.
     """
-    if type(shape) is not tuple or type(strides) is not tuple or len(shape) != len(strides):
+    if not is_tuple(shape) or not is_tuple(strides) or len(shape) != len(strides):
         raise CheckpointError("a tensor's shape and strides do not match: the file is damaged")
     if len(shape) > MAX_AXES:
         raise CheckpointError(f"a tensor has {len(shape)} axes, expected at most {MAX_AXES}")
-    if not all(type(n) is int and 0 <= n < 1 << 62 for n in (offset, *shape, *strides)):
+    if not (is_size(offset) and are_sizes(shape) and are_sizes(strides)):
         raise CheckpointError(
             "a tensor's offset, shape and strides are not all integers of at least 0: the file is "
             "damaged"  # the values are not quoted, as nested tuples can be endless
@@ -192,11 +192,11 @@ def pack_tensor(
     Raises:
         CheckpointError: the shape is malformed or needs another number of bytes.
     """
-    if type(shape) is not tuple or len(shape) > MAX_AXES:
+    if not is_tuple(shape) or len(shape) > MAX_AXES:
         raise CheckpointError(
             f"an array's shape is not a tuple of at most {MAX_AXES} sizes: damaged"
         )
-    if not all(type(n) is int and 0 <= n < 1 << 62 for n in shape):
+    if not are_sizes(shape):
         # The values are not quoted, as nested tuples can be endless.
         raise CheckpointError("an array's shape holds something other than sizes: damaged")
     if math.prod(shape) * dtype.itemsize != size:
@@ -207,7 +207,7 @@ def pack_tensor(
     inner = [shape[:n] if fortran else shape[n + 1 :] for n in range(len(shape))]
     strides = tuple(map(math.prod, inner))
     if axes is not None:
-        if type(axes) is not tuple or not all(type(axis) is int for axis in axes):
+        if not is_tuple(axes) or not are_integers(axes):
             raise CheckpointError("an array's order of axes is not a tuple of integers: damaged")
         if sorted(axes) != list(range(len(shape))):
             raise CheckpointError(f"an array's order of axes is {axes!r:.100}: damaged")

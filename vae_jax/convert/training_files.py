@@ -6,9 +6,9 @@ beside each ``.pdparams``; TensorFlow's ``Saver`` puts everything in one checkpo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from vae_jax.convert.paddle.optimizer import (
 )
 from vae_jax.convert.paddle.pdparams import write_pdparams
 from vae_jax.convert.parts import split_parts
+from vae_jax.convert.plain import is_array, is_dict, is_list, items_of
 from vae_jax.convert.read import read_as_named, read_parameter_names, read_root
 from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix, read_tensorflow
 from vae_jax.convert.tensorflow.optimizer import find_tf_adam, tf_variables
@@ -37,7 +38,8 @@ from vae_jax.models import get_spec
 from vae_jax.recipe import Recipe
 from vae_jax.typing import Tensors
 
-SUFFIXES = {
+_Keys = tuple[object, ...]
+SUFFIXES: dict[str, tuple[str, ...]] = {
     "PyTorch": (".pth", ".pt"),
     "Paddle": (".pdparams",),
     "TensorFlow": (".index",),
@@ -151,19 +153,20 @@ def _torch_file(
 
     def check(draft: Path) -> None:
         found, expected = _flat(read_root(draft)), _flat(content)
-        arrays = {k: v for k, v in expected.items() if isinstance(v, np.ndarray)}
-        compare_arrays({k: v for k, v in found.items() if isinstance(v, np.ndarray)}, arrays)
+        arrays = {k: v for k, v in expected.items() if is_array(v)}
+        compare_arrays({k: v for k, v in found.items() if is_array(v)}, arrays)
         if any(found.get(k) != v for k, v in expected.items() if k not in arrays):
             raise CheckpointError("was read back with other settings than written: not replaced")
 
-    return NewFile(path, lambda file: torch.save(_map(content, tensor), file), check)
+    return NewFile(path, partial(torch.save, _map(content, tensor)), check)
 
 
 def _paddle_files(
     files: Sequence[Path], tensors: Tensors, adam: AdamState, recipe: Recipe
 ) -> list[NewFile]:
     parts = split_parts(tensors)
-    names, found = paddle_names(tensors), []
+    names = paddle_names(tensors)
+    found: list[NewFile] = []
     for path, (part, weights) in zip(files, parts.items(), strict=True):
         table = {name: names[f"{part}.{name}"] for name in weights}
         state = paddle_state(adam, names, recipe, f"{part}.")
@@ -182,21 +185,20 @@ def _paddle_file(path: Path, tensors: Tensors, names: Mapping[str, str]) -> NewF
         if read_parameter_names(draft) != names:
             raise CheckpointError("was read back with different names than written: not replaced")
 
-    return NewFile(path, lambda file: write_pdparams(arrays, file, names), check)
+    return NewFile(path, partial(write_pdparams, arrays, names=names), check)
 
 
-def _map(value: Any, tensor: Any) -> Any:
+def _map(value: object, tensor: Callable[[np.ndarray], object]) -> object:
     """Return the same containers with arrays converted to tensors."""
-    if isinstance(value, dict):
+    if is_dict(value):
         return {key: _map(item, tensor) for key, item in value.items()}
-    if isinstance(value, list):
+    if is_list(value):
         return [_map(item, tensor) for item in value]
-    return tensor(value) if isinstance(value, np.ndarray) else value
+    return tensor(value) if is_array(value) else value
 
 
-def _flat(value: object, path: tuple = ()) -> dict[tuple, Any]:
+def _flat(value: object, path: _Keys = ()) -> dict[_Keys, object]:
     """Return the leaves of dicts and lists by path, tensors as arrays."""
-    if isinstance(value, dict | list):
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        return {k: v for key, item in items for k, v in _flat(item, (*path, key)).items()}
+    if is_dict(value) or is_list(value):
+        return {k: v for key, item in items_of(value) for k, v in _flat(item, (*path, key)).items()}
     return {path: value.array() if isinstance(value, Tensor) else value}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,9 +21,12 @@ from vae_jax.convert.safetensors import encode_safetensors
 from vae_jax.convert.tensorflow.write import write_tensorflow
 from vae_jax.convert.torch.write import save_state_dict
 from vae_jax.errors import CheckpointError
+from vae_jax.typing import AnyArray
 
 
-def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Any]) -> None:
+def write_checkpoint(
+    path: str | os.PathLike[str], tensors: Mapping[str, AnyArray | np.generic]
+) -> None:
     """Write named arrays as a checkpoint in the format of the path's suffix.
 
     ``.safetensors`` and ``.pdparams`` (for ``paddle.load``) need nothing else; ``.pth`` and ``.pt``
@@ -51,7 +54,7 @@ def write_checkpoint(path: str | os.PathLike[str], tensors: Mapping[str, Any]) -
             )
         arrays = plain_arrays(tensors)
         write = _FORMATS[suffix](arrays)
-    replace_files([NewFile(path, write, lambda draft: check_tensors(draft, arrays))])
+    replace_files([NewFile(path, write, partial(check_tensors, arrays=arrays))])
 
 
 def check_tensors(draft: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -82,7 +82,8 @@ def record(
         CheckpointError: ``tensors`` are not this model's.
     """
     start, plan = _plan(name, seed, batch_size, steps, tensors, hyper)
-    kept: dict[str, list[Any]] = {"values": []}
+    kept: list[np.ndarray] = []
+    errors: dict[str, list[float]] = {}
     layouts: list[list[list[str | int]]] = []
     observations = []
     own = _start_observation(start, plan)
@@ -96,14 +97,14 @@ def record(
         if layout not in layouts:
             layouts.append(layout)
         observations.append([stage.value, step, layouts.index(layout)])
-        kept["values"] += found.values()
+        kept += found.values()
         for key, value in found.items():
             assert np.isfinite(value).all(), f"{name}'s {stage.value} of {key} are not finite"
     for precision in (p for p in PRECISIONS.values() if not p.is_exact):
-        kept[precision.name] = [0.0] * len(own.tensors)
+        errors[precision.name] = [0.0] * len(own.tensors)
         for expected in live(reference("float64"), reference(precision), plan):
             assert expected.reference_errors is not None
-            kept[precision.name] += [expected.reference_errors[key] for key in expected.values]
+            errors[precision.name] += [expected.reference_errors[key] for key in expected.values]
     installed = environment()["versions"]
     metadata = {
         "format": FORMAT,
@@ -119,8 +120,8 @@ def record(
         "layouts": layouts,
         "observations": observations,
     }
-    arrays: Tensors = {"values": np.concatenate(kept.pop("values"))}
-    arrays |= {name: np.asarray(errors, np.float32) for name, errors in kept.items()}
+    arrays: Tensors = {"values": np.concatenate(kept)}
+    arrays |= {key: np.asarray(value, np.float32) for key, value in errors.items()}
     return arrays | {"metadata": np.frombuffer(json.dumps(metadata).encode(), np.uint8)}
 
 

@@ -10,15 +10,15 @@ Source: ``paddle/optimizer/optimizer.py`` and ``adam.py`` define the names.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vae_jax.convert.beta_powers import power_after, steps_of
 from vae_jax.convert.errors import reading
 from vae_jax.convert.optimizer import AdamState, cannot_continue, check_adam
+from vae_jax.convert.plain import is_dict
 from vae_jax.convert.read import read_parameter_names, read_root
 from vae_jax.convert.tensors import Tensor
 from vae_jax.recipe import Recipe
@@ -80,18 +80,18 @@ def find_paddle_adam(
     return adam
 
 
-def paddle_names(parameters: Mapping[str, Any]) -> dict[str, str]:
+def paddle_names(parameters: Iterable[str]) -> dict[str, str]:
     """Return Paddle's internal names of the tutorial's parameters.
 
     They assume a process that makes the encoder, then the decoder, and no layer before.
 
-    >>> paddle_names({"encoder.conv1.weight": 0, "encoder.conv1.bias": 0, "decoder.conv2.bias": 0})
+    >>> paddle_names(["encoder.conv1.weight", "encoder.conv1.bias", "decoder.conv2.bias"])
     {'encoder.conv1.weight': 'conv2d_0.w_0', 'encoder.conv1.bias': 'conv2d_0.b_0', \
 'decoder.conv2.bias': 'conv2d_transpose_0.b_0'}
     """
     layers: dict[str, str] = {}
     counts = {"conv2d": 0, "conv2d_transpose": 0}
-    found = {}
+    found: dict[str, str] = {}
     for name in parameters:
         layer, _, kind = name.rpartition(".")
         if layer not in layers:
@@ -127,7 +127,7 @@ def paddle_state(
 
 def _read(root: object, known: Mapping[str, str], moments: dict[str, Tensors]) -> list[np.ndarray]:
     """Add a file's moments to ``moments``, and return the powers of the betas, [] each."""
-    if type(root) is not dict:
+    if not is_dict(root):
         raise cannot_continue("holds no dict", "what paddle.save writes of opt.state_dict()")
     if root.get("master_weights"):
         raise cannot_continue("holds master_weights (mixed precision)", "moments of the weights")

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from vae_jax.convert.errors import damaged
 from vae_jax.convert.pickle.arrays import STAND_INS, as_tensor
 from vae_jax.convert.pickle.machine import load_pickle
 from vae_jax.convert.pickle.values import Construct, plain_dict
+from vae_jax.convert.plain import PlainDict, is_dict, is_list, is_tuple, items_of
 from vae_jax.convert.tensors import DTYPES, Tensor, pack_tensor
 from vae_jax.errors import CheckpointError
 
@@ -36,7 +37,7 @@ _NO_DTYPES = ("bfloat16", "float8", "uint16", "uint32", "uint64")
 _DTYPES = [dtype for name, dtype in DTYPES.items() if not name.startswith(_NO_DTYPES)]
 
 
-def read_pdparams(data: memoryview) -> Any:
+def read_pdparams(data: memoryview) -> object:
     """Read a pickle of arrays.
 
     Args:
@@ -49,10 +50,10 @@ def read_pdparams(data: memoryview) -> Any:
         CheckpointError: the file is damaged, hostile or holds something other than plain data.
     """
     root = _as_tensor(_load(data))
-    _settle(root)
-    if type(root) is dict:
+    if is_dict(root):
+        _settle(root)
         root.pop(NAME_TABLE, None)
-        _join_pieces(root, root.pop(SPLIT_TABLE, {}), len(data))
+        _join_pieces(root, root.pop(SPLIT_TABLE, PlainDict()), len(data))
     return root
 
 
@@ -63,10 +64,11 @@ def parameter_names(data: memoryview) -> dict[str, str]:
         CheckpointError: as in ``read_pdparams``, or the table is malformed.
     """
     root = _load(data)
-    table = root.get(NAME_TABLE, {}) if type(root) is dict else {}
-    if type(table) is not dict or not all(type(n) is str for item in table.items() for n in item):
+    table = root.get(NAME_TABLE, PlainDict()) if is_dict(root) else PlainDict()
+    names = {k: v for k, v in items_of(table) if type(k) is str and type(v) is str}
+    if not is_dict(table) or len(names) < len(table):
         raise _damaged(f"its table {NAME_TABLE} is not one of names")
-    return table
+    return names
 
 
 def write_pdparams(
@@ -93,14 +95,14 @@ def write_pdparams(
     pickle.dump(dict(arrays) | table, file, PROTOCOL)
 
 
-def _load(data: memoryview) -> Any:
+def _load(data: memoryview) -> object:
     root, end = load_pickle(data, 0, _find_global, writer="paddle.save", keep_over=MAX_NAME)
     if end != len(data):
         raise _damaged(f"its pickle ends at byte {end} of {len(data)}")
     return root
 
 
-def _find_global(module: str, name: str) -> Any:
+def _find_global(module: str, name: str) -> object:
     try:
         return _STAND_INS[module, name]
     except KeyError:
@@ -111,52 +113,53 @@ def _find_global(module: str, name: str) -> Any:
         ) from None
 
 
-def _tuple(items: Any = ()) -> tuple:
-    return tuple(items)
+def _tuple(items: object = ()) -> tuple[object, ...]:
+    return tuple(cast("Iterable[object]", items))
 
 
-def _as_tensor(value: object) -> Any:
-    if type(value) is tuple and len(value) == 2 and type(value[0]) is str:
+def _as_tensor(value: object) -> object:
+    if is_tuple(value) and len(value) == 2 and type(value[0]) is str:
         found = as_tensor(value[1])
         return found if type(found) is Tensor else value
     return as_tensor(value)
 
 
-def _settle(root: object) -> None:
+def _settle(root: PlainDict) -> None:
     """Replace arrays by tensors, in place, in nested dicts."""
-    waiting = [root] if type(root) is dict else []
+    waiting = [root]
     seen = {id(root)}
     while waiting:
         found = waiting.pop()
         for key, value in found.items():
-            if type(value) is not dict:
+            if not is_dict(value):
                 found[key] = _as_tensor(value)
             elif id(value) not in seen:
                 seen.add(id(value))
                 waiting.append(value)
 
 
-def _join_pieces(root: dict, table: object, limit: int) -> None:
+def _join_pieces(root: PlainDict, table: object, limit: int) -> None:
     """Replace the pieces of each cut tensor by the whole tensor."""
-    if type(table) is not dict:
+    if not is_dict(table):
         raise _damaged(f"its table {SPLIT_TABLE} is a {type(table).__name__}")
     joined: dict[str, Tensor] = {}
     size = 0
     for name, entry in table.items():
-        match entry:
-            case {"OriginShape": shape, "slices": [_, *_] as names} if type(name) is str:
-                pieces = [root.pop(n, None) if type(n) is str else None for n in names]
-            case _:
-                raise _damaged(f"its entry {name!r:.80} of {SPLIT_TABLE} is unknown")
-        joined[name] = _join(name, pieces, shape)
+        known = entry if is_dict(entry) else PlainDict()
+        names = known.get("slices")
+        if type(name) is not str or not is_list(names) or not names or "OriginShape" not in known:
+            raise _damaged(f"its entry {name!r:.80} of {SPLIT_TABLE} is unknown")
+        pieces = [root.pop(n, None) if type(n) is str else None for n in names]
+        joined[name] = _join(name, pieces, known["OriginShape"])
         size += _size(joined[name])
         if size > limit:  # a file can repeat one piece under many names
             raise _damaged(f"its joined tensors take {size} bytes, but the file has {limit}")
     root |= joined
 
 
-def _join(name: str, pieces: list[Any], shape: object) -> Tensor:
-    if not all(type(piece) is Tensor and len(piece.shape) == 1 for piece in pieces):
+def _join(name: str, found: list[object], shape: object) -> Tensor:
+    pieces = [piece for piece in found if type(piece) is Tensor and len(piece.shape) == 1]
+    if len(pieces) < len(found):
         raise _damaged(f"a piece of tensor {name!r:.80} is missing or not a row of numbers")
     dtype = pieces[0].dtype
     if any(piece.dtype != dtype for piece in pieces):

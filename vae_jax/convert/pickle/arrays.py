@@ -11,8 +11,6 @@ arguments.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from vae_jax.convert.pickle.values import (
@@ -22,6 +20,7 @@ from vae_jax.convert.pickle.values import (
     Unfinished,
     latin1_bytes,
 )
+from vae_jax.convert.plain import is_tuple
 from vae_jax.convert.tensors import DTYPES, Tensor, pack_tensor
 from vae_jax.errors import CheckpointError
 
@@ -52,7 +51,7 @@ class PickledDtype(Unfinished):
         Raises:
             ValueError: the state is malformed, or that of records or subarrays.
         """
-        match state:
+        match state if is_tuple(state) else ():
             case (int(), "<" | ">" | "|" as order, None, None, None, *_):
                 if order == "|" and self.dtype.itemsize > 1:
                     raise ValueError(f"a dtype {self.dtype} has no byte order")
@@ -78,14 +77,14 @@ class PickledArray(Unfinished):
         """
         if self.tensor is not None:
             raise ValueError("an array gets two contents")
-        match state:
+        match state if is_tuple(state) else ():
             case (int(), shape, PickledDtype() as kind, bool(is_fortran), content):
                 self.tensor = _tensor(content, kind, shape, is_fortran)
             case _:
                 raise ValueError("an array has an unknown state")
 
 
-def as_tensor(value: object) -> Any:
+def as_tensor(value: object) -> object:
     """Return the tensor of a pickled array; return any other value unchanged.
 
     Raises:
@@ -142,16 +141,19 @@ def _no_bytes(*arguments: object) -> bytes:
 
 
 _NDARRAY = RecordType("numpy.ndarray")
-STAND_INS: dict[tuple[str, str], Any] = {
+STAND_INS: dict[tuple[str, str], object] = {
     ("numpy", "ndarray"): _NDARRAY,
     ("numpy", "dtype"): Construct(PickledDtype),
     ("_codecs", "encode"): Construct(latin1_bytes),
     ("__builtin__", "bytes"): Construct(_no_bytes),  # how protocol 2 writes empty bytes
+    **{
+        (f"{core}.{name}", function): stand_in
+        for core in ("numpy.core", "numpy._core")  # before and since NumPy 2
+        for name, function, stand_in in (
+            ("multiarray", "_reconstruct", Construct(PickledArray)),
+            ("multiarray", "scalar", RecordType("numpy.generic")),  # beside the tensors
+            ("numeric", "_frombuffer", Construct(_from_buffer)),
+        )
+    },
 }
 """The globals of NumPy's pickles to their stand-ins."""
-for _core in ("numpy.core", "numpy._core"):  # before and since NumPy 2
-    STAND_INS |= {
-        (f"{_core}.multiarray", "_reconstruct"): Construct(PickledArray),
-        (f"{_core}.multiarray", "scalar"): RecordType("numpy.generic"),  # beside the tensors
-        (f"{_core}.numeric", "_frombuffer"): Construct(_from_buffer),
-    }

@@ -9,8 +9,9 @@ explicit table of stand-ins, and any other global is refused. No name from a fil
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from typing import Any, no_type_check
+from collections.abc import Callable, Sized
+from dataclasses import dataclass, field
+from typing import TypeGuard, TypeVar, no_type_check
 
 from vae_jax.convert.pickle.opcodes import STEPS, STOP
 from vae_jax.convert.pickle.values import (
@@ -21,6 +22,7 @@ from vae_jax.convert.pickle.values import (
     Unfinished,
     check_key,
 )
+from vae_jax.convert.plain import is_dict, is_list, is_set, is_tuple
 from vae_jax.errors import CheckpointError
 
 MAX_BYTES = 64 << 20  # a state dict of 10,000 tensors takes 1 MB, 320,000 steps, 70,000 containers
@@ -28,18 +30,22 @@ MAX_OPCODES = 1_000_000  # about a third of a second
 MAX_CONTAINERS = 250_000  # an empty set takes one byte in the file and 216 in memory
 MAX_NAME = 1024  # length of a global's name
 MAX_TUPLE_KEYS = 1000  # hashes can be made to collide, so n keys can cost n * n comparisons
-_WEIGHTS = {str: 1, list: 100, tuple: 100, dict: 100, set: 100}  # approximate bytes per item
+FindGlobal = Callable[[str, str], object]
+FindPersistent = Callable[[object], object]
+_Kind = TypeVar("_Kind")
+# Approximate bytes per item.
+_WEIGHTS: dict[type, int] = {str: 1, list: 100, tuple: 100, dict: 100, set: 100}
 
 
 def load_pickle(
     data: memoryview,
     start: int,
-    find_global: Callable[[str, str], Any],
-    find_persistent: Callable[[Any], Any] | None = None,
+    find_global: FindGlobal,
+    find_persistent: FindPersistent | None = None,
     *,
     writer: str = "torch.save",
     keep_over: int | None = None,
-) -> tuple[Any, int]:
+) -> tuple[object, int]:
     """Read one pickle of a file.
 
     Args:
@@ -58,7 +64,7 @@ def load_pickle(
     Raises:
         CheckpointError: the pickle holds anything but plain data and the allowed globals.
     """
-    machine = _Machine(data, start, find_global, find_persistent, writer, keep_over)
+    machine = Machine(data, start, find_global, find_persistent, writer, keep_over)
     try:
         return machine.run(), machine.position
     except CheckpointError:
@@ -72,25 +78,28 @@ def load_pickle(
 
 
 @no_type_check  # the tests' run-time checks would take 30 times as long as the steps
-class _Machine:
+@dataclass(eq=False)
+class Machine:
     """The stack, the marks, the memo, and the position in the bytes."""
 
-    def __init__(self, data, start, find_global, find_persistent, writer, keep_over):
-        self.bytes = data
-        self.position = start
-        self.end = min(len(self.bytes), start + MAX_BYTES)
-        self.find_global = find_global
-        self.find_persistent = find_persistent
-        self.writer = writer
-        self.keep_over = keep_over
-        self.stack: list[Any] = []
-        self.marks: list[int] = []
-        self.memo: dict[int, Any] = {}
-        self.containers = 0
-        self.tuple_keys = 0
-        self.copied = 0
+    data: memoryview
+    position: int
+    find_global: FindGlobal
+    find_persistent: FindPersistent | None
+    writer: str
+    keep_over: int | None
+    stack: list[object] = field(default_factory=list[object])
+    marks: list[int] = field(default_factory=list[int])
+    memo: dict[int, object] = field(default_factory=dict[int, object])
+    containers: int = 0
+    tuple_keys: int = 0
+    copied: int = 0
 
-    def run(self) -> Any:
+    def __post_init__(self):
+        self.end = min(len(self.data), self.position + MAX_BYTES)
+
+    def run(self) -> object:
+        """Take all steps, and return the object."""
         for _ in range(MAX_OPCODES):
             opcode = self.take(1)[0]
             if opcode == STOP:
@@ -106,8 +115,8 @@ class _Machine:
             f"its pickle takes more than {MAX_OPCODES} steps: refused; save only the state dict"
         )
 
-    # Read bytes, never past the end.
     def take(self, count: int) -> memoryview:
+        """Read bytes, never past the end."""
         start, stop = self.position, self.position + count
         if stop > self.end:
             raise CheckpointError(
@@ -116,20 +125,23 @@ class _Machine:
                 "fetch or save the file again"
             )
         self.position = stop
-        return self.bytes[start:stop]
+        return self.data[start:stop]
 
-    def number(self, form: str) -> Any:
+    def number(self, form: str) -> int:
+        """Read an integer."""
         return struct.unpack(form, self.take(struct.calcsize(form)))[0]
 
     def line(self) -> str:
-        ahead = bytes(self.bytes[self.position : min(self.end, self.position + MAX_NAME)])
+        """Read a line of text."""
+        ahead = bytes(self.data[self.position : min(self.end, self.position + MAX_NAME)])
         return str(self.take(ahead.index(b"\n") + 1)[:-1], "utf-8")
 
-    # Push to and pop from the stack.
     def push(self, value: object) -> None:
+        """Push a value to the stack."""
         self.stack.append(value)
 
     def push_container(self, value: object) -> None:
+        """Push one of a limited number of containers."""
         self.containers += 1
         if self.containers > MAX_CONTAINERS:
             raise CheckpointError(
@@ -138,55 +150,65 @@ class _Machine:
             )
         self.stack.append(value)
 
-    # Copy short bytes and texts; leave long ones in the file.
     def push_bytes(self, count: int) -> None:
-        self.push_copy_or_block(count, bytes)
+        """Copy short bytes; leave long ones in the file."""
+        self._push_copy_or_block(count, bytes)
 
     def push_text(self, count: int) -> None:
-        self.push_copy_or_block(count, lambda view: str(view, "utf-8"), is_text=True)
+        """Copy a short text; leave a long one in the file."""
+        self._push_copy_or_block(count, lambda view: str(view, "utf-8"), is_text=True)
 
-    def push_old_text(self, count: int) -> None:  # Python 2's str: a name, or an array's bytes
+    def push_old_text(self, count: int) -> None:
+        """Copy Python 2's str, a name or an array's bytes, if it is short."""
         encoding = "utf-8" if self.keep_over is None else "latin1"
-        self.push_copy_or_block(count, lambda view: str(view, encoding))
+        self._push_copy_or_block(count, lambda view: str(view, encoding))
 
-    def push_copy_or_block(self, count: int, copy, is_text: bool = False) -> None:
+    def _push_copy_or_block(
+        self, count: int, copy: Callable[[memoryview], bytes | str], is_text: bool = False
+    ) -> None:
         if self.keep_over is None or count <= self.keep_over:
             self.push(copy(self.take(count)))
         else:
-            self.end = min(len(self.bytes), self.end + count)
+            self.end = min(len(self.data), self.end + count)
             self.push_container(Block(self.take(count), is_text))
 
-    def since_mark(self) -> list[Any]:
+    def since_mark(self) -> list[object]:
+        """Pop what was pushed since the last mark."""
         mark = self.marks.pop()
         items = self.stack[mark:]
         del self.stack[mark:]
         return items
 
-    def last(self, count: int) -> list[Any]:
+    def last(self, count: int) -> list[object]:
+        """Pop a number of values."""
         items = self.stack[-count:]
         if len(items) < count:
             raise ValueError("the stack is empty")
         del self.stack[-count:]
         return items
 
-    def top(self, kind: type) -> Any:
-        if type(self.stack[-1]) is not kind:
-            raise ValueError(f"a {type(self.stack[-1]).__name__} is filled like a {kind.__name__}")
-        return self.stack[-1]
+    def top(self, is_kind: Callable[[object], TypeGuard[_Kind]]) -> _Kind:
+        """Return the last value, which must be of a kind."""
+        found = self.stack[-1]
+        if not is_kind(found):
+            raise ValueError(f"a {type(found).__name__} is filled like another container")
+        return found
 
     def put(self, index: int) -> None:
+        """Keep the last value in the memo."""
         if index > MAX_BYTES:
             raise ValueError(f"memo index {index}")
         self.memo[index] = self.stack[-1]
 
-    # Perform the opcodes.
-    def set_items(self, items: list[Any]) -> None:
-        target = self.top(dict)
+    def set_items(self, items: list[object]) -> None:
+        """Add keys and values by turns to the dict on the stack."""
+        target = self.top(is_dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
             target[self.key(key)] = value
 
-    def key(self, key: object) -> Any:
-        if type(key) is tuple:
+    def key(self, key: object) -> object:
+        """Return a key that is cheap to hash."""
+        if is_tuple(key):
             self.tuple_keys += 1
         if self.tuple_keys > MAX_TUPLE_KEYS:
             raise CheckpointError(
@@ -195,18 +217,23 @@ class _Machine:
             )
         return check_key(key)
 
-    def extend(self, items: list[Any]) -> None:
-        self.top(list).extend(items)
+    def extend(self, items: list[object]) -> None:
+        """Add items to the list on the stack."""
+        self.top(is_list).extend(items)
 
-    def add_items(self, items: list[Any]) -> None:
-        self.top(set).update(map(self.key, items))
+    def add_items(self, items: list[object]) -> None:
+        """Add items to the set on the stack."""
+        self.top(is_set).update(map(self.key, items))
 
     def reduce(self) -> None:
+        """Call a stand-in."""
         function, arguments = self.last(2)
-        if type(arguments) is not tuple:
+        if not is_tuple(arguments):
             raise ValueError("the arguments of a call are not a tuple")
         # A stand-in may copy its arguments, and a few bytes can pass it the same list again.
-        self.copied += sum(len(a) * _WEIGHTS[type(a)] for a in arguments if type(a) in _WEIGHTS)
+        self.copied += sum(
+            len(a) * _WEIGHTS.get(type(a), 0) for a in arguments if isinstance(a, Sized)
+        )
         if self.copied > MAX_BYTES:
             raise CheckpointError("its pickle makes too many copies: refused")
         if type(function) is Construct:
@@ -217,10 +244,11 @@ class _Machine:
             raise ValueError(f"a {type(function).__name__} is called")
 
     def build(self) -> None:
+        """Give the last value its state."""
         state = self.stack.pop()
         target = self.stack[-1]
         if type(target) is Record:
-            if type(state) is dict:
+            if is_dict(state):
                 target.attributes = state
         elif isinstance(target, Unfinished):
             target.fill(state)
@@ -228,11 +256,13 @@ class _Machine:
             raise ValueError(f"a {type(target).__name__} is given a state")
 
     def persistent(self) -> None:
+        """Push the object of a persistent id."""
         if self.find_persistent is None:
             raise ValueError("it refers to data outside itself")
         self.push_container(self.find_persistent(self.stack.pop()))
 
     def stack_global(self) -> None:
+        """Push the stand-in whose name is on the stack."""
         module, name = self.last(2)
         if type(module) is not str or type(name) is not str:
             raise ValueError("the name of a global is not a string")

@@ -9,66 +9,68 @@ Source: CPython's ``pickletools`` defines the opcodes.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vae_jax.convert.pickle.machine import Machine
 
 STOP = ord(".")
 """The opcode that ends a pickle."""
 
-STEPS: Mapping[int, Callable[[Any], Any]] = {
-    ord(opcode): step
-    for opcode, step in {
-        # framing, marks and the memo
-        "\x80": lambda m: m.take(1),
-        "\x95": lambda m: m.take(8),  # a frame's length is only a hint
-        "(": lambda m: m.marks.append(len(m.stack)),
-        "0": lambda m: m.stack.pop(),
-        "1": lambda m: m.since_mark(),
-        "q": lambda m: m.put(m.take(1)[0]),
-        "r": lambda m: m.put(m.number("<I")),
-        "\x94": lambda m: m.put(len(m.memo)),
-        "h": lambda m: m.push(m.memo[m.take(1)[0]]),
-        "j": lambda m: m.push(m.memo[m.number("<I")]),
-        # scalars and strings
-        "N": lambda m: m.push(None),
-        "\x88": lambda m: m.push(True),
-        "\x89": lambda m: m.push(False),
-        "J": lambda m: m.push(m.number("<i")),
-        "K": lambda m: m.push(m.take(1)[0]),
-        "M": lambda m: m.push(m.number("<H")),
-        "\x8a": lambda m: m.push(int.from_bytes(m.take(m.take(1)[0]), "little", signed=True)),
-        "G": lambda m: m.push(m.number(">d")),
-        "\x8c": lambda m: m.push_text(m.take(1)[0]),
-        "X": lambda m: m.push_text(m.number("<I")),
-        "\x8d": lambda m: m.push_text(m.number("<Q")),
-        "U": lambda m: m.push_old_text(m.take(1)[0]),
-        "T": lambda m: m.push_old_text(m.number("<I")),
-        "C": lambda m: m.push_bytes(m.take(1)[0]),
-        "B": lambda m: m.push_bytes(m.number("<I")),
-        "\x8e": lambda m: m.push_bytes(m.number("<Q")),
-        "\x96": lambda m: m.push_bytes(m.number("<Q")),  # a bytearray, never modified
-        # containers
-        "]": lambda m: m.push_container([]),
-        "a": lambda m: m.extend(m.last(1)),
-        "e": lambda m: m.extend(m.since_mark()),
-        ")": lambda m: m.push(()),
-        "t": lambda m: m.push_container(tuple(m.since_mark())),
-        "\x85": lambda m: m.push_container(tuple(m.last(1))),
-        "\x86": lambda m: m.push_container(tuple(m.last(2))),
-        "\x87": lambda m: m.push_container(tuple(m.last(3))),
-        "}": lambda m: m.push_container({}),
-        "s": lambda m: m.set_items(m.last(2)),
-        "u": lambda m: m.set_items(m.since_mark()),
-        "\x8f": lambda m: m.push_container(set()),
-        "\x90": lambda m: m.add_items(m.since_mark()),
-        "\x91": lambda m: m.push_container(frozenset(map(m.key, m.since_mark()))),
-        # globals and calls
-        "c": lambda m: m.push(m.find_global(m.line(), m.line())),
-        "\x93": lambda m: m.stack_global(),
-        "R": lambda m: m.reduce(),
-        "\x81": lambda m: m.reduce(),  # cls.__new__, which no stand-in distinguishes from a call
-        "b": lambda m: m.build(),
-        "Q": lambda m: m.persistent(),
-    }.items()
+_STEPS: Mapping[str, Callable[[Machine], object]] = {
+    # framing, marks and the memo
+    "\x80": lambda m: m.take(1),
+    "\x95": lambda m: m.take(8),  # a frame's length is only a hint
+    "(": lambda m: m.marks.append(len(m.stack)),
+    "0": lambda m: m.stack.pop(),
+    "1": lambda m: m.since_mark(),
+    "q": lambda m: m.put(m.take(1)[0]),
+    "r": lambda m: m.put(m.number("<I")),
+    "\x94": lambda m: m.put(len(m.memo)),
+    "h": lambda m: m.push(m.memo[m.take(1)[0]]),
+    "j": lambda m: m.push(m.memo[m.number("<I")]),
+    # scalars and strings
+    "N": lambda m: m.push(None),
+    "\x88": lambda m: m.push(True),
+    "\x89": lambda m: m.push(False),
+    "J": lambda m: m.push(m.number("<i")),
+    "K": lambda m: m.push(m.take(1)[0]),
+    "M": lambda m: m.push(m.number("<H")),
+    "\x8a": lambda m: m.push(int.from_bytes(m.take(m.take(1)[0]), "little", signed=True)),
+    "G": lambda m: m.push(*struct.unpack(">d", m.take(8))),
+    "\x8c": lambda m: m.push_text(m.take(1)[0]),
+    "X": lambda m: m.push_text(m.number("<I")),
+    "\x8d": lambda m: m.push_text(m.number("<Q")),
+    "U": lambda m: m.push_old_text(m.take(1)[0]),
+    "T": lambda m: m.push_old_text(m.number("<I")),
+    "C": lambda m: m.push_bytes(m.take(1)[0]),
+    "B": lambda m: m.push_bytes(m.number("<I")),
+    "\x8e": lambda m: m.push_bytes(m.number("<Q")),
+    "\x96": lambda m: m.push_bytes(m.number("<Q")),  # a bytearray, never modified
+    # containers
+    "]": lambda m: m.push_container([]),
+    "a": lambda m: m.extend(m.last(1)),
+    "e": lambda m: m.extend(m.since_mark()),
+    ")": lambda m: m.push(()),
+    "t": lambda m: m.push_container(tuple(m.since_mark())),
+    "\x85": lambda m: m.push_container(tuple(m.last(1))),
+    "\x86": lambda m: m.push_container(tuple(m.last(2))),
+    "\x87": lambda m: m.push_container(tuple(m.last(3))),
+    "}": lambda m: m.push_container({}),
+    "s": lambda m: m.set_items(m.last(2)),
+    "u": lambda m: m.set_items(m.since_mark()),
+    "\x8f": lambda m: m.push_container(set[object]()),
+    "\x90": lambda m: m.add_items(m.since_mark()),
+    "\x91": lambda m: m.push_container(frozenset(map(m.key, m.since_mark()))),
+    # globals and calls
+    "c": lambda m: m.push(m.find_global(m.line(), m.line())),
+    "\x93": lambda m: m.stack_global(),
+    "R": lambda m: m.reduce(),
+    "\x81": lambda m: m.reduce(),  # cls.__new__, which no stand-in distinguishes from a call
+    "b": lambda m: m.build(),
+    "Q": lambda m: m.persistent(),
 }
+STEPS = {ord(opcode): step for opcode, step in _STEPS.items()}
 """Opcodes to their steps, which are functions of the machine."""

@@ -8,9 +8,11 @@ for bytes too many to copy. ``check_key`` refuses keys that take forever to hash
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, no_type_check
+from typing import cast, no_type_check
+
+from vae_jax.convert.plain import PlainDict, is_dict, is_tuple, unchecked
 
 _PIECE = 1 << 20
 
@@ -19,7 +21,7 @@ _PIECE = 1 << 20
 class Construct:
     """A function of ours that stands in for the one that the file calls."""
 
-    build: Callable[..., Any]
+    build: Callable[..., object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Record:
     """An object of a class that is never looked up: only its name and its attributes."""
 
     name: str
-    attributes: dict[Any, Any] = field(default_factory=dict)
+    attributes: PlainDict = field(default_factory=PlainDict)
 
 
 class Unfinished:
@@ -82,21 +84,21 @@ class Block:
         return memoryview(letters)
 
 
-@no_type_check
-def check_key(key: object) -> Any:
+@unchecked
+def check_key(key: object) -> object:
     """Return ``key`` if it is plain: hashing nested tuples or huge integers can take forever.
 
     The hashes of tuples can be made to collide, so the caller must limit their number.
     """
-    if type(key) is tuple:
+    if is_tuple(key):
         for part in key:
             check_simple_key(part)
         return key
     return check_simple_key(key)
 
 
-@no_type_check
-def check_simple_key(key: object) -> Any:
+@unchecked
+def check_simple_key(key: object) -> object:
     """Return ``key`` if it is plain and not a tuple."""
     if type(key) is tuple:
         raise ValueError("a tuple inside a dict key, or as a key where none is expected")
@@ -108,13 +110,13 @@ def check_simple_key(key: object) -> Any:
     return key
 
 
-def plain_dict(items: Any = ()) -> dict:
+def plain_dict(items: object = ()) -> PlainDict:
     """Return a dict of pairs, or a copy of a dict, after checking its keys."""
-    pairs = items.items() if type(items) is dict else items
+    pairs = items.items() if is_dict(items) else cast("Iterable[tuple[object, object]]", items)
     return {check_simple_key(key): value for key, value in pairs}
 
 
-def latin1_bytes(text: object, encoding: object) -> Any:
+def latin1_bytes(text: object, encoding: object) -> bytes | Block:
     """Return the bytes that protocol 2 writes as a text; for a long text the block itself."""
     if encoding != "latin1":
         raise TypeError("bytes in an unknown encoding")

@@ -11,20 +11,22 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import NamedTuple
 
 from vae_jax.errors import CheckpointError
 
 _MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 _FOOTER = 48
-ITEM_BYTES = {1: 4, 2: 8, 3: 4, 4: 1, 5: 2, 6: 1, 8: 8, 9: 8, 10: 1, 14: 2, 17: 2, 18: 16, 19: 2}
-ITEM_BYTES |= {22: 4, 23: 8, 24: 1, 25: 1}
+ITEM_BYTES = {
+    **{1: 4, 2: 8, 3: 4, 4: 1, 5: 2, 6: 1, 8: 8, 9: 8, 10: 1, 14: 2, 17: 2, 18: 16, 19: 2},
+    **{22: 4, 23: 8, 24: 1, 25: 1},
+}
 """TensorFlow's dtype numbers to bytes per element."""
 _NOT_NUMBERS = (7, 20, 21)  # string, resource, variant
 # Protobuf tags (field number and wire type) of the header, an entry and a shape.
 _HEADER = {0x08: "shards", 0x10: "endianness", 0x1A: "version"}
-_ENTRY = {0x08: "dtype", 0x12: "shape", 0x18: "shard", 0x20: "offset", 0x28: "size", 0x35: "crc"}
-_ENTRY |= {0x3A: "slices"}
+_PLACE = {0x18: "shard", 0x20: "offset", 0x28: "size", 0x35: "crc"}
+_ENTRY = {0x08: "dtype", 0x12: "shape", 0x3A: "slices", **_PLACE}
 _SHAPE, _AXIS = {0x12: "axes"}, {0x08: "length"}
 _REPEATED = ("axes", "slices")
 _MAX_INDEX, _MAX_TENSORS, MAX_NAME, _MAX_ENTRY, _MAX_AXES = 1 << 26, 100_000, 1000, 10_000, 64
@@ -35,7 +37,7 @@ _DAMAGED = f"has an index that is damaged or not TensorFlow's: {AGAIN}"
 def numeric_variables(prefix: str) -> list[str]:
     """Check every entry of the index against the files, and return the numeric variables."""
     entries = _read_index(f"{prefix}.index")
-    count = _fields(entries.pop(b"", b""), _HEADER).get("shards", 0)
+    count = _fields(entries.pop(b"", b""), _HEADER).numbers.get("shards", 0)
     if not 0 < count < 100_000:
         raise CheckpointError(_DAMAGED)
     files = [f"{prefix}.data-{i:05}-of-{count:05}" for i in range(count)]
@@ -46,19 +48,21 @@ def numeric_variables(prefix: str) -> list[str]:
             "index; copy it there"
         )
     sizes = [os.path.getsize(file) for file in files]
-    names, total = [], 0
+    names: list[str] = []
+    total = 0
     for key, message in entries.items():
         entry = _fields(message, _ENTRY)
-        if key[:1] == b"\0" or "slices" in entry:
+        if key[:1] == b"\0" or "slices" in entry.messages:
             raise CheckpointError("has a partitioned variable: save it again without a partitioner")
-        axes = _fields(entry.get("shape", b""), _SHAPE).get("axes", [])
-        shape = [_fields(axis, _AXIS).get("length", 0) for axis in axes]
+        (kept,) = entry.messages.get("shape", [b""])
+        axes = _fields(kept, _SHAPE).messages.get("axes", [])
+        shape = [_fields(axis, _AXIS).numbers.get("length", 0) for axis in axes]
         # TensorFlow multiplies the lengths from the left, and aborts if that overflows.
         if len(shape) > _MAX_AXES or math.prod(max(length, 1) for length in shape) >= 1 << 63:
             raise CheckpointError(f"has a variable of the impossible shape {shape!s:.80}: {AGAIN}")
         name = key.decode()
         dtype, shard, offset, size = (
-            entry.get(field, 0) for field in ("dtype", "shard", "offset", "size")
+            entry.numbers.get(field, 0) for field in ("dtype", "shard", "offset", "size")
         )
         if shard >= len(files):
             raise CheckpointError(_DAMAGED)
@@ -87,7 +91,7 @@ def _read_index(path: str) -> dict[bytes, bytes]:
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         data = memoryview(file.read(size) if size <= _MAX_INDEX else b"")
-    if len(data) < _FOOTER or data[-len(_MAGIC) :] != _MAGIC:
+    if len(data) < _FOOTER or bytes(data[-len(_MAGIC) :]) != _MAGIC:
         raise CheckpointError(
             f"has an index of {size} bytes without TensorFlow's footer: it is truncated or not "
             f"TensorFlow's; {AGAIN}"
@@ -110,7 +114,8 @@ def _block(data: memoryview, begin: int, size: int) -> Iterator[tuple[bytes, byt
         raise CheckpointError(_DAMAGED)
     count = int.from_bytes(block[-4:], "little")
     end = size - 4 - 4 * count
-    key, at, whole = b"", 0, set()
+    key, at = b"", 0
+    whole: set[int] = set()
     while at < end:
         start = at
         (shared, own, length), at = _varints(block, at, 3)
@@ -130,30 +135,33 @@ def _block(data: memoryview, begin: int, size: int) -> Iterator[tuple[bytes, byt
         raise CheckpointError(_DAMAGED)
 
 
-def _fields(message: bytes, known: Mapping[int, str]) -> dict[str, Any]:
-    """Return a protobuf's fields, all of which must be known; repeated ones as lists."""
-    fields: dict[str, Any] = {}
+class _Fields(NamedTuple):
+    numbers: dict[str, int]
+    messages: dict[str, list[bytes]]
+
+
+def _fields(message: bytes, known: Mapping[int, str]) -> _Fields:
+    """Return a protobuf's fields, all of which must be known."""
+    fields = _Fields({}, {})
     at = 0
     while at < len(message):
         (tag,), at = _varints(message, at, 1)
         name = known.get(tag, "")
+        is_new = name not in fields.numbers and name not in fields.messages
         if tag & 7 == 0:
-            (value,), at = _varints(message, at, 1)
+            (fields.numbers[name],), at = _varints(message, at, 1)
         else:
             (size,), at = ([4], at) if tag & 7 == 5 else _varints(message, at, 1)
-            value, at = message[at : at + size], at + size
-        if at > len(message) or (name not in _REPEATED and (not name or name in fields)):
+            fields.messages.setdefault(name, []).append(message[at : at + size])
+            at += size
+        if at > len(message) or not name or not (is_new or name in _REPEATED):
             raise CheckpointError(_DAMAGED)
-        if name in _REPEATED:
-            fields.setdefault(name, []).append(value)
-        else:
-            fields[name] = value
     return fields
 
 
 def _varints(data: bytes | memoryview, at: int, count: int) -> tuple[list[int], int]:
     """Return numbers stored as 7 bits per byte, the lowest first, and where they end."""
-    numbers = []
+    numbers: list[int] = []
     for _ in range(count):
         number = shift = 0
         while data[at] > 127:

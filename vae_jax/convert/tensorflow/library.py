@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
+from types import ModuleType
 from typing import Any
 
 from vae_jax.errors import MissingExtraError
 
 
-def load_tensorflow(purpose: str) -> Any:
+def load_tensorflow(purpose: str) -> ModuleType:
     """Import TensorFlow without its log messages, and return it.
 
     Raises:
@@ -31,7 +32,7 @@ def load_tensorflow(purpose: str) -> Any:
     return tf
 
 
-def cpu_session(tf: Any, graph: Any, threads: int = 1) -> Any:
+def cpu_session(tf: ModuleType, graph: object, threads: int = 1) -> Any:
     """Return a session for a graph that leaves the GPU and its memory alone.
 
     With ``threads=0`` TensorFlow chooses the number of threads.

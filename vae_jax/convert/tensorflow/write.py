@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -17,9 +17,12 @@ from vae_jax.convert.tensorflow.index import ITEM_BYTES, MAX_NAME
 from vae_jax.convert.tensorflow.library import cpu_session, load_tensorflow
 from vae_jax.errors import CheckpointError
 from vae_jax.files import replacing
+from vae_jax.typing import AnyArray
 
 
-def write_tensorflow(prefix: str | os.PathLike[str], tensors: Mapping[str, Any]) -> None:
+def write_tensorflow(
+    prefix: str | os.PathLike[str], tensors: Mapping[str, AnyArray | np.generic]
+) -> None:
     """Write named arrays as a checkpoint that a TF1 ``Saver`` of such variables restores.
 
     The files are written to a hidden folder beside the target, read back, compared bit for bit, and
@@ -52,7 +55,7 @@ def write_tensorflow(prefix: str | os.PathLike[str], tensors: Mapping[str, Any])
             compare_arrays(read_tensorflow(draft), arrays)
 
 
-def _plain(tf: Any, name: Any, value: Any) -> np.ndarray:
+def _plain(tf: ModuleType, name: object, value: object) -> np.ndarray:
     """Return a contiguous array in native byte order; refuse what cannot be read back."""
     if type(name) is not str or not name or len(name.encode()) > MAX_NAME or name[0] == "\0":
         raise CheckpointError(
@@ -65,7 +68,7 @@ def _plain(tf: Any, name: Any, value: Any) -> np.ndarray:
     raise CheckpointError(f"variable {name!r} has dtype {array.dtype}: expected plain numbers")
 
 
-def _save(tf: Any, prefix: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def _save(tf: ModuleType, prefix: Path, arrays: Mapping[str, np.ndarray]) -> None:
     # A separate graph leaves the caller's TensorFlow, its devices and threads, unchanged.
     with tf.Graph().as_default() as graph:
         values = [tf.compat.v1.placeholder(array.dtype, array.shape) for array in arrays.values()]

@@ -11,7 +11,8 @@ arguments.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from vae_jax.convert.pickle.values import (
     latin1_bytes,
     plain_dict,
 )
+from vae_jax.convert.plain import PlainDict, is_dict, is_dtype, is_list, is_tuple
 from vae_jax.convert.tensors import DTYPES, StorageView, Tensor, make_tensor
 from vae_jax.errors import CheckpointError
 
@@ -33,7 +35,7 @@ class StorageType:
         self.dtype = dtype
 
 
-def find_global(module: str, name: str) -> Any:
+def find_global(module: str, name: str) -> object:
     """Return the stand-in for a global of a state dict.
 
     Raises:
@@ -49,14 +51,14 @@ def find_global(module: str, name: str) -> Any:
         ) from None
 
 
-def find_scripted_global(module: str, name: str) -> Any:
+def find_scripted_global(module: str, name: str) -> object:
     """Return the stand-in for a global of a TorchScript archive; its classes are inert records."""
     if module == "__torch__" or module.startswith("__torch__."):
         return RecordType(f"{module}.{name}")
     return find_global(module, name)
 
 
-def parse_storage_id(identifier: object) -> tuple[np.dtype | None, str, int, Any]:
+def parse_storage_id(identifier: object) -> tuple[np.dtype | None, str, int, object]:
     """Check a persistent id: ``("storage", class, key, device, count[, view])``.
 
     Returns:
@@ -65,7 +67,7 @@ def parse_storage_id(identifier: object) -> tuple[np.dtype | None, str, int, Any
     Raises:
         CheckpointError: the id is malformed, or that of a whole pickled module.
     """
-    match identifier:
+    match identifier if is_tuple(identifier) else ():
         case ("storage", StorageType(dtype=dtype), str(key), _, int(count), *rest):
             if not 0 <= count < 1 << 60 or len(rest) > 1:
                 raise CheckpointError(f"storage {key[:40]!r} has the size {count}: damaged")
@@ -76,64 +78,81 @@ def parse_storage_id(identifier: object) -> tuple[np.dtype | None, str, int, Any
                 "holds a whole pickled model: refused, nothing was run; "
                 "save model.state_dict() instead"
             )
-    raise CheckpointError("its pickle names a storage in an unknown way: the file is damaged")
+        case _:
+            raise CheckpointError(
+                "its pickle names a storage in an unknown way: the file is damaged"
+            )
 
 
-def _rebuild(view, offset, shape, strides, _requires_grad=False, _hooks=None, marks=None):
-    if type(view) is not StorageView or view.dtype is None:
-        raise TypeError("a tensor without a typed storage")
-    return make_tensor(view, view.dtype, offset, shape, strides, **_flags(marks))
+def _rebuild(
+    view: object,
+    offset: object,
+    shape: object,
+    strides: object,
+    _requires_grad: object = False,
+    _hooks: object = None,
+    marks: object = None,
+) -> Tensor:
+    dtype = view.dtype if type(view) is StorageView else None
+    return _rebuild_typed(view, offset, shape, strides, False, None, dtype, marks)
 
 
-def _rebuild_typed(view, offset, shape, strides, _requires_grad, _hooks, dtype, marks=None):
-    if type(view) is not StorageView or not isinstance(dtype, np.dtype):
+def _rebuild_typed(
+    view: object,
+    offset: object,
+    shape: object,
+    strides: object,
+    _requires_grad: object,
+    _hooks: object,
+    dtype: object,
+    marks: object = None,
+) -> Tensor:
+    if type(view) is not StorageView or not is_dtype(dtype):
         raise TypeError("a tensor without a storage or a dtype")
-    return make_tensor(view, dtype, offset, shape, strides, **_flags(marks))
-
-
-def _flags(marks: object) -> dict[str, bool]:
-    if marks is None:
-        return {}
-    if type(marks) is not dict or not all(
-        mark in ("conj", "neg") and type(value) is bool for mark, value in marks.items()
+    flags = PlainDict() if marks is None else marks
+    if not is_dict(flags) or not all(
+        mark in ("conj", "neg") and type(value) is bool for mark, value in flags.items()
     ):
         raise TypeError("a tensor with unknown marks")
-    return marks
+    conj, neg = flags.get("conj") is True, flags.get("neg") is True
+    return make_tensor(view, dtype, offset, shape, strides, conj=conj, neg=neg)
 
 
-def _rebuild_parameter(tensor, _requires_grad=True, _hooks=None, _state=None):
+def _rebuild_parameter(
+    tensor: object, _requires_grad: object = True, _hooks: object = None, _state: object = None
+) -> Tensor:
     if type(tensor) is not Tensor:
         raise TypeError("a parameter that is not a tensor")
     return tensor
 
 
-def _rebuild_subclass(function, _kind, arguments, _state):
+def _rebuild_subclass(function: object, _kind: object, arguments: object, _state: object) -> object:
     # A tensor with Python attributes, such as nn.Buffer; the attributes are not weights.
-    known = any(function is maker for maker in _TENSOR_MAKERS.values())
-    if not known or type(arguments) is not tuple:
+    maker = next((maker for maker in _TENSOR_MAKERS.values() if maker is function), None)
+    if maker is None or not is_tuple(arguments):
         raise TypeError("a tensor that no function of torch rebuilds")
-    return function.build(*arguments)
+    return maker.build(*arguments)
 
 
-def _defaultdict(_factory: object = None) -> dict:
+def _defaultdict(_factory: object = None) -> PlainDict:
     return {}
 
 
-def _set(items: Any = ()) -> set:
-    return set(map(check_simple_key, items))
+def _set(items: object = ()) -> set[object]:
+    return set(map(check_simple_key, cast("Iterable[object]", items)))
 
 
-def _size(sizes: Any = ()) -> tuple:
-    if type(sizes) not in (tuple, list) or not all(type(size) is int for size in sizes):
+def _size(sizes: object = ()) -> tuple[object, ...]:
+    if not (is_tuple(sizes) or is_list(sizes)) or not all(type(size) is int for size in sizes):
         raise TypeError("a torch.Size of something other than integers")
     return tuple(sizes)
 
 
-def _complex(real: Any, imag: Any) -> complex:
+def _complex(real: float, imag: float) -> complex:
     return complex(real, imag)
 
 
-def _first(value: object, *_: object) -> Any:
+def _first(value: object, *_: object) -> object:
     return value
 
 
@@ -176,7 +195,14 @@ _INERT: tuple[tuple[str, str], ...] = (
     ("torch.nn.parameter", "Buffer"),
 )
 
-_STAND_INS: dict[tuple[str, str], Any] = {
+_BUILTINS: dict[str, object] = {
+    "set": Construct(_set),
+    "frozenset": Construct(_set),
+    "complex": Construct(_complex),
+    **{kind: RecordType(kind) for kind in ("dict", "list", "int", "float")},  # of a defaultdict
+}
+
+_STAND_INS: dict[tuple[str, str], object] = {
     ("collections", "OrderedDict"): Construct(plain_dict),
     ("collections", "Counter"): Construct(plain_dict),  # MultiStepLR's milestones
     ("collections", "defaultdict"): Construct(_defaultdict),
@@ -185,22 +211,18 @@ _STAND_INS: dict[tuple[str, str], Any] = {
     ("torch", "device"): Construct(_first),
     ("torch.storage", "UntypedStorage"): StorageType(None),
     ("torch._tensor", "_rebuild_from_type_v2"): Construct(_rebuild_subclass),
+    **{("torch._utils", name): maker for name, maker in _TENSOR_MAKERS.items()},
+    **{("torch.jit._pickle", name): Construct(_first) for name in _SCRIPT_HELPERS},
+    **{("torch", name): dtype for name, dtype in DTYPES.items()},
+    **{
+        (module, name): StorageType(DTYPES[dtype])
+        for name, dtype in _STORAGE_TYPES.items()
+        for module in ("torch", "torch.cuda")  # torch.cuda: files of PyTorch 0.x
+    },
+    **{found: RecordType(".".join(found)) for found in _INERT},
+    **{
+        (module, name): stand_in
+        for module in ("builtins", "__builtin__")  # protocol 2 writes Python 2's name
+        for name, stand_in in _BUILTINS.items()
+    },
 }
-_STAND_INS |= {("torch._utils", name): maker for name, maker in _TENSOR_MAKERS.items()}
-_STAND_INS |= {("torch.jit._pickle", name): Construct(_first) for name in _SCRIPT_HELPERS}
-_STAND_INS |= {("torch", name): dtype for name, dtype in DTYPES.items()}
-_STAND_INS |= {
-    (module, name): StorageType(DTYPES[dtype])
-    for name, dtype in _STORAGE_TYPES.items()
-    for module in ("torch", "torch.cuda")  # torch.cuda: files of PyTorch 0.x
-}
-_STAND_INS |= {found: RecordType(".".join(found)) for found in _INERT}
-for _module in ("builtins", "__builtin__"):  # protocol 2 writes Python 2's name
-    _STAND_INS |= {
-        (_module, "set"): Construct(_set),
-        (_module, "frozenset"): Construct(_set),
-        (_module, "complex"): Construct(_complex),
-    }
-    _STAND_INS |= {
-        (_module, kind): RecordType(kind) for kind in ("dict", "list", "int", "float")
-    }  # a defaultdict's factory

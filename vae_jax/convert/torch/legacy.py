@@ -10,10 +10,10 @@ Source: ``_legacy_save`` in ``torch/serialization.py`` defines the layout.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 from vae_jax.convert.errors import damaged
 from vae_jax.convert.pickle.machine import load_pickle
+from vae_jax.convert.plain import is_dict, is_list, is_tuple, items_of
 from vae_jax.convert.tensors import Storage, StorageView
 from vae_jax.convert.torch.globals import find_global, parse_storage_id
 
@@ -38,7 +38,7 @@ class _Block:
         return self.content
 
 
-def read_torch_legacy(data: memoryview) -> Any:
+def read_torch_legacy(data: memoryview) -> object:
     """Read a file of the older format.
 
     Args:
@@ -60,7 +60,7 @@ def read_torch_legacy(data: memoryview) -> Any:
             raise _damaged(f"storage {key[:40]!r} is described in two ways")
         start, stop = 0, size
         if view is not None:
-            match view:
+            match view if is_tuple(view) else ():
                 case (str(), int(first), int(count)) if first >= 0 and count >= 0:
                     start, stop = first * item, (first + count) * item
                 case _:
@@ -74,11 +74,12 @@ def read_torch_legacy(data: memoryview) -> Any:
     machine, at = load_pickle(data, at, find_global)
     if magic != MAGIC or protocol != PROTOCOL:
         raise _damaged(f"its protocol is not {PROTOCOL}")
-    if type(machine) is not dict or machine.get("little_endian") is not True:
+    if not is_dict(machine) or machine.get("little_endian") is not True:
         raise _damaged("it does not say that it was written on a little-endian machine")
     root, at = load_pickle(data, at, find_global, find_persistent)
-    keys, at = load_pickle(data, at, find_global)
-    if type(keys) is not list or not all(type(key) is str for key in keys):
+    listed, at = load_pickle(data, at, find_global)
+    keys = [key for _, key in items_of(listed) if type(key) is str]
+    if not is_list(listed) or len(keys) < len(listed):
         raise _damaged("its list of storages is malformed")
     if sorted(keys) != sorted(blocks):
         raise _damaged(f"it lists {len(keys)} storages, but its tensors use {len(blocks)} others")

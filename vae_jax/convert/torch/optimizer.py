@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
 from vae_jax.convert.names import strip_wrappers
 from vae_jax.convert.optimizer import AdamState, cannot_continue, check_adam
+from vae_jax.convert.plain import PlainDict, is_dict, is_list, is_tuple, items_of
 from vae_jax.convert.state_dicts import MAX_DEPTH, MAX_DICTS, MAX_LISTED
 from vae_jax.convert.tensors import Tensor
 from vae_jax.errors import CheckpointError
@@ -25,7 +25,7 @@ _VARIANTS = ("amsgrad", "maximize", "decoupled_weight_decay")
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def find_torch_adam(root: Any, shapes: Mapping[str, tuple[int, ...]]) -> AdamState | None:
+def find_torch_adam(root: object, shapes: Mapping[str, tuple[int, ...]]) -> AdamState | None:
     """Find the Adam state in a training checkpoint.
 
     Args:
@@ -55,14 +55,14 @@ def find_torch_adam(root: Any, shapes: Mapping[str, tuple[int, ...]]) -> AdamSta
             f"holds the states of {len(states)} optimisers ({listed}), of which {len(fits)} fit",
             "one that fits the model",
         )
-    epoch = _number(root.get("epoch")) if type(root) is dict else None
+    epoch = _number(root.get("epoch")) if is_dict(root) else None
     whole = int(epoch) if epoch is not None and epoch == int(epoch) else None
     return next((adam._replace(epoch=whole) for adam in fits.values()), None)
 
 
 def torch_checkpoint(
-    weights: Mapping[str, np.ndarray], adam: AdamState, group: Mapping[str, Any], epoch: int
-) -> dict[str, Any]:
+    weights: Mapping[str, np.ndarray], adam: AdamState, group: Mapping[str, object], epoch: int
+) -> dict[str, object]:
     """Build a training checkpoint of a model and its Adam state, with arrays instead of tensors.
 
     Args:
@@ -81,18 +81,17 @@ def torch_checkpoint(
     return {"model": dict(weights), "optimizer": optimizer, "epoch": epoch}
 
 
-def _optimizer_states(root: Any) -> Iterator[tuple[str, dict]]:
+def _optimizer_states(root: object) -> Iterator[tuple[str, PlainDict]]:
     """Yield each optimiser's state dict inside dicts and lists, with its dotted path."""
-    waiting: list[tuple[str, Any, int]] = [("", root, 0)]
+    waiting: list[tuple[str, object, int]] = [("", root, 0)]
     seen = {id(root)}
     while waiting:
         path, found, depth = waiting.pop(0)
-        if type(found) is dict and {"state", "param_groups"} <= found.keys():
+        if is_dict(found) and {"state", "param_groups"} <= found.keys():
             yield path, found
             continue
-        items = found.items() if type(found) is dict else enumerate(found)
-        for key, value in items if type(found) in (dict, list) else ():
-            if type(value) in (dict, list) and id(value) not in seen and depth < MAX_DEPTH:
+        for key, value in items_of(found):
+            if (is_dict(value) or is_list(value)) and id(value) not in seen and depth < MAX_DEPTH:
                 if len(seen) > MAX_DICTS:
                     raise cannot_continue(f"holds over {MAX_DICTS} dicts and lists", "fewer")
                 seen.add(id(value))
@@ -100,20 +99,23 @@ def _optimizer_states(root: Any) -> Iterator[tuple[str, dict]]:
                 waiting.append((f"{path}.{text}" if path else text, value, depth + 1))
 
 
-def _adam(found: dict, shapes: Mapping[str, tuple[int, ...]]) -> AdamState:
+def _adam(found: PlainDict, shapes: Mapping[str, tuple[int, ...]]) -> AdamState:
     state, groups = found["state"], found["param_groups"]
-    if not (type(state) is dict and type(groups) is list and groups):
+    if not (is_dict(state) and is_list(groups) and groups):
         raise cannot_continue("its optimiser's state is damaged", "what torch.optim.Adam saves")
-    if not all(type(g) is dict and type(g.get("params")) is list for g in groups):
+    dicts = [group for group in groups if is_dict(group)]
+    params = [listed for group in dicts if is_list(listed := group.get("params"))]
+    if len(params) < len(groups):
         raise cannot_continue("its optimiser's param_groups are damaged", "dicts with params")
-    settings = _settings(groups)
-    numbers = [number for group in groups for number in group["params"]]
+    settings = _settings(dicts)
+    numbers = [number for listed in params for number in listed]
     if not all(type(n) is int for n in numbers) or len(set(numbers)) < len(numbers):
         raise cannot_continue("its optimiser's parameters are not numbered", "integers, each once")
-    named = [name for group in groups for name in group.get("param_names") or ()]
+    named = [name for group in dicts for _, name in items_of(group.get("param_names"))]
+    texts = [name for name in named if type(name) is str]
     names = list(shapes)
-    if len(named) == len(numbers) and all(type(name) is str for name in named):
-        names = list(strip_wrappers(named).values())  # made from model.named_parameters()
+    if len(texts) == len(named) == len(numbers):
+        names = list(strip_wrappers(texts).values())  # made from model.named_parameters()
     if len(numbers) != len(names):
         raise cannot_continue(
             f"its optimiser has {len(numbers)} parameters", f"the model's {len(names)}"
@@ -123,7 +125,7 @@ def _adam(found: dict, shapes: Mapping[str, tuple[int, ...]]) -> AdamState:
             f"its optimiser holds a state of parameter {unknown[0]}", "those of its param_groups"
         )
     moments: dict[str, dict[str, np.ndarray]] = {moment: {} for moment in _MOMENTS}
-    steps = set()
+    steps: set[int] = set()
     for number, name in zip(numbers, names, strict=True):
         if number in state:  # otherwise the parameter never had a gradient
             steps.add(_entry(state[number], name, moments))
@@ -142,7 +144,7 @@ def _adam(found: dict, shapes: Mapping[str, tuple[int, ...]]) -> AdamState:
     return adam
 
 
-def _settings(groups: list[dict]) -> dict[str, float]:
+def _settings(groups: list[PlainDict]) -> dict[str, float]:
     """Return the settings that all groups share, as recipe fields."""
     first = groups[0]
     # RAdam's moments have the same names, but only Adam and AdamW have amsgrad.
@@ -183,11 +185,11 @@ def _settings(groups: list[dict]) -> dict[str, float]:
     }
 
 
-def _entry(entry: Any, name: str, moments: dict[str, dict[str, np.ndarray]]) -> int:
+def _entry(entry: object, name: str, moments: dict[str, dict[str, np.ndarray]]) -> int:
     """Add one parameter's moments to ``moments``, and return its step count."""
     expected = {"step", *_MOMENTS}
-    if type(entry) is not dict or entry.keys() != expected:
-        found = ", ".join(f"{key!s:.40}" for key in entry) if type(entry) is dict else "no dict"
+    if not is_dict(entry) or entry.keys() != expected:
+        found = ", ".join(f"{key!s:.40}" for key in entry) if is_dict(entry) else "no dict"
         raise cannot_continue(
             f"its optimiser keeps {found:.200} of {name}: it is not plain Adam",
             "step, exp_avg, exp_avg_sq",
@@ -196,23 +198,24 @@ def _entry(entry: Any, name: str, moments: dict[str, dict[str, np.ndarray]]) -> 
     if step is None or step != int(step):
         raise cannot_continue(f"its optimiser's step of {name} is not a whole number", "a count")
     for moment in _MOMENTS:
-        if type(entry[moment]) is not Tensor:
+        tensor = entry[moment]
+        if type(tensor) is not Tensor:
             raise cannot_continue(f"its {moment} of {name} is not a tensor", "Adam's moments")
-        moments[moment][name] = entry[moment].array()
+        moments[moment][name] = tensor.array()
     return int(step)
 
 
-def _values(value: Any) -> tuple[float, ...]:
+def _values(value: object) -> tuple[float, ...]:
     """Return a setting's numbers, leaving out what is not a number."""
-    numbers = map(_number, value if type(value) in (tuple, list) else (value,))
+    numbers = map(_number, value if is_tuple(value) or is_list(value) else (value,))
     return tuple(number for number in numbers if number is not None)
 
 
-def _number(stored: Any) -> float | None:
+def _number(stored: object) -> float | None:
     """Return a finite number that is stored directly or as a tensor of one element, or None."""
-    value: Any = stored
+    value = stored
     if type(stored) is Tensor and math.prod(stored.shape) == 1 and stored.dtype.kind in "fiu":
         value = stored.array().reshape(()).item()
-    if type(value) not in (int, float) or not abs(value) < 1 << 63:  # nor NaN
-        return None
-    return float(value)
+    if (type(value) is int or type(value) is float) and abs(value) < 1 << 63:  # nor NaN
+        return float(value)
+    return None

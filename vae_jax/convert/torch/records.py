@@ -124,7 +124,7 @@ class ZipRecords:
         if at + _END.size + comment != len(self._data) or disk or first_disk or here != count:
             raise _damaged("its end contradicts itself")
         locator = at - _END64_LOCATOR.size
-        if locator >= 0 and self._data[locator : locator + 4] == b"PK\x06\x07":
+        if locator >= 0 and bytes(self._data[locator : locator + 4]) == b"PK\x06\x07":
             _, disk, at, disks = _END64_LOCATOR.unpack_from(self._data, locator)
             _, length, _, _, disk64, first64, here, *wide = _END64.unpack_from(self._data, at)
             if at + _END64.size != locator or length != _END64.size - 12:
@@ -144,7 +144,8 @@ class ZipRecords:
         return range(offset, at), count
 
     def _read_directory(self, directory: range, count: int) -> list[_Entry]:
-        entries, at = [], directory.start
+        entries: list[_Entry] = []
+        at = directory.start
         for _ in range(count):
             fields = _CENTRAL.unpack_from(self._data, at)
             signature, _, _, flags, method, _, _, crc, packed, size, *lengths = fields
@@ -169,14 +170,15 @@ class ZipRecords:
 
     def _find_spans(self, entries: list[_Entry], end: int) -> dict[str, slice]:
         """Return each record's position, after checking local headers and overlaps."""
-        spans, free = {}, 0
+        spans: dict[str, slice] = {}
+        free = 0
         for entry in sorted(entries, key=lambda entry: entry.offset):
             if not free <= entry.offset <= end - _LOCAL.size:
                 raise _damaged(f"record {entry.name!r} overlaps another or lies outside")
             fields = _LOCAL.unpack_from(self._data, entry.offset)
             signature, _, flags, method, _, _, _, _, _, name_length, extra_length = fields
             start = entry.offset + _LOCAL.size + name_length
-            name = self._data[start - name_length : start]
+            name = bytes(self._data[start - name_length : start])
             start += extra_length
             free = start + entry.packed
             if signature != b"PK\x03\x04" or (flags, method) != (entry.flags, entry.method):

@@ -1,10 +1,14 @@
 """Write PyTorch files with PyTorch."""
 
+# PyTorch does not type from_numpy.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO
+from types import ModuleType
+from typing import BinaryIO
 
 import numpy as np
 
@@ -24,7 +28,7 @@ def save_state_dict(arrays: Mapping[str, np.ndarray]) -> Callable[[BinaryIO], No
     )
 
 
-def torch_tensors() -> tuple[Any, Callable[[np.ndarray], Any]]:
+def torch_tensors() -> tuple[ModuleType, Callable[[np.ndarray], object]]:
     """Return PyTorch, and a function that converts an array to a tensor bit for bit.
 
     Raises:

@@ -11,7 +11,6 @@ the layout.
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from vae_jax.convert.pickle.machine import load_pickle
 from vae_jax.convert.pickle.values import Record
@@ -32,7 +31,7 @@ _CLASS = re.compile(
 _QUOTED = re.compile(r'"([^"]*)"')
 
 
-def read_torch_zip(data: memoryview) -> Any:
+def read_torch_zip(data: memoryview) -> object:
     """Read a zip checkpoint.
 
     Args:

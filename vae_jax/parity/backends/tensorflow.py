@@ -154,11 +154,11 @@ class TensorFlowReference(Backend):
         constants = (tf.constant(number, self.dtype) for number in numbers)
         return tf.compat.v1.train.AdamOptimizer(*constants)
 
-    def _initialize(self, values: dict[Any, np.ndarray]) -> None:
+    def _initialize(self, values: dict[object, np.ndarray]) -> None:
         """Give the variables their initial values, some of them given."""
         self.session.run([v.initializer for v in self.variables.values()], values)
 
-    def _initial(self, tensors: Tensors) -> dict[Any, np.ndarray]:
+    def _initial(self, tensors: Tensors) -> dict[object, np.ndarray]:
         """Return what to feed in the place of the variables' initial values."""
         values = {}
         for name, variable in self.variables.items():
@@ -171,7 +171,7 @@ class TensorFlowReference(Backend):
             values[variable.initializer.inputs[1]] = np.asarray(tensors[name], self.dtype)
         return values
 
-    def _feed(self, probe: tuple[Input, ...]) -> dict[Any, np.ndarray]:
+    def _feed(self, probe: tuple[Input, ...]) -> dict[object, np.ndarray]:
         image, noise, *labels = probe
         assert not any(label is not None for label in labels), "no TensorFlow original has labels"
         arrays = {self.image: image, self.noise: noise}
