@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,23 @@ def test_a_path_that_is_not_there_is_named(cli, command, tmp_path):
     outcome = cli(command[0], missing, *command[1:])
     assert outcome.status == 1
     assert f"{missing} does not exist" in outcome.error
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "digits_ae", "--out", "gs://bucket/run"],
+        ["train", "digits_ae", "--init=s3://bucket/a.pth"],
+        ["train", "digits_ae", "--data", "folder:hdfs://host/faces"],
+        ["reconstruct", "https://host/a.pth"],
+        ["convert", "FILE", "--to", "gs://bucket/a.safetensors"],
+        ["arithmetic", "FILE", "--group", "a=https://host/a.png", "a"],
+    ],
+)
+def test_an_address_is_refused_before_anything_is_done(cli, digits_file, arguments):
+    outcome = cli(*[digits_file if a == "FILE" else a for a in arguments])
+    assert "is an address, expected a path on this machine" in outcome.error
+    assert not list(Path.cwd().iterdir())
 
 
 @pytest.mark.parametrize("command", TAKES_A_MODEL, ids=lambda command: command[0])

@@ -25,6 +25,7 @@ from vae_jax.data.picture import open_picture
 from vae_jax.data.prefetch import prefetch
 from vae_jax.data.tfds import open_tfds
 from vae_jax.errors import DataError
+from vae_jax.files import require_local
 from vae_jax.recipe import Recipe, chosen_images
 
 __all__ = [
@@ -73,6 +74,7 @@ def open_dataset(source: str, image_shape: tuple[int, int, int]) -> Dataset:
         DataError: the source is unknown, missing, damaged or of another size.
         MissingExtraError: a package that the source needs is not installed.
     """
+    require_local(source)
     kind, colon, place = source.partition(":")
     forms = "; ".join(f"{form} ({meaning})" for form, meaning, _ in SOURCES.values())
     form = SOURCES[kind][0] if kind in SOURCES else ""

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vae_jax.errors import DataError
+from vae_jax.files import require_local
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -151,6 +152,7 @@ def open_picture(
     Raises:
         DataError: it cannot be read; the message begins with ``source``.
     """
+    require_local(path)
     try:
         return read_image(path, image_shape)
     except Exception as error:  # a damaged file can make a decoder raise anything

@@ -18,6 +18,7 @@ import numpy as np
 from vae_jax.data.dataset import Dataset, Split, make_dataset, require_shape
 from vae_jax.data.picture import opened_picture
 from vae_jax.errors import DataError
+from vae_jax.files import require_local
 
 CHUNK = 1024
 VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -89,7 +90,9 @@ def _version_of(info: pathlib.Path) -> tuple[int, ...]:
 
 
 def _data_dir() -> pathlib.Path:
-    return pathlib.Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    folder = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    require_local(folder)
+    return pathlib.Path(folder).expanduser()
 
 
 def _how_to_prepare(place: str) -> str:

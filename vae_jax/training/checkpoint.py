@@ -18,12 +18,13 @@ import optax
 import orbax.checkpoint as ocp
 
 from vae_jax.errors import CheckpointError, RunError, UserError
-from vae_jax.files import write_atomically
+from vae_jax.files import explain_errors, require_local, write_atomically
 from vae_jax.models import create_model, get_spec
 from vae_jax.models.hyper import parse_hyperparameters
 from vae_jax.training.checksum import differing
 from vae_jax.training.hosts import is_main
 from vae_jax.training.metadata import CheckpointMetadata, read_metadata
+from vae_jax.training.orbax_path import orbax_path
 from vae_jax.training.state import TrainState, check_variables
 from vae_jax.typing import Variables
 
@@ -74,17 +75,38 @@ def _load(checkpoint: Path) -> TrainState:
     return TrainState(tree["step"], tree["params"], tree["batch_stats"], opt_state)
 
 
+def require_readable(checkpoint: Path) -> None:
+    """Check that a saved checkpoint's metadata and arrays can be opened; their values are not read.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    try:
+        with quiet_failure(), ocp.PyTreeCheckpointer() as checkpointer:
+            arrays = jax.tree.leaves(_stored_tree(checkpointer, checkpoint / "default"))
+        missing = len(read_metadata(checkpoint)["digest"]) - len(arrays)
+    except Exception as error:  # Orbax and TensorStore raise many types
+        raise ValueError(
+            f"checkpoint {checkpoint.name} cannot be read back: {first_line(error)}"
+        ) from error
+    if missing:
+        raise ValueError(f"checkpoint {checkpoint.name} lacks {missing} arrays")
+
+
 def save_variables(folder: Path, model: str, hyper: dict[str, Any], variables: Variables) -> None:
     """Write a Flax checkpoint folder (``model.json`` and the variables) and verify it.
 
     Raises:
         CheckpointError: the folder exists and is not empty, or reading it back gives other bits.
     """
+    require_local(folder)
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder} exists already; choose a new folder")
+    with explain_errors(CheckpointError, f"cannot write {folder}", "choose another folder"):
+        folder.mkdir(parents=True, exist_ok=True)
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder / "variables", variables)
+        checkpointer.save(orbax_path(folder / "variables"), variables)
     same = jax.tree.map(
         lambda a, b: a.dtype == b.dtype and a.tobytes() == b.tobytes(),
         variables,
@@ -164,7 +186,12 @@ def say(line: str) -> None:
 def _restore_numpy(folder: Path) -> Any:
     """Return a tree that Orbax wrote as NumPy arrays, whatever devices it was written on."""
     with ocp.PyTreeCheckpointer() as checkpointer:
-        metadata = checkpointer.metadata(folder).item_metadata
-        tree = metadata.tree if hasattr(metadata, "tree") else metadata
+        tree = _stored_tree(checkpointer, folder)
         types = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
-        return checkpointer.restore(folder, restore_args=types)
+        return checkpointer.restore(orbax_path(folder), restore_args=types)
+
+
+def _stored_tree(checkpointer: ocp.Checkpointer, folder: Path) -> Any:
+    """Return the tree of a checkpoint's arrays, described but not read."""
+    metadata: Any = checkpointer.metadata(orbax_path(folder)).item_metadata
+    return metadata.tree if hasattr(metadata, "tree") else metadata

@@ -16,6 +16,7 @@ import jax
 
 from vae_jax.data import Dataset, num_batches, require_labels
 from vae_jax.errors import RunError
+from vae_jax.files import require_local
 from vae_jax.models import create_model, get_spec
 from vae_jax.optim import optimizer_of
 from vae_jax.training import run as run_folder
@@ -25,6 +26,7 @@ from vae_jax.training.epoch_runner import EpochRunner, Options
 from vae_jax.training.hosts import on_main
 from vae_jax.training.lock import only_one
 from vae_jax.training.metrics import read_metrics, rewrite_metrics
+from vae_jax.training.orbax_path import orbax_path
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.run import Run
 from vae_jax.training.saving import Checkpoints
@@ -79,6 +81,7 @@ def train(
         DataError: the model does not know one of the labels.
         CheckpointError: ``variables`` are not the model's; nothing is written.
     """
+    require_local(run.path)
     recipe, options = run.recipe, options or Options()
     parallel = parallel or make_parallel()
     model = create_model(run.model, **run.hyper)
@@ -86,7 +89,8 @@ def train(
     require_labels(dataset, get_spec(run.model).num_classes)
     init_key, noise_key = jax.random.split(jax.random.key(recipe.seed))
     num_steps = num_batches(len(dataset.train), recipe.batch_size, recipe.drop_remainder)
-    parallel.width(recipe.batch_size, recipe.batch_norm_groups)  # raises before anything is written
+    parallel.width(recipe.batch_size, recipe.batch_norm_groups)
+    orbax_path(run.checkpoints)  # these raise before anything is written
     if variables is not None:
         check_variables(model, variables)
     with contextlib.ExitStack() as cleanup:
