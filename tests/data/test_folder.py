@@ -167,7 +167,7 @@ def test_a_palette_with_transparency_is_read_though_pillow_warns_of_it(tmp_path)
     image = PIL.Image.new("P", (8, 8), 3)
     image.putpalette([level for level in range(256) for _ in "rgb"])
     (tmp_path / "a").mkdir()
-    image.save(tmp_path / "a" / "1.png", transparency=bytes([255, 0, 128, 3]))
+    image.save(tmp_path / "a" / "1.png", transparency=bytes([255, 0, 128, 255]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         dataset = open_dataset(f"folder:{tmp_path}", SHAPE)

@@ -27,7 +27,7 @@ from vae_jax.data.dataset import Split, describe_shape, fingerprint
 from vae_jax.errors import DataError
 from vae_jax.files import PARTIAL, explain_errors, hidden_folder, require_local
 
-VERSION = 1  # increase it whenever decoding, resizing or the layout of an entry changes
+VERSION = 2  # increase it whenever decoding, resizing or the layout of an entry changes
 STALE_SECONDS = 24 * 3600  # age of an interrupted run's files that a later run deletes
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from vae_jax.data.colours import upright
 from vae_jax.data.dataset import Dataset, Split, make_dataset, require_shape
 from vae_jax.data.picture import opened_picture
 from vae_jax.errors import DataError
@@ -160,7 +161,7 @@ def _decode(encoded: bytes, image_shape: tuple[int, int, int]) -> np.ndarray:
     with opened_picture(io.BytesIO(encoded)) as image:
         if (image.height, image.width) != image_shape[:2]:
             raise ValueError(f"an image is {image.height}x{image.width}")
-        return np.asarray(image.convert("L" if image_shape[2] == 1 else "RGB")).reshape(image_shape)
+        return np.asarray(upright(image, image_shape[2])).reshape(image_shape)
 
 
 def _one_line(error: Exception) -> str:
