@@ -20,6 +20,7 @@ from vae_jax.files import require_local
 from vae_jax.models import create_model, get_spec
 from vae_jax.optim import optimizer_of
 from vae_jax.training import run as run_folder
+from vae_jax.training.batch_statistics import require_batch_statistics
 from vae_jax.training.checkpoint import say
 from vae_jax.training.devices import make_parallel
 from vae_jax.training.epoch_runner import EpochRunner, Options
@@ -78,6 +79,7 @@ def train(
             recipe differs; another process trains there; the loss or its gradient is not finite;
             or something cannot be written.
         StoppedError: the run was asked to stop, and is saved.
+        UserError: the folder is an address, or batch norm would normalise single values.
         DataError: the model does not know one of the labels.
         CheckpointError: ``variables`` are not the model's; nothing is written.
     """
@@ -89,8 +91,10 @@ def train(
     require_labels(dataset, get_spec(run.model).num_classes)
     init_key, noise_key = jax.random.split(jax.random.key(recipe.seed))
     num_steps = num_batches(len(dataset.train), recipe.batch_size, recipe.drop_remainder)
-    parallel.width(recipe.batch_size, recipe.batch_norm_groups)
-    orbax_path(run.checkpoints)  # these raise before anything is written
+    # These raise before anything is written.
+    width = parallel.width(recipe.batch_size, recipe.batch_norm_groups)
+    require_batch_statistics(model, recipe, len(dataset.train), width)
+    orbax_path(run.checkpoints)
     if variables is not None:
         check_variables(model, variables)
     with contextlib.ExitStack() as cleanup:
