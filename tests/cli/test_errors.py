@@ -1,5 +1,6 @@
 """What the user got wrong is one line and an exit status; a traceback comes only when asked for."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -199,3 +200,33 @@ def test_an_interrupt_ends_quietly_with_its_usual_status(cli, monkeypatch):
     outcome = cli("reconstruct", "somewhere")
     assert outcome.status == 130
     assert outcome.err.strip() == "error: stopped"
+
+
+@pytest.mark.parametrize("command", ["train", "reconstruct"])
+def test_a_missing_device_is_one_line_that_blames_no_file(command, digits_file, tmp_path):
+    what = "digits_ae" if command == "train" else str(digits_file)
+    words = [sys.executable, "-m", "vae_jax", command, what, "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        words, capture_output=True, text=True, env=os.environ | {"JAX_PLATFORMS": "no_such_device"}
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: there is no device for JAX_PLATFORMS=no_such_device (")
+    assert str(digits_file) not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        (["--batch-size=0"], "batch_size is 0"),
+        (["--hyper=width=3"], "width"),
+        (["--fresh-optimizer"], "--fresh-optimizer needs --init"),
+        (["--init=nowhere.pt"], "nowhere.pt does not exist"),
+        (["--data=folder:nowhere"], "there is no folder"),
+        (["--images=99999"], "has no training image 99999"),
+        ([], "already holds a run"),
+    ],
+)
+def test_every_mistake_is_told_before_the_run_that_is_already_there(cli, trained, mistake, told):
+    assert told in cli("train", "digits_ae", "--out", trained, *mistake).error

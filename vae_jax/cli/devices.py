@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from vae_jax.cli.options import require_devices
+
 _DEVICES = (
     click.option(
         "--parallel",
@@ -98,6 +100,7 @@ def join_devices(
     if joins:
         start_hosts(*by_hand)
         _keep_stdout()  # before JAX has devices
+    require_devices()
     if mode is None:
         several = joins or model_axis > 1 or (num_devices or 1) > 1
         mode = "sharded" if several else "jit"

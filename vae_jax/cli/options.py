@@ -123,8 +123,16 @@ def set_fields(values: dict[str, Any]) -> dict[str, Any]:
     return {n: values[n] for n in names if values.get(n) is not None}
 
 
-def setup_jax(*, x64: bool = False) -> None:
-    """Configure JAX's precision, the allocator, logging and XLA's cache on disk."""
+def setup_jax(*, x64: bool = False, devices: bool = True) -> None:
+    """Configure JAX's precision, the allocator, logging and XLA's cache on disk.
+
+    Args:
+        x64: compute in float64.
+        devices: check that JAX has devices; off where other hosts must be joined first.
+
+    Raises:
+        UserError: as in ``require_devices``.
+    """
     import logging
 
     import jax
@@ -138,6 +146,8 @@ def setup_jax(*, x64: bool = False) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     sys.unraisablehook = _unraisable
     jax.config.update("jax_enable_x64", x64)
+    if devices:
+        require_devices()
     folder = cache_folder() / "xla"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -146,6 +156,27 @@ def setup_jax(*, x64: bool = False) -> None:
     if os.environ.get("JAX_COMPILATION_CACHE_DIR") is None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def require_devices() -> None:
+    """Check that JAX has devices, before an error of it is taken for one of a file.
+
+    Raises:
+        UserError: those that JAX_PLATFORMS asks for are not there.
+    """
+    import jax
+
+    from vae_jax.errors import UserError
+
+    try:
+        jax.devices()
+    except Exception as error:  # for lack of a plugin it is an AssertionError without a text
+        reason = " ".join(str(error).split())[:200] or "JAX has no plugin or driver for it"
+        wanted = os.environ.get("JAX_PLATFORMS", "")
+        raise UserError(
+            f"there is no device for JAX_PLATFORMS={wanted} ({reason}); leave JAX_PLATFORMS out, "
+            "or set it to cpu"
+        ) from error
 
 
 def _unraisable(what: Any) -> None:

@@ -56,7 +56,7 @@ def train(
 
     On SIGTERM or Ctrl-C the run is saved and ends with status 75; --resume continues it.
     """
-    setup_jax()
+    setup_jax(devices=False)  # before other hosts are joined there must be none
     parallel = join_devices(**devices)
     from vae_jax.cli.drawing import epoch_figure
     from vae_jax.data import open_training_data
@@ -67,7 +67,7 @@ def train(
     from vae_jax.pretrained import load
     from vae_jax.training import run as run_folder
     from vae_jax.training.epoch_runner import Options
-    from vae_jax.training.hosts import is_main, on_every, on_main, require_same
+    from vae_jax.training.hosts import is_main, on_every, require_same
     from vae_jax.training.loop import train as train_model
     from vae_jax.training.stopping import catching_signals
 
@@ -81,8 +81,6 @@ def train(
         if old.model != model:
             raise RunError(f"{path} is a run of {old.model}, not of {model}")
         recipe, hyper = old.recipe, hyper or old.hyper
-    else:
-        on_main(lambda: run_folder.require_no_run(path))  # fails before the slow work
     chosen = set_fields(fields)
     recipe, variables, adam = recipe.replace(**chosen), None, None
     if init:
