@@ -26,7 +26,8 @@ class Recipe:
 
     data: str = dataclasses.field(
         metadata={
-            "help": "Training images: digits, faces, idx:DIR, folder:DIR, stream:DIR, tfds:NAME."
+            "help": "Training images: digits, faces, idx:DIR, emnist:DIR, folder:DIR, stream:DIR, "
+            "tfds:NAME."
         }
     )
     epochs: int = dataclasses.field(metadata={"help": "Passes over the training images."})

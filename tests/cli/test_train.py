@@ -96,6 +96,23 @@ def test_a_resumed_run_needs_no_option_repeated_and_takes_more_epochs(
     assert bits(ours) == bits(theirs)
 
 
+def test_a_run_of_a_relative_path_is_used_from_any_folder(succeed, data, tmp_path, monkeypatch):
+    place = tmp_path / "project" / "mnist"
+    shutil.copytree(data.removeprefix("idx:"), place)
+    monkeypatch.chdir(place.parent)
+    succeed(*short("idx:mnist", "run"))
+    run = place.parent / "run"
+    stored = json.loads((run / "run.json").read_text())
+    assert stored["recipe"]["data"] == stored["data"]["source"] == "idx:mnist"
+    assert stored["data"]["absolute_source"] == f"idx:{place}"
+    monkeypatch.chdir(tmp_path)
+    succeed("reconstruct", run)
+    succeed("train", "digits_ae", "--out", run, "--resume", "--epochs", "2")
+    place.parent.rename(tmp_path / "moved")  # both together, and used from where they are
+    monkeypatch.chdir(tmp_path / "moved")
+    succeed("reconstruct", "run")
+
+
 @pytest.mark.slow
 def test_a_run_starts_from_given_weights(succeed, trained, data, tmp_path):
     out = tmp_path / "run"
@@ -219,3 +236,18 @@ def test_hosts_that_are_not_there_are_an_error_of_one_line(cli, data, tmp_path):
     assert outcome.status == 1
     assert "--coordinator, --num-processes and --process-id go together" in outcome.error
     assert not (tmp_path / "run").exists()
+
+
+def test_transpose_turns_the_images_of_idx_and_the_run_keeps_it(succeed, cli, data, tmp_path):
+    run = tmp_path / "run"
+    succeed(*short(data, run, "--transpose"))
+    assert open_run(run).recipe.data == data.replace("idx:", "emnist:")
+    turned = json.loads(succeed("evaluate", run, "--json").out)
+    again = json.loads(succeed("evaluate", run, "--data", data, "--transpose", "--json").out)
+    stored = json.loads(succeed("evaluate", run, "--data", data, "--json").out)
+    assert turned == again
+    assert turned["terms"] != stored["terms"]
+    assert (
+        "--transpose turns the images of --data idx:DIR"
+        in cli("evaluate", run, "--transpose").error
+    )

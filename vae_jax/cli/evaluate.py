@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from vae_jax.cli.options import checkpoint_options, json_option, setup_jax
+from vae_jax.cli.options import checkpoint_options, data_option, json_option, setup_jax
 
 if TYPE_CHECKING:
     from vae_jax.evaluation import Evaluation, Figure
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("trained", nargs=-1, required=True)
-@click.option("--data", help="Data source; default: the one it was trained on.")
+@data_option
 @click.option(
     "--count", type=click.IntRange(1), show_default="all", help="Images to take from the data."
 )

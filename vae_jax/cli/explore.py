@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vae_jax.cli.options import checkpoint_options, setup_jax
+from vae_jax.cli.options import checkpoint_options, data_option, setup_jax
 
 if TYPE_CHECKING:
     from vae_jax.data import Dataset
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("trained")
-@click.option("--data", help="Data source; default: the training data, if available.")
+@data_option
 @click.option(
     "--port", default=8080, type=click.IntRange(0, 65535), help="Port of 127.0.0.1; 0: a free one."
 )

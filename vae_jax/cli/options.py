@@ -21,7 +21,35 @@ label_option = click.option(
 one_label_option = click.option(
     "--label", type=int, help="Class number to decode with, for a model with labels."
 )
-data_option = click.option("--data", help="Data source; default: the training data.")
+
+_TRANSPOSE = "vae_jax.transpose"
+
+
+def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--data`` and ``--transpose``."""
+    option = click.option(
+        "--data", callback=_source, help="Data source; default: the training data."
+    )
+    return transpose_option(option(command))
+
+
+def _source(ctx: click.Context, _param: click.Parameter, data: str | None) -> str | None:
+    """Return the source that ``--data`` and ``--transpose`` name."""
+    if not ctx.meta.get(_TRANSPOSE):
+        return data
+    if data is None or not data.startswith(("idx:", "emnist:")):
+        raise click.UsageError("--transpose turns the images of --data idx:DIR; name that too")
+    return f"emnist:{data.partition(':')[2]}"
+
+
+transpose_option = click.option(
+    "--transpose",
+    is_flag=True,
+    is_eager=True,  # before --data, which it changes
+    expose_value=False,
+    callback=lambda ctx, _param, value: ctx.meta.update({_TRANSPOSE: value}),
+    help="Transpose the images of --data idx:DIR, as EMNIST's need it (emnist:DIR).",
+)
 seed_option = click.option(
     "--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of the noise."
 )
@@ -113,6 +141,9 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
             settings["type"] = click.Choice(choices) if choices else kind
             usual = "" if field.default is dataclasses.MISSING else f", usually {field.default}"
             settings["show_default"] = f"the recipe's{usual}"
+        if field.name == "data":
+            settings["callback"] = _source
+            command = transpose_option(command)
         command = click.option(*names, field.name, **settings)(command)
     return command
 

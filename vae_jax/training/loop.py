@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from vae_jax.data import Dataset, num_batches, require_labels
+from vae_jax.data import Dataset, absolute_source, num_batches, require_labels
 from vae_jax.errors import RunError
 from vae_jax.files import require_local
 from vae_jax.models import create_model, get_spec
@@ -179,6 +179,8 @@ def _prepare_folder(
         "train_examples": len(dataset.train),
         "test_examples": 0 if dataset.test is None else len(dataset.test),
     }
+    if (absolute := absolute_source(dataset.name)) != dataset.name:
+        data["absolute_source"] = absolute
     if resume and not run_folder.is_run(run.path):
         raise RunError(f"{run.path} holds no run to resume; leave out --resume to start one")
     if resume:
