@@ -70,6 +70,10 @@ class Recipe:
         default="all",
         metadata={"help": "Train only on these images, by number from 0: 5 or 5,25."},
     )
+    skip_unreadable: bool = dataclasses.field(
+        default=False,
+        metadata={"help": "Leave out the pictures of a folder that cannot be read."},
+    )
     reduction: Literal["sum", "mean"] = dataclasses.field(
         default="sum", metadata={"help": "Sum or average the loss over a batch."}
     )

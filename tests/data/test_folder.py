@@ -102,10 +102,10 @@ def test_folders_of_endless_depth_are_refused(tmp_path):
         names_of(tmp_path)
 
 
-def test_a_folder_without_class_folders_is_refused(tmp_path):
-    paint(tmp_path / "1.png")
-    with pytest.raises(DataError, match="no subfolders"):
-        open_dataset(f"folder:{tmp_path}", SHAPE)
+def test_a_folder_without_class_folders_and_pictures_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(DataError, match="no subfolders and no pictures"):
+        open_dataset(f"folder:{tmp_path}", (8, 8, 3))
 
 
 def test_a_class_without_pictures_is_named(tmp_path):

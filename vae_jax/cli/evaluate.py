@@ -65,12 +65,12 @@ def evaluate(
     """
     setup_jax()
     from vae_jax import evaluation
-    from vae_jax.data import open_dataset
+    from vae_jax.cli.encodings import training_source
     from vae_jax.pretrained import load
 
     loaded = load(trained, model, key=key, **hyper)
     source = data or loaded.recipe.data
-    dataset = open_dataset(source, loaded.image_shape)
+    dataset = training_source(loaded, data)
     part, split = ("train", dataset.train) if dataset.test is None else ("test", dataset.test)
     found = evaluation.evaluate(
         loaded,

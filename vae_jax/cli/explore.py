@@ -57,12 +57,11 @@ def explore(
 
 def _open_data(loaded: Pretrained, data: str | None) -> Dataset | None:
     """Open the data named; or else the recipe's, if available."""
-    from vae_jax.data import open_training_data
+    from vae_jax.cli.encodings import training_data
     from vae_jax.errors import DataError
 
-    recipe = loaded.recipe.replace(data=data, images="all") if data else loaded.recipe
     try:
-        return open_training_data(recipe, loaded.model.image_shape)
+        return training_data(loaded, data)
     except DataError as error:
         if data:
             raise

@@ -134,7 +134,8 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
         flag, kind = field.name.replace("_", "-"), types[field.name]
         settings: dict[str, Any] = {"default": None, "help": field.metadata["help"]}
         if kind is bool:
-            names = [f"--{flag}/--keep-{flag.removeprefix('drop-')}"]
+            verb, _, what = flag.partition("-")
+            names = [f"--{flag}/--{'keep' if verb == 'drop' else 'refuse'}-{what}"]
         else:
             names = [f"--{flag}"]
             choices = typing.get_args(kind)

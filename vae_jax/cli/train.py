@@ -69,6 +69,7 @@ def train(
     from vae_jax.training.epoch_runner import Options
     from vae_jax.training.hosts import is_main, on_every, require_same
     from vae_jax.training.loop import train as train_model
+    from vae_jax.training.start_line import start_line
     from vae_jax.training.stopping import catching_signals
 
     spec, path = get_spec(model), Path(out or f"runs/{model}").absolute()
@@ -106,6 +107,7 @@ def train(
             variables=variables,
             opt_state=adam.opt_state if adam else None,
             on_epoch=epoch_figure(run, dataset),
+            on_start=lambda: click.echo(start_line(run, dataset, parallel), err=True),
             parallel=parallel,
             options=Options(stop=stop, **choices),
         )

@@ -54,6 +54,7 @@ def train(
     variables: Variables | None = None,
     opt_state: Any = None,
     on_epoch: OnEpoch | None = None,
+    on_start: Callable[[], object] | None = None,
     parallel: Parallel | None = None,
     options: Options | None = None,
 ) -> Result:
@@ -67,6 +68,7 @@ def train(
         opt_state: optimiser state to start from, together with ``variables``; default: a fresh
             one. The run's own steps are still counted from 0.
         on_epoch: called after each epoch with its number (0 before training) and the variables.
+        on_start: called once on host 0 when the folder is ready, if there are steps to take.
         parallel: the devices, and how they share a step; default: one.
         options: when to save, how to treat steps that are not finite, and when to stop; default:
             ``Options()``.
@@ -121,6 +123,8 @@ def train(
             )
         on_main(lambda: _record_start(run, step, recipe.epochs * num_steps))
         records = on_main(lambda: _records_until(run, done, step)) or []
+        if on_start is not None and step < recipe.epochs * num_steps:
+            on_main(on_start)
         draw = _drawer(on_epoch, parallel)
         if start == 0:
             # After a resume this repeats the last figure, which a kill may have prevented.
