@@ -32,9 +32,10 @@ def training_source(loaded: Pretrained, data: str | None) -> Dataset:
 
 def training_data(loaded: Pretrained, data: str | None) -> Dataset:
     """Open the data named; or else the data of the model's recipe, only the images it chose."""
+    recipe = loaded.recipe
     if data:
-        return open_dataset(data, loaded.image_shape)
-    return open_training_data(loaded.recipe, loaded.image_shape)
+        recipe = recipe.replace(data=data, images="all", skip_unreadable=False)
+    return open_training_data(recipe, loaded.image_shape)
 
 
 def encode_training_images(loaded: Pretrained, data: str | None, count: int) -> Encoded:

@@ -55,7 +55,7 @@ def _turn(image: PIL.Image.Image) -> PIL.Image.Transpose | None:
         8: Transpose.ROTATE_90,
     }
     try:
-        return turns.get(image.getexif().get(_ORIENTATION))
+        return turns.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # damaged metadata leave the pixels as they are
         return None
 
@@ -67,7 +67,7 @@ def _to_mode(image: PIL.Image.Image, mode: str) -> PIL.Image.Image:
         image = PIL.Image.fromarray(_eight_bits(image))
     elif image.has_transparency_data:
         image = image.convert("RGBA")
-        if image.getextrema()[3] != (255, 255):
+        if image.getchannel("A").getextrema() != (255, 255):
             ground = PIL.Image.new("RGBA", image.size, (BACKGROUND,) * 3 + (255,))
             image = PIL.Image.alpha_composite(ground, image)
     elif image.mode == "LAB":

@@ -60,7 +60,8 @@ def feature_maps(model: Any) -> dict[str, tuple[int, int]]:
 
     with nn.intercept_methods(watch):
         # The function under jit, because one that was traced before would call no layer.
-        jax.eval_shape(lambda: init_variables.__wrapped__(model, jax.random.key(0)))
+        draw: Any = init_variables
+        jax.eval_shape(lambda: draw.__wrapped__(model, jax.random.key(0)))
     return found
 
 
