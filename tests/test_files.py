@@ -3,12 +3,16 @@
 import contextlib
 import errno
 import os
+import re
 import stat
+from pathlib import Path
 
 import pytest
 
-from vae_jax.errors import DataError, MissingExtraError, RunError
-from vae_jax.files import explain_errors, replacing, write_atomically
+import vae_jax
+from vae_jax.data import open_picture
+from vae_jax.errors import DataError, MissingExtraError, RunError, UserError
+from vae_jax.files import explain_errors, replacing, require_local, write_atomically
 
 
 def contents(folder):
@@ -143,3 +147,39 @@ def test_errors_of_ours_and_those_not_named_pass_as_they_are(error):
     ):
         raise error
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "advice"),
+    [
+        ("gs://bucket/run", "gs://bucket/run", "mount the bucket"),
+        ("folder:s3://bucket/faces", "s3://bucket/faces", "mount the bucket"),
+        ("--out=hdfs://host/run", "hdfs://host/run", "mount the bucket"),
+        (Path("gs://bucket/run"), "gs:/bucket/run", "mount the bucket"),
+        ("men=HTTP://host/a.png,b.png", "HTTP://host/a.png,b.png", "download it first"),
+        ("https://host/a.pth", "https://host/a.pth", "download it first"),
+        ("file:///home/me/run", "file:///home/me/run", "path itself, such as /home/me/run"),
+    ],
+)
+def test_an_address_is_refused_as_a_path(text, address, advice):
+    with pytest.raises(UserError, match=f"^{re.escape(address)} is an address.*{advice}"):
+        require_local(text)
+
+
+@pytest.mark.parametrize("text", ["runs/a:b", "folder:/data/x", "C://runs", "/mnt/gs:/run", "gs/a"])
+def test_a_path_with_colons_is_a_path(text):
+    require_local(text)
+
+
+@pytest.mark.parametrize("call", ["load", "open_dataset", "open_picture", "replacing"])
+def test_no_reader_or_writer_takes_an_address(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    calls = {
+        "load": lambda: vae_jax.load("gs://bucket/run"),
+        "open_dataset": lambda: vae_jax.open_dataset("idx:gs://bucket", (28, 28, 1)),
+        "open_picture": lambda: open_picture("here", "gs://bucket/a.png", (28, 28, 1)),
+        "replacing": lambda: write_atomically("gs://bucket/a.json", ""),
+    }
+    with pytest.raises(UserError, match="is an address"):
+        calls[call]()
+    assert not list(tmp_path.iterdir())

@@ -1,9 +1,13 @@
-"""Replace files and folders as a whole, and explain the file system's errors in one line."""
+"""Replace files and folders as a whole, and explain the file system's errors in one line.
+
+Every path is a local one: an address such as ``gs://bucket/run`` would become a folder ``gs:``.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +18,29 @@ from vae_jax.errors import UserError
 Errors = type[Exception] | tuple[type[Exception], ...]
 PARTIAL = ".partial-"
 """The prefix of folders for unfinished files; a killed process leaves one behind."""
+# pathlib turns gs://bucket into gs:/bucket; a scheme of one letter is a drive of Windows.
+_ADDRESS = re.compile(
+    r"\b([a-z][a-z0-9+.-]+)://"
+    r"|(?<![^=:,])(gs|s3[an]?|az|hf|hdfs|dbfs|abfss?|wasbs?|https?|ftp|file):/",
+    re.I,
+)
+
+
+def require_local(*texts: str | os.PathLike[str]) -> None:
+    """Raise UserError if a path, or a text that contains one, is the address of a remote file."""
+    for text in map(str, texts):
+        found = _ADDRESS.search(text)
+        if found is None:
+            continue
+        scheme, address = (found[1] or found[2]).lower(), text[found.start() :]
+        if scheme == "file":
+            path = re.sub("^file:/*", "/", address, flags=re.I)
+            advice = f"give the path itself, such as {path}"
+        elif scheme in ("http", "https", "ftp"):
+            advice = "download it first, and give the path of the copy"
+        else:
+            advice = "mount the bucket as a folder (gcsfuse, s3fs), or copy it, and give that path"
+        raise UserError(f"{address} is an address, expected a path on this machine: {advice}")
 
 
 @contextlib.contextmanager
@@ -55,8 +82,10 @@ def replacing(*targets: str | os.PathLike[str], parents: bool = False) -> Iterat
         The drafts, in the order of the targets.
 
     Raises:
+        UserError: a target is an address.
         OSError: a target cannot be written.
     """
+    require_local(*targets)
     places = [Path(os.path.abspath(target)) for target in targets]
     with contextlib.ExitStack() as stack:
         hidden: dict[Path, Path] = {}

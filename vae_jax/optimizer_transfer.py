@@ -81,7 +81,7 @@ def import_optimizer(
     ]
     if other:
         lines.append(f"set by the command line: {', '.join(other)}")
-    return ImportedOptimizer(opt_state, recipe, adam.step, tuple(lines))
+    return ImportedOptimizer(cast(optax.OptState, opt_state), recipe, adam.step, tuple(lines))
 
 
 class ExportedOptimizer(NamedTuple):

@@ -21,6 +21,7 @@ from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix
 from vae_jax.data.pixels import model_pixels
 from vae_jax.distributions import Posterior, example_noise
 from vae_jax.errors import UserError
+from vae_jax.files import require_local
 from vae_jax.models import create_model, get_spec
 from vae_jax.models.base import Autoencoder
 from vae_jax.models.hyper import parse_hyperparameters
@@ -224,6 +225,7 @@ def load(
         (2, 28, 28, 1)
     """
     paths = [Path(item) for item in ([path] if isinstance(path, str | os.PathLike) else path)]
+    require_local(*paths)
     first = paths[0]
     if len(paths) > 1 or first.is_file() or checkpoint_prefix(first) is not None:
         found = read_reference(paths, model, key, hyper)

@@ -26,7 +26,8 @@ class Recipe:
 
     data: str = dataclasses.field(
         metadata={
-            "help": "Training images: digits, faces, idx:DIR, folder:DIR, stream:DIR, tfds:NAME."
+            "help": "Training images: digits, faces, idx:DIR, emnist:DIR, folder:DIR, stream:DIR, "
+            "tfds:NAME."
         }
     )
     epochs: int = dataclasses.field(metadata={"help": "Passes over the training images."})
@@ -68,6 +69,10 @@ class Recipe:
     images: str = dataclasses.field(
         default="all",
         metadata={"help": "Train only on these images, by number from 0: 5 or 5,25."},
+    )
+    skip_unreadable: bool = dataclasses.field(
+        default=False,
+        metadata={"help": "Leave out the pictures of a folder that cannot be read."},
     )
     reduction: Literal["sum", "mean"] = dataclasses.field(
         default="sum", metadata={"help": "Sum or average the loss over a batch."}

@@ -1,7 +1,9 @@
 """What the user got wrong is one line and an exit status; a traceback comes only when asked for."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,23 @@ def test_a_path_that_is_not_there_is_named(cli, command, tmp_path):
     outcome = cli(command[0], missing, *command[1:])
     assert outcome.status == 1
     assert f"{missing} does not exist" in outcome.error
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "digits_ae", "--out", "gs://bucket/run"],
+        ["train", "digits_ae", "--init=s3://bucket/a.pth"],
+        ["train", "digits_ae", "--data", "folder:hdfs://host/faces"],
+        ["reconstruct", "https://host/a.pth"],
+        ["convert", "FILE", "--to", "gs://bucket/a.safetensors"],
+        ["arithmetic", "FILE", "--group", "a=https://host/a.png", "a"],
+    ],
+)
+def test_an_address_is_refused_before_anything_is_done(cli, digits_file, arguments):
+    outcome = cli(*[digits_file if a == "FILE" else a for a in arguments])
+    assert "is an address, expected a path on this machine" in outcome.error
+    assert not list(Path.cwd().iterdir())
 
 
 @pytest.mark.parametrize("command", TAKES_A_MODEL, ids=lambda command: command[0])
@@ -188,3 +207,33 @@ def test_a_mistyped_name_is_answered_with_what_was_meant(cli):
     assert cli("trian").error == f"error: {told}"
     assert "expected one of models, train, " in cli("unheard-of").error
     assert "there is no model 'convvae'; did you mean conv_vae?" in cli("train", "convvae").error
+
+
+@pytest.mark.parametrize("command", ["train", "reconstruct"])
+def test_a_missing_device_is_one_line_that_blames_no_file(command, digits_file, tmp_path):
+    what = "digits_ae" if command == "train" else str(digits_file)
+    words = [sys.executable, "-m", "vae_jax", command, what, "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        words, capture_output=True, text=True, env=os.environ | {"JAX_PLATFORMS": "no_such_device"}
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: there is no device for JAX_PLATFORMS=no_such_device (")
+    assert str(digits_file) not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        (["--batch-size=0"], "batch_size is 0"),
+        (["--hyper=width=3"], "width"),
+        (["--fresh-optimizer"], "--fresh-optimizer needs --init"),
+        (["--init=nowhere.pt"], "nowhere.pt does not exist"),
+        (["--data=folder:nowhere"], "there is no folder"),
+        (["--images=99999"], "has no training image 99999"),
+        ([], "already holds a run"),
+    ],
+)
+def test_every_mistake_is_told_before_the_run_that_is_already_there(cli, trained, mistake, told):
+    assert told in cli("train", "digits_ae", "--out", trained, *mistake).error

@@ -64,6 +64,7 @@ OTHER = {
     "noise": "0.75",
     "corrupt": "salt-pepper:0.25",
     "images": "9,8,7,6,5",
+    "skip_unreadable": False,
     "reduction": "mean",
     "epoch_loss": "sum",
     "drop_remainder": True,
@@ -79,7 +80,7 @@ def test_every_field_of_the_recipe_is_an_option(succeed, data, tmp_path):
     options = [f"--data={data}"]
     for name, value in OTHER.items():
         flag = "--" + name.replace("_", "-")
-        options.append(flag if value is True else f"{flag}={value}")
+        options += [] if value is False else [flag if value is True else f"{flag}={value}"]
     succeed("train", "digits_ae", *HYPER, *options, "--out", tmp_path / "run")
     recipe = dataclasses.asdict(open_run(tmp_path / "run").recipe)
     assert {name: str(recipe[name]) for name in OTHER} == {k: str(v) for k, v in OTHER.items()}
@@ -94,6 +95,23 @@ def test_a_resumed_run_needs_no_option_repeated_and_takes_more_epochs(
     assert open_run(run).recipe == open_run(trained).recipe
     ours, theirs = (load_run_variables(path / "checkpoints") for path in (run, trained))
     assert bits(ours) == bits(theirs)
+
+
+def test_a_run_of_a_relative_path_is_used_from_any_folder(succeed, data, tmp_path, monkeypatch):
+    place = tmp_path / "project" / "mnist"
+    shutil.copytree(data.removeprefix("idx:"), place)
+    monkeypatch.chdir(place.parent)
+    succeed(*short("idx:mnist", "run"))
+    run = place.parent / "run"
+    stored = json.loads((run / "run.json").read_text())
+    assert stored["recipe"]["data"] == stored["data"]["source"] == "idx:mnist"
+    assert stored["data"]["absolute_source"] == f"idx:{place}"
+    monkeypatch.chdir(tmp_path)
+    succeed("reconstruct", run)
+    succeed("train", "digits_ae", "--out", run, "--resume", "--epochs", "2")
+    place.parent.rename(tmp_path / "moved")  # both together, and used from where they are
+    monkeypatch.chdir(tmp_path / "moved")
+    succeed("reconstruct", "run")
 
 
 @pytest.mark.slow
@@ -219,3 +237,50 @@ def test_hosts_that_are_not_there_are_an_error_of_one_line(cli, data, tmp_path):
     assert outcome.status == 1
     assert "--coordinator, --num-processes and --process-id go together" in outcome.error
     assert not (tmp_path / "run").exists()
+
+
+def test_transpose_turns_the_images_of_idx_and_the_run_keeps_it(succeed, cli, data, tmp_path):
+    run = tmp_path / "run"
+    succeed(*short(data, run, "--transpose"))
+    assert open_run(run).recipe.data == data.replace("idx:", "emnist:")
+    turned = json.loads(succeed("evaluate", run, "--json").out)
+    again = json.loads(succeed("evaluate", run, "--data", data, "--transpose", "--json").out)
+    stored = json.loads(succeed("evaluate", run, "--data", data, "--json").out)
+    assert turned == again
+    assert turned["terms"] != stored["terms"]
+    assert (
+        "--transpose turns the images of --data idx:DIR"
+        in cli("evaluate", run, "--transpose").error
+    )
+
+
+def test_a_run_says_at_its_start_what_it_trains_on(succeed, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for number in range(5):
+        Image.new("RGB", (40, 28)).save(tmp_path / "pictures" / f"{number}.png")
+    Image.new("L", (28, 28)).save(tmp_path / "pictures" / "a.gif")
+    run = tmp_path / "run"
+    line, *_ = succeed(*short(f"folder:{tmp_path / 'pictures'}", run)).err.splitlines()
+    assert line == (
+        "5 of 6 pictures, 1 GIF left out; colour to grey, cropped; cpu; 1 step per epoch; "
+        "loss in squared error, summed over a batch and averaged over an epoch"
+    )
+
+
+def test_the_start_line_counts_the_first_labels(succeed, data, tmp_path):
+    line, *_ = succeed(*short(data, tmp_path / "run")).err.splitlines()
+    assert line.startswith(
+        "22 images, 10 held out; labels 0: 3, 1: 3, 2: 2, ...; cpu; 3 steps per epoch; loss in "
+    )
+
+
+def test_unreadable_pictures_stay_left_out_of_all_that_is_done_with_a_run(succeed, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for number in range(5):
+        Image.new("L", (28, 28)).save(tmp_path / "pictures" / f"{number}.png")
+    (tmp_path / "pictures" / "0.jpg").write_bytes(b"no picture")
+    run, source = tmp_path / "run", f"folder:{tmp_path / 'pictures'}"
+    outcome = succeed(*short(source, run, "--skip-unreadable"))
+    assert "5 of 6 pictures, 1 unreadable left out; cpu" in outcome.err
+    assert "5 images" in succeed("reconstruct", run).out
+    assert '"num_images": 5' in succeed("evaluate", run, "--json").out

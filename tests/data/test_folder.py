@@ -102,10 +102,10 @@ def test_folders_of_endless_depth_are_refused(tmp_path):
         names_of(tmp_path)
 
 
-def test_a_folder_without_class_folders_is_refused(tmp_path):
-    paint(tmp_path / "1.png")
-    with pytest.raises(DataError, match="no subfolders"):
-        open_dataset(f"folder:{tmp_path}", SHAPE)
+def test_a_folder_without_class_folders_and_pictures_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(DataError, match="no subfolders and no pictures"):
+        open_dataset(f"folder:{tmp_path}", (8, 8, 3))
 
 
 def test_a_class_without_pictures_is_named(tmp_path):
@@ -167,7 +167,7 @@ def test_a_palette_with_transparency_is_read_though_pillow_warns_of_it(tmp_path)
     image = PIL.Image.new("P", (8, 8), 3)
     image.putpalette([level for level in range(256) for _ in "rgb"])
     (tmp_path / "a").mkdir()
-    image.save(tmp_path / "a" / "1.png", transparency=bytes([255, 0, 128, 3]))
+    image.save(tmp_path / "a" / "1.png", transparency=bytes([255, 0, 128, 255]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         dataset = open_dataset(f"folder:{tmp_path}", SHAPE)

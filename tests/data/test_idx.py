@@ -146,3 +146,47 @@ def test_half_a_pair_is_refused_and_the_missing_half_named(tmp_path, gone):
 def test_a_folder_without_idx_files_is_told_what_to_hold(tmp_path):
     with pytest.raises(DataError, match="train-images-idx3-ubyte"):
         open_dataset(f"idx:{tmp_path}", SHAPE)
+
+
+def test_emnist_is_transposed_to_stand_upright(tmp_path):
+    images, labels = write_pair(tmp_path, "train", 9)
+    test_images, _ = write_pair(tmp_path, "t10k", 4, seed=1)
+    dataset = open_dataset(f"emnist:{tmp_path}", (5, 4, 1))
+    np.testing.assert_array_equal(dataset.train.images[..., 0], images.transpose(0, 2, 1))
+    np.testing.assert_array_equal(dataset.test.images[..., 0], test_images.transpose(0, 2, 1))
+    np.testing.assert_array_equal(dataset.train.labels, labels)
+
+
+def write_qmnist_labels(folder, labels, code=0x0C, kind="idx2-int"):
+    """QMNIST's eight columns: the class, then the writer and where the image is from."""
+    table = np.arange(len(labels) * 8).reshape(-1, 8) * 1000
+    table[:, 0] = labels
+    header = struct.pack(">BBBB2I", 0, 0, code, 2, *table.shape)
+    (folder / "train-labels-idx1-ubyte").unlink(missing_ok=True)
+    (folder / f"train-labels-{kind}").write_bytes(header + table.astype(">i4").tobytes())
+
+
+def test_qmnists_labels_are_the_first_of_eight_columns(tmp_path):
+    images, labels = write_pair(tmp_path, "train", 9)
+    write_qmnist_labels(tmp_path, labels)
+    dataset = open_dataset(f"idx:{tmp_path}", SHAPE)
+    np.testing.assert_array_equal(dataset.train.labels, labels)
+    np.testing.assert_array_equal(dataset.train.images[..., 0], images)
+    assert dataset.train.labels.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"labels": [70000] * 9}, "holds labels from 70000 to 70000 in its first column"),
+        ({"labels": [-1] * 9}, "holds labels from -1 to -1"),
+        ({"labels": [0] * 9, "code": 8}, r"type 0x08, expected int32 \(0x0c\)"),
+        ({"labels": [0] * 8}, "9 images but .* 8 labels"),
+        ({"labels": [0] * 9, "kind": "idx1-ubyte"}, r"type 0x0c, expected bytes \(0x08\)"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(tmp_path, settings, told):
+    write_pair(tmp_path, "train", 9)
+    write_qmnist_labels(tmp_path, **settings)
+    with pytest.raises(DataError, match=told):
+        open_dataset(f"idx:{tmp_path}", SHAPE)

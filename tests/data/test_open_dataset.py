@@ -39,3 +39,25 @@ def test_the_data_package_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "meant"),
+    [
+        ("./pics", "folder:./pics"),
+        ("mnist files", "idx:mnist files"),
+        ("mnist", "idx:DIR, with the folder of its files, or tfds:mnist"),
+        ("Fashion-MNIST", "tfds:fashion-mnist"),
+        ("digit", "digits"),
+        ("floder:x", "folder:x"),
+    ],
+)
+def test_a_source_without_its_kind_is_answered_with_what_was_meant(
+    source, meant, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pics").mkdir()
+    (tmp_path / "mnist files").mkdir()
+    (tmp_path / "mnist files" / "train-images-idx3-ubyte").touch()
+    with pytest.raises(DataError, match=rf"did you mean .*{meant}\?\)"):
+        open_dataset(source, (28, 28, 1))

@@ -13,6 +13,7 @@ import sys
 import click
 
 from vae_jax.errors import UserError, did_you_mean
+from vae_jax.files import require_local
 
 # name -> its module, and its line in ``vae-jax --help``
 COMMANDS = {
@@ -78,6 +79,7 @@ def main() -> None:
     if debug:  # click itself accepts it only before the command
         sys.argv = [a for a in sys.argv if a != "--debug"]
     try:
+        require_local(*sys.argv[1:])  # no command takes an address; this is before any has begun
         sys.exit(cli.main(prog_name="vae-jax", standalone_mode=False) or 0)
     except click.exceptions.Abort:
         resume = "; continue the run with --resume" if "train" in sys.argv else ""

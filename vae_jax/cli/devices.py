@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vae_jax.cli.options import Command, require_devices
+
 if TYPE_CHECKING:
     from vae_jax.training.parallel import Mode, Parallel
 
-Command = Callable[..., object]
 _DEVICES = (
     click.option(
         "--parallel",
@@ -102,6 +103,7 @@ def join_devices(
     if joins:
         start_hosts(*by_hand)
         _keep_stdout()  # before JAX has devices
+    require_devices()
     if mode is None:
         several = joins or model_axis > 1 or (num_devices or 1) > 1
         mode = "sharded" if several else "jit"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from vae_jax.data import Dataset, Split, open_training_data
+from vae_jax.data import Dataset, Split, open_dataset, open_training_data
 from vae_jax.distributions import Posterior
 from vae_jax.errors import UserError
 from vae_jax.pretrained import Pretrained
@@ -24,9 +24,18 @@ class Encoded(NamedTuple):
     dataset: Dataset
 
 
+def training_source(loaded: Pretrained, data: str | None) -> Dataset:
+    """Open the whole data named, or else those of the model's recipe."""
+    if data:
+        return open_dataset(data, loaded.image_shape)
+    return open_training_data(loaded.recipe.replace(images="all"), loaded.image_shape)
+
+
 def training_data(loaded: Pretrained, data: str | None) -> Dataset:
     """Open the data named; or else the data of the model's recipe, only the images it chose."""
-    recipe = loaded.recipe.replace(data=data, images="all") if data else loaded.recipe
+    recipe = loaded.recipe
+    if data:
+        recipe = recipe.replace(data=data, images="all", skip_unreadable=False)
     return open_training_data(recipe, loaded.image_shape)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from vae_jax.cli.options import checkpoint_options, json_option, setup_jax
+from vae_jax.cli.options import checkpoint_options, data_option, json_option, setup_jax
 
 if TYPE_CHECKING:
     from vae_jax.evaluation import Evaluation, Figure
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("trained", nargs=-1, required=True)
-@click.option("--data", help="Data source; default: the one it was trained on.")
+@data_option
 @click.option(
     "--count", type=click.IntRange(1), show_default="all", help="Images to take from the data."
 )
@@ -67,7 +67,7 @@ def evaluate(
     """
     setup_jax()
     from vae_jax import evaluation
-    from vae_jax.data import open_dataset
+    from vae_jax.cli.encodings import training_source
     from vae_jax.pretrained import load
 
     folders = any(Path(path).is_dir() for path in trained)
@@ -77,7 +77,7 @@ def evaluate(
     reported = []
     for loaded, paths in zip(models, each, strict=True):
         source = data or loaded.recipe.data
-        dataset = open_dataset(source, loaded.image_shape)
+        dataset = training_source(loaded, data)
         part, split = ("train", dataset.train) if dataset.test is None else ("test", dataset.test)
         found = evaluation.evaluate(
             loaded,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vae_jax.cli.options import checkpoint_options, setup_jax
+from vae_jax.cli.options import checkpoint_options, data_option, setup_jax
 
 if TYPE_CHECKING:
     from vae_jax.data import Dataset
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("trained")
-@click.option("--data", help="Data source; default: the training data, if available.")
+@data_option
 @click.option(
     "--port", default=8080, type=click.IntRange(0, 65535), help="Port of 127.0.0.1; 0: a free one."
 )
@@ -58,12 +58,11 @@ def explore(
 
 def _open_data(loaded: Pretrained, data: str | None) -> Dataset | None:
     """Open the data named; or else the recipe's, if available."""
-    from vae_jax.data import open_training_data
+    from vae_jax.cli.encodings import training_data
     from vae_jax.errors import DataError
 
-    recipe = loaded.recipe.replace(data=data, images="all") if data else loaded.recipe
     try:
-        return open_training_data(recipe, loaded.model.image_shape)
+        return training_data(loaded, data)
     except DataError as error:
         if data:
             raise

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vae_jax.data import open_dataset, open_picture
+from vae_jax.cli.encodings import training_source
+from vae_jax.data import open_picture
 from vae_jax.errors import UserError
 from vae_jax.pretrained import Label, Pretrained
 
@@ -35,7 +36,7 @@ def stored_images(
     if not pictures:
         if labels:
             raise UserError("--label needs IMAGES; a data source has its own labels")
-        dataset = open_dataset(data or loaded.recipe.data, shape)
+        dataset = training_source(loaded, data)
         split = dataset.test or dataset.train
         return np.asarray(split.images[:count]), loaded.label_if_taken(split.labels[:count])
     if labels and len(labels) not in (1, len(pictures)):

@@ -10,13 +10,14 @@ import functools
 import os
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
-from vae_jax.cli.devices import Command
 from vae_jax.recipe import Recipe
+
+Command = Callable[..., object]
 
 
 def _hyper(
@@ -44,7 +45,35 @@ label_option = click.option(
 one_label_option = click.option(
     "--label", type=int, help="Class number to decode with, for a model with labels."
 )
-data_option = click.option("--data", help="Data source; default: the training data.")
+
+_TRANSPOSE = "vae_jax.transpose"
+
+
+def data_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--data`` and ``--transpose``."""
+    option = click.option(
+        "--data", callback=_source, help="Data source; default: the training data."
+    )
+    return transpose_option(option(command))
+
+
+def _source(ctx: click.Context, _param: click.Parameter, data: str | None) -> str | None:
+    """Return the source that ``--data`` and ``--transpose`` name."""
+    if not ctx.meta.get(_TRANSPOSE):
+        return data
+    if data is None or not data.startswith(("idx:", "emnist:")):
+        raise click.UsageError("--transpose turns the images of --data idx:DIR; name that too")
+    return f"emnist:{data.partition(':')[2]}"
+
+
+transpose_option = click.option(
+    "--transpose",
+    is_flag=True,
+    is_eager=True,  # before --data, which it changes
+    expose_value=False,
+    callback=lambda ctx, _param, value: ctx.meta.update({_TRANSPOSE: value}),
+    help="Transpose the images of --data idx:DIR, as EMNIST's need it (emnist:DIR).",
+)
 seed_option = click.option(
     "--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Seed of the noise."
 )
@@ -160,13 +189,17 @@ def recipe_options(command: Command) -> Command:
         flag, kind = field.name.replace("_", "-"), types[field.name]
         settings: dict[str, Any] = {"default": None, "help": field.metadata["help"]}
         if kind is bool:
-            names = [f"--{flag}/--keep-{flag.removeprefix('drop-')}"]
+            verb, _, what = flag.partition("-")
+            names = [f"--{flag}/--{'keep' if verb == 'drop' else 'refuse'}-{what}"]
         else:
             names = [f"--{flag}"]
             choices = typing.get_args(kind)
             settings["type"] = click.Choice(choices) if choices else kind
             usual = "" if field.default is dataclasses.MISSING else f", usually {field.default}"
             settings["show_default"] = f"the recipe's{usual}"
+        if field.name == "data":
+            settings["callback"] = _source
+            command = transpose_option(command)
         command = click.option(*names, field.name, **settings)(command)
     return command
 
@@ -177,8 +210,16 @@ def set_fields(values: Mapping[str, object]) -> dict[str, object]:
     return {n: values[n] for n in names if values.get(n) is not None}
 
 
-def setup_jax(*, x64: bool = False) -> None:
-    """Configure JAX's precision, the allocator, logging and XLA's cache on disk."""
+def setup_jax(*, x64: bool = False, devices: bool = True) -> None:
+    """Configure JAX's precision, the allocator, logging and XLA's cache on disk.
+
+    Args:
+        x64: compute in float64.
+        devices: check that JAX has devices; off where other hosts must be joined first.
+
+    Raises:
+        UserError: as in ``require_devices``.
+    """
     import logging
 
     import jax
@@ -192,6 +233,8 @@ def setup_jax(*, x64: bool = False) -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     sys.unraisablehook = _unraisable
     jax.config.update("jax_enable_x64", x64)
+    if devices:
+        require_devices()
     folder = cache_folder() / "xla"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -200,6 +243,27 @@ def setup_jax(*, x64: bool = False) -> None:
     if os.environ.get("JAX_COMPILATION_CACHE_DIR") is None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def require_devices() -> None:
+    """Check that JAX has devices, before an error of it is taken for one of a file.
+
+    Raises:
+        UserError: those that JAX_PLATFORMS asks for are not there.
+    """
+    import jax
+
+    from vae_jax.errors import UserError
+
+    try:
+        jax.devices()
+    except Exception as error:  # for lack of a plugin it is an AssertionError without a text
+        reason = " ".join(str(error).split())[:200] or "JAX has no plugin or driver for it"
+        wanted = os.environ.get("JAX_PLATFORMS", "")
+        raise UserError(
+            f"there is no device for JAX_PLATFORMS={wanted} ({reason}); leave JAX_PLATFORMS out, "
+            "or set it to cpu"
+        ) from error
 
 
 def _unraisable(what: sys.UnraisableHookArgs) -> None:

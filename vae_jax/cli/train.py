@@ -56,7 +56,7 @@ def train(
 
     On SIGTERM or Ctrl-C the run is saved and ends with status 75; --resume continues it.
     """
-    setup_jax()
+    setup_jax(devices=False)  # before other hosts are joined there must be none
     parallel = join_devices(**devices)
     from vae_jax.cli.drawing import epoch_figure
     from vae_jax.data import open_training_data
@@ -67,8 +67,9 @@ def train(
     from vae_jax.pretrained import load
     from vae_jax.training import run as run_folder
     from vae_jax.training.epoch_runner import Options
-    from vae_jax.training.hosts import is_main, on_every, on_main, require_same
+    from vae_jax.training.hosts import is_main, on_every, require_same
     from vae_jax.training.loop import train as train_model
+    from vae_jax.training.start_line import start_line
     from vae_jax.training.stopping import catching_signals
 
     spec, path = get_spec(model), Path(out or f"runs/{model}").absolute()
@@ -81,8 +82,6 @@ def train(
         if old.model != model:
             raise RunError(f"{path} is a run of {old.model}, not of {model}")
         recipe, hyper = old.recipe, hyper or old.hyper
-    else:
-        on_main(lambda: run_folder.require_no_run(path))  # fails before the slow work
     chosen = set_fields(fields)
     recipe, variables, adam = recipe.replace(**chosen), None, None
     if init:
@@ -108,6 +107,7 @@ def train(
             variables=variables,
             opt_state=adam.opt_state if adam else None,
             on_epoch=epoch_figure(run, dataset),
+            on_start=lambda: click.echo(start_line(run, dataset, parallel), err=True),
             parallel=parallel,
             options=Options(stop=stop, **choices),
         )

@@ -25,9 +25,9 @@ import numpy as np
 
 from vae_jax.data.dataset import Split, describe_shape, fingerprint
 from vae_jax.errors import DataError
-from vae_jax.files import PARTIAL, explain_errors, hidden_folder
+from vae_jax.files import PARTIAL, explain_errors, hidden_folder, require_local
 
-VERSION = 1  # increase it whenever decoding, resizing or the layout of an entry changes
+VERSION = 2  # increase it whenever decoding, resizing or the layout of an entry changes
 STALE_SECONDS = 24 * 3600  # age of an interrupted run's files that a later run deletes
 
 
@@ -55,6 +55,7 @@ class Content:
 def cache_folder() -> pathlib.Path:
     """Return ``$VAE_JAX_CACHE``, ``$XDG_CACHE_HOME/vae_jax`` or ``~/.cache/vae_jax``."""
     if own := os.environ.get("VAE_JAX_CACHE"):
+        require_local(own)
         return pathlib.Path(own).expanduser().absolute()
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "vae_jax"
 

@@ -50,6 +50,7 @@ class Dataset:
         class_names: the classes' names, in the order of their numbers.
         fingerprint: 16 hex digits of the SHA-256 of images, labels and class names: the same data
             give the same string on any machine and in any folder.
+        description: what was made of a folder's pictures, and what was left out; "" for others.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Dataset:
     test: Split | None
     class_names: tuple[str, ...]
     fingerprint: str
+    description: str = ""
 
 
 def make_dataset(
@@ -80,7 +82,8 @@ def take(dataset: Dataset, numbers: list[int]) -> Dataset:
             )
     columns = {name: values[numbers] for name, values in dataset.train.attributes.items()}
     train = Split(dataset.train.images[numbers], dataset.train.labels[numbers], columns)
-    return make_dataset(dataset.name, train, dataset.test, dataset.class_names)
+    taken = make_dataset(dataset.name, train, dataset.test, dataset.class_names)
+    return dataclasses.replace(taken, description=dataset.description)
 
 
 def image_number(dataset: Dataset, number: int) -> int:

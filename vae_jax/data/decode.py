@@ -19,12 +19,14 @@ import itertools
 import os
 import pathlib
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from vae_jax.data.picture import open_picture, silence_pillow
+from vae_jax.errors import DataError
 
+T = TypeVar("T")
 MAX_THREADS = 8
 # Use processes from 8 cores on, where threads reach half the cores' speed (see above), and from
 # 20,000 pictures on, which take threads 8 s, while processes take 3 s to start.
@@ -142,21 +144,25 @@ def decode_pictures(
         from vae_jax.data.processes import decode_by_processes
 
         return decode_by_processes(read, names, image_shape, ahead, num_processes)
-    return _decode_by_threads(read, names, ahead)
+    return map_by_threads(read, names, ahead)
 
 
 def _read(
     source: str, folder: pathlib.Path, image_shape: tuple[int, int, int], name: str
 ) -> np.ndarray:
     """Read one picture by ``open_picture``; defined here because processes must pickle it."""
-    return open_picture(source, folder / name, image_shape)
+    try:
+        return open_picture(source, folder / name, image_shape)
+    except DataError as error:
+        raise DataError(f"{error}, or train with --skip-unreadable") from error
 
 
-def _decode_by_threads(
-    read: Callable[[str], np.ndarray], names: Sequence[str], ahead: int
-) -> Generator[np.ndarray, None, None]:
+def map_by_threads(
+    read: Callable[[str], T], names: Sequence[str], ahead: int
+) -> Generator[T, None, None]:
+    """Yield ``read(name)`` for each name in order, in threads that are ``ahead`` of it."""
     pool = concurrent.futures.ThreadPoolExecutor(min(MAX_THREADS, num_cores()))
-    waiting: collections.deque[concurrent.futures.Future[np.ndarray]] = collections.deque()
+    waiting: collections.deque[concurrent.futures.Future[T]] = collections.deque()
     try:
         for name in names:
             waiting.append(pool.submit(read, name))

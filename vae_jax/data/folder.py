@@ -1,5 +1,7 @@
 """Open a folder of pictures, one subfolder per class, like torchvision's ``ImageFolder``.
 
+A folder without subfolders is a data set of one class.
+
 The face tutorial (002, section 7.4.1) reads its data with ``ImageFolder`` and ``T.Resize(256)``.
 The order of the examples and every pixel equal torchvision's, because listing 7.7 picks faces by
 their number in that order. Resizing a folder takes minutes, so ``folder:DIR`` does it once (see
@@ -24,8 +26,11 @@ from vae_jax.data import cache
 from vae_jax.data.attributes import Columns, read_attributes
 from vae_jax.data.dataset import Dataset, Split
 from vae_jax.data.decode import Pictures
+from vae_jax.data.describe import describe_pictures
+from vae_jax.data.unreadable import unreadable_names
 from vae_jax.errors import DataError
 
+ONE_CLASS = "pictures"  # the class of a folder without subfolders, whatever its own name
 # torchvision.datasets.folder.IMG_EXTENSIONS
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 MAX_FOLDERS = 100_000  # per class, because two links in each of 30 folders give 2**30 paths
@@ -50,25 +55,29 @@ class Folder(NamedTuple):
     pictures: tuple[Picture, ...]
     labels: np.ndarray
     attributes: Columns
+    description: str
 
 
-def open_folder(source: str, place: str, image_shape: tuple[int, int, int]) -> Dataset:
+def open_folder(
+    source: str, place: str, image_shape: tuple[int, int, int], *, skip_unreadable: bool = False
+) -> Dataset:
     """Open a folder of pictures, resized to the model; ``test`` is None.
 
     Args:
         source: the source as the user gave it, for error messages.
         place: the folder.
         image_shape: the model's (height, width, channels): 3 channels are RGB, 1 is grey.
+        skip_unreadable: leave out the pictures that cannot be read.
 
     Returns:
         The examples sorted by class name, then by subfolder, then by file name, with the attributes
         of ``attributes.csv`` if it exists; the images are a read-only memory map of the cache.
 
     Raises:
-        DataError: there are no class folders, a class has no pictures, a picture cannot be read,
-            or the cache cannot be written.
+        DataError: there are no pictures, a class has none, a picture cannot be read, or the cache
+            cannot be written.
     """
-    folder = list_folder(source, place, image_shape)
+    folder = list_folder(source, place, image_shape, skip_unreadable)
     content = cache.Content(
         name=folder.path.name,
         where=(str(folder.path), image_shape),
@@ -80,16 +89,19 @@ def open_folder(source: str, place: str, image_shape: tuple[int, int, int]) -> D
     pictures = _pictures(source, folder, image_shape)
     images, fingerprint = cache.open_cached(source, content, lambda: _with_progress(pictures))
     split = Split(images, folder.labels, folder.attributes)
-    return Dataset(source, split, None, folder.class_names, fingerprint)
+    return Dataset(source, split, None, folder.class_names, fingerprint, folder.description)
 
 
-def open_stream(source: str, place: str, image_shape: tuple[int, int, int]) -> Dataset:
+def open_stream(
+    source: str, place: str, image_shape: tuple[int, int, int], *, skip_unreadable: bool = False
+) -> Dataset:
     """Open a folder like ``open_folder``, but decode the pictures when they are indexed.
 
     Args:
         source: the source as the user gave it, for error messages.
         place: the folder.
         image_shape: the model's (height, width, channels): 3 channels are RGB, 1 is grey.
+        skip_unreadable: leave out the pictures that cannot be read.
 
     Returns:
         The examples of ``folder:``, with ``Pictures`` as images. The fingerprint covers the
@@ -99,16 +111,18 @@ def open_stream(source: str, place: str, image_shape: tuple[int, int, int]) -> D
     Raises:
         DataError: as in ``open_folder``; a picture that cannot be read raises when it is decoded.
     """
-    folder = list_folder(source, place, image_shape)
+    folder = list_folder(source, place, image_shape, skip_unreadable)
     files = [(p.name.replace(os.sep, "/"), p.label, p.size) for p in folder.pictures]
     described = json.dumps([source.partition(":")[0], folder.class_names, image_shape, files])
     images = _pictures(source, folder, image_shape)
     split = Split(images, folder.labels, folder.attributes)  # pyright: ignore[reportArgumentType]
     fingerprint = hashlib.sha256(described.encode()).hexdigest()[:16]
-    return Dataset(source, split, None, folder.class_names, fingerprint)
+    return Dataset(source, split, None, folder.class_names, fingerprint, folder.description)
 
 
-def list_folder(source: str, place: str, image_shape: tuple[int, int, int]) -> Folder:
+def list_folder(
+    source: str, place: str, image_shape: tuple[int, int, int], skip_unreadable: bool
+) -> Folder:
     """List a folder, and read its attributes.
 
     Raises:
@@ -117,10 +131,19 @@ def list_folder(source: str, place: str, image_shape: tuple[int, int, int]) -> F
     if image_shape[2] not in (1, 3):
         raise DataError(f"{source}: pictures have 1 or 3 channels, the model {image_shape[2]}")
     path = pathlib.Path(os.path.abspath(pathlib.Path(place).expanduser()))
-    class_names, pictures = list_pictures(source, path)
+    class_names, listed = list_pictures(source, path)
+    pictures = listed
+    if skip_unreadable:
+        bad = unreadable_names(source, path, [(p.name, p.size, p.mtime_ns) for p in listed])
+        pictures = tuple(picture for picture in listed if picture.name not in bad)
+    if not pictures:
+        raise DataError(f"{source}: none of the {len(listed)} pictures can be read")
     labels = np.array([picture.label for picture in pictures], np.int32)
-    columns = read_attributes(source, path, [picture.name for picture in pictures])
-    return Folder(path, class_names, pictures, labels, columns)
+    names = [picture.name for picture in pictures]
+    columns = read_attributes(source, path, names)
+    skipped = len(listed) - len(pictures)
+    description = describe_pictures(path, names, image_shape, skipped, EXTENSIONS)
+    return Folder(path, class_names, pictures, labels, columns, description)
 
 
 def list_pictures(source: str, folder: pathlib.Path) -> tuple[tuple[str, ...], tuple[Picture, ...]]:
@@ -135,37 +158,50 @@ def list_pictures(source: str, folder: pathlib.Path) -> tuple[tuple[str, ...], t
                 f"{source}: there is no folder {str(folder)!r}; name yours with --data folder:DIR"
             )
         names = tuple(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()))
-        if not names:
+        classes = [(name, _pictures_of(source, folder, name)) for name in names]
+        # Programs leave hidden folders behind, such as .ipynb_checkpoints.
+        classes = [(name, found) for name, found in classes if found or not name.startswith(".")]
+        if not any(found for _, found in classes):
+            classes = [(ONE_CLASS, _pictures_of(source, folder, ""))] * bool(_files(folder))
+        if not classes:
             raise DataError(
-                f"{source}: {str(folder)!r} has no subfolders: expected one per class, such as"
-                " DIR/glasses/1.jpg and DIR/no_glasses/2.jpg"
+                f"{source}: {str(folder)!r} has no subfolders and no pictures: expected pictures,"
+                " or one subfolder per class, such as DIR/glasses/1.jpg and DIR/no_glasses/2.jpg"
             )
         pictures: list[Picture] = []
-        for label, name in enumerate(names):
-            # The folders are sorted as whole strings, as torchvision's sorted(os.walk()) does:
-            # "a-b" comes before "a/b".
-            inside = _walk(source, str(folder / name), ancestors=())
-            found = sorted(itertools.islice(inside, MAX_FOLDERS + 1))
-            if len(found) > MAX_FOLDERS:
-                raise DataError(
-                    f"{source}: the class folder {name!r} holds more than {MAX_FOLDERS} folders,"
-                    " probably links to each other: remove them"
-                )
-            before = len(pictures)
-            for parent, files in found:
-                for file in sorted(files):
-                    path = os.path.join(parent, file)
-                    status = os.stat(path)
-                    relative = os.path.relpath(path, folder)
-                    pictures.append(Picture(relative, label, status.st_size, status.st_mtime_ns))
-            if len(pictures) == before:
+        for label, (name, found) in enumerate(classes):
+            if not found:
                 raise DataError(
                     f"{source}: the class folder {name!r} holds no pictures"
                     f" ({' '.join(EXTENSIONS)}): fill it or remove it"
                 )
+            for path in found:
+                status = os.stat(path)
+                relative = os.path.relpath(path, folder)
+                pictures.append(Picture(relative, label, status.st_size, status.st_mtime_ns))
     except OSError as error:
         raise DataError(f"{source}: cannot be listed: {error}") from error
-    return names, tuple(pictures)
+    return tuple(name for name, _ in classes), tuple(pictures)
+
+
+def _pictures_of(source: str, folder: pathlib.Path, name: str) -> list[str]:
+    """List the pictures of a class folder in ``ImageFolder``'s order.
+
+    The folders are sorted as whole strings, as torchvision's sorted(os.walk()) does: "a-b" comes
+    before "a/b".
+    """
+    inside = _walk(source, str(folder / name), ancestors=())
+    found = sorted(itertools.islice(inside, MAX_FOLDERS + 1))
+    if len(found) > MAX_FOLDERS:
+        raise DataError(
+            f"{source}: the class folder {name!r} holds more than {MAX_FOLDERS} folders,"
+            " probably links to each other: remove them"
+        )
+    return [os.path.join(parent, file) for parent, files in found for file in sorted(files)]
+
+
+def _files(folder: pathlib.Path) -> list[str]:
+    return [e.name for e in os.scandir(folder) if e.name.lower().endswith(EXTENSIONS)]
 
 
 def _walk(

@@ -2,6 +2,8 @@
 
 Fashion-MNIST and KMNIST use the same files under the same names, and Debian packages
 Fashion-MNIST (``apt-get install dataset-fashion-mnist``, into /usr/share/datasets/fashion-mnist).
+EMNIST's files have the same form, but their images are transposed, which no header says:
+``emnist:DIR`` turns them. QMNIST's labels are int32 in 8 columns, the first of them the class.
 """
 
 from __future__ import annotations
@@ -19,11 +21,24 @@ import numpy as np
 from vae_jax.data.dataset import Dataset, Split, make_dataset, require_shape
 from vae_jax.errors import DataError
 
-UNSIGNED_BYTE = 0x08
+UNSIGNED_BYTE, INT32 = 0x08, 0x0C
+MAX_LABEL = 255  # as of labels that are bytes
 # Deflate cannot expand data more than this, so a header that states more is wrong.
 MAX_GZIP_RATIO = 1032
 
 Stream = gzip.GzipFile | io.BufferedReader
+
+
+def open_emnist(source: str, place: str, image_shape: tuple[int, int, int]) -> Dataset:
+    """Open a folder of EMNIST's files, whose images are stored transposed; see ``open_idx``."""
+    height, width, channels = image_shape
+    stored = open_idx(source, place, (width, height, channels))
+    train, test = (
+        None if split is None else Split(split.images.transpose(0, 2, 1, 3).copy(), split.labels)
+        for split in (stored.train, stored.test)
+    )
+    assert train is not None
+    return make_dataset(source, train, test, stored.class_names)
 
 
 def open_idx(source: str, place: str, image_shape: tuple[int, int, int]) -> Dataset:
@@ -48,7 +63,7 @@ def open_idx(source: str, place: str, image_shape: tuple[int, int, int]) -> Data
     if not pairs:
         raise DataError(
             f"{source}: no IDX files in {folder}: expected train-images-idx3-ubyte and"
-            " train-labels-idx1-ubyte, or the t10k pair, each plain or .gz"
+            " train-labels-idx1-ubyte (or idx2-int), or the t10k pair, each plain or .gz"
         )
     num_classes = max(int(pair.labels.max()) for pair in pairs) + 1
     names = tuple(str(label) for label in range(num_classes))
@@ -59,7 +74,7 @@ def _open_pair(
     source: str, folder: pathlib.Path, prefix: str, image_shape: tuple[int, int, int]
 ) -> Split | None:
     image_path = _find(folder, f"{prefix}-images", "idx3-ubyte")
-    label_path = _find(folder, f"{prefix}-labels", "idx1-ubyte")
+    label_path = _find(folder, f"{prefix}-labels", "idx1-ubyte", "idx2-int")
     if image_path is None and label_path is None:
         return None
     if image_path is None or label_path is None:
@@ -68,7 +83,7 @@ def _open_pair(
             f"{source}: {found} exists but the {prefix}-{missing} file does not:"
             " put both files of the pair in the folder"
         )
-    labels = read_idx(label_path, num_dimensions=1)
+    labels = _read_labels(label_path)
     images = read_idx(image_path, num_dimensions=3, image_shape=image_shape)[..., None]
     if len(images) != len(labels):
         raise DataError(
@@ -78,9 +93,23 @@ def _open_pair(
     return Split(images, labels.astype(np.int32))
 
 
-def _find(folder: pathlib.Path, stem: str, kind: str) -> pathlib.Path | None:
+def _read_labels(path: pathlib.Path) -> np.ndarray:
+    """Read classes [N], from MNIST's vector of bytes or the first of QMNIST's columns of int32."""
+    if "idx2-int" not in path.name:
+        return read_idx(path, num_dimensions=1)
+    labels = read_idx(path, num_dimensions=2, kind=INT32)[:, 0]
+    least, most = int(labels.min()), int(labels.max())
+    if least < 0 or most > MAX_LABEL:
+        raise DataError(
+            f"{path} holds labels from {least} to {most} in its first column, expected classes"
+            f" from 0 to {MAX_LABEL}"
+        )
+    return labels
+
+
+def _find(folder: pathlib.Path, stem: str, *kinds: str) -> pathlib.Path | None:
     # Both spellings are common: some unpackers turn the first into the second.
-    for name in (f"{stem}-{kind}", f"{stem}.{kind}"):
+    for name in (f"{stem}{joint}{kind}" for kind in kinds for joint in "-."):
         for suffix in ("", ".gz"):
             if (folder / (name + suffix)).is_file():
                 return folder / (name + suffix)
@@ -88,17 +117,22 @@ def _find(folder: pathlib.Path, stem: str, kind: str) -> pathlib.Path | None:
 
 
 def read_idx(
-    path: pathlib.Path, *, num_dimensions: int, image_shape: tuple[int, int, int] | None = None
+    path: pathlib.Path,
+    *,
+    num_dimensions: int,
+    image_shape: tuple[int, int, int] | None = None,
+    kind: int = UNSIGNED_BYTE,
 ) -> np.ndarray:
-    """Read one IDX file of bytes; check its header before allocating memory.
+    """Read one IDX file; check its header before allocating memory.
 
     Args:
         path: the file; gzip is detected by its first bytes, not by its name.
         num_dimensions: 1 for labels, 3 for images.
         image_shape: the required (height, width, channels) of images, which are grey.
+        kind: ``UNSIGNED_BYTE`` or ``INT32``, the header's code of the numbers.
 
     Returns:
-        uint8, in the shape that the header states.
+        uint8, or big-endian int32, in the shape that the header states.
 
     Raises:
         DataError: the header is not that of such a file, or the contents are shorter or longer
@@ -106,25 +140,27 @@ def read_idx(
     """
     try:
         with _open(path) as (stream, most_bytes):
-            shape = _read_header(path, stream, num_dimensions)
+            shape = _read_header(path, stream, num_dimensions, kind)
+            dtype = np.dtype(np.uint8 if kind == UNSIGNED_BYTE else ">i4")
+            num_bytes = math.prod(shape) * dtype.itemsize
             if image_shape is not None:
                 require_shape(str(path), (*shape[1:], 1), image_shape)
-            if math.prod(shape) > most_bytes:
+            if num_bytes > most_bytes:
                 raise DataError(
-                    f"{path} is truncated or not an IDX file: its header states {math.prod(shape)}"
+                    f"{path} is truncated or not an IDX file: its header states {num_bytes}"
                     " bytes, more than it can hold: fetch it again"
                 )
-            array = np.empty(shape, np.uint8)
+            array = np.empty(shape, dtype)
             num_read = _read_into(stream, array)
-            if num_read < array.size:
+            if num_read < num_bytes:
                 raise DataError(
-                    f"{path} is truncated: {num_read} of the {array.size} bytes that its header"
+                    f"{path} is truncated: {num_read} of the {num_bytes} bytes that its header"
                     " states: fetch it again"
                 )
             # Read one byte more, not the rest, so that a bomb unpacks no further.
             if stream.read(1):
                 raise DataError(
-                    f"{path} continues after the {array.size} bytes that its header states:"
+                    f"{path} continues after the {num_bytes} bytes that its header states:"
                     " it is damaged or not an IDX file"
                 )
             return array
@@ -132,15 +168,20 @@ def read_idx(
         raise DataError(f"{path}: cannot be read ({error}): fetch it again") from error
 
 
-def _read_header(path: pathlib.Path, stream: Stream, num_dimensions: int) -> tuple[int, ...]:
+def _read_header(
+    path: pathlib.Path, stream: Stream, num_dimensions: int, kind: int
+) -> tuple[int, ...]:
     head = stream.read(4)
     if len(head) < 4 or head[:2] != b"\0\0":
         raise DataError(
-            f"{path} starts with the bytes {head.hex(' ')!r}, expected '00 00 08' of an IDX file:"
-            " fetch it again"
+            f"{path} starts with the bytes {head.hex(' ')!r}, expected '00 00 {kind:02x}' of an IDX"
+            " file: fetch it again"
         )
-    if head[2] != UNSIGNED_BYTE:
-        raise DataError(f"{path} holds data of type 0x{head[2]:02x}, expected bytes (0x08)")
+    if head[2] != kind:
+        expected = "bytes" if kind == UNSIGNED_BYTE else "int32"
+        raise DataError(
+            f"{path} holds data of type 0x{head[2]:02x}, expected {expected} (0x{kind:02x})"
+        )
     if head[3] != num_dimensions:
         raise DataError(
             f"{path} holds arrays of {head[3]} dimensions, expected {num_dimensions}:"
@@ -170,7 +211,7 @@ def _open(path: pathlib.Path):
 
 
 def _read_into(stream: Stream, array: np.ndarray) -> int:
-    view = array.reshape(-1).data
+    view = array.reshape(-1).view(np.uint8).data
     num_read = 0
     # Read in pieces: the kernel allocates the pages of ``array`` when they are written, so a header
     # that overstates the size takes no more memory than the file's contents.

@@ -3,11 +3,12 @@
 Pillow knows about forty formats and detects them by the content, not the name. One of them, EPS, is
 a program that it runs in Ghostscript, so only formats that consist of pixels are accepted here.
 
-The pixels are those of torchvision with PIL. ``ImageFolder``'s loader is
-``Image.open(f).convert("RGB")``; ``T.Resize(size)`` is ``Image.resize`` to ``size`` on the shorter
-side and int(size * long / short) on the longer, bilinear and antialiased; ``T.CenterCrop`` starts
-at int(round((height - size) / 2)). As in torchvision, the orientation that a camera wrote into the
-EXIF data is not applied."""
+The pixels are those of torchvision with PIL, except where ``colours`` says otherwise.
+``ImageFolder``'s loader is ``Image.open(f).convert("RGB")``; ``T.Resize(size)`` is ``Image.resize``
+to ``size`` on the shorter side and int(size * long / short) on the longer, bilinear and
+antialiased; ``T.CenterCrop`` starts at int(round((height - size) / 2)). Unlike there, a camera's
+pictures are turned upright.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vae_jax.data.colours import upright
 from vae_jax.errors import DataError
+from vae_jax.files import require_local
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -107,7 +110,7 @@ def read_image(path: str | os.PathLike[str], image_shape: tuple[int, int, int]) 
     Args:
         path: the file.
         image_shape: (height, width, channels): the picture is converted to RGB for 3 channels, and
-            to grey ("L") for 1.
+            to grey ("L") for 1, by ``colours.upright``.
 
     Returns:
         uint8, in ``image_shape``.
@@ -128,10 +131,7 @@ def cover(image: PIL.Image.Image, image_shape: tuple[int, int, int]) -> np.ndarr
     import PIL.Image
 
     height, width, channels = image_shape
-    image.load()  # which may change the mode
-    mode = "RGB" if channels == 3 else "L"
-    if image.mode != mode:  # ``convert`` would copy even without a change, a tenth of the work
-        image = image.convert(mode)
+    image = upright(image, channels)
     size = covering_size((image.height, image.width), (height, width))
     refuse_bomb(size)  # a picture 1 pixel high and thousands wide would become enormous
     if size != (image.height, image.width):
@@ -151,8 +151,11 @@ def open_picture(
     Raises:
         DataError: it cannot be read; the message begins with ``source``.
     """
+    require_local(path)
     try:
         return read_image(path, image_shape)
+    except DataError as error:
+        raise DataError(f"{source}: cannot read the picture {str(path)!r}: {error}") from error
     except Exception as error:  # a damaged file can make a decoder raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise DataError(

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from vae_jax.data.colours import upright
 from vae_jax.data.dataset import Dataset, Split, make_dataset, require_shape
 from vae_jax.data.picture import opened_picture
 from vae_jax.errors import DataError
+from vae_jax.files import require_local
 
 CHUNK = 1024
 VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -89,7 +91,9 @@ def _version_of(info: pathlib.Path) -> tuple[int, ...]:
 
 
 def _data_dir() -> pathlib.Path:
-    return pathlib.Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    folder = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    require_local(folder)
+    return pathlib.Path(folder).expanduser()
 
 
 def _how_to_prepare(place: str) -> str:
@@ -157,7 +161,7 @@ def _decode(encoded: bytes, image_shape: tuple[int, int, int]) -> np.ndarray:
     with opened_picture(io.BytesIO(encoded)) as image:
         if (image.height, image.width) != image_shape[:2]:
             raise ValueError(f"an image is {image.height}x{image.width}")
-        return np.asarray(image.convert("L" if image_shape[2] == 1 else "RGB")).reshape(image_shape)
+        return np.asarray(upright(image, image_shape[2])).reshape(image_shape)
 
 
 def _one_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ one, ``momentum`` is the weight of the new value, and the variance takes two pas
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import flax.linen as nn
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.linen import dtypes
 
+from vae_jax.errors import UserError
 from vae_jax.layers.collectives import axis_size, psum
 from vae_jax.layers.kernels import inherited
 from vae_jax.layers.sums import along_channels, sum_axes
@@ -55,6 +57,10 @@ class BatchNorm(nn.Module):
             x: the input.
             train: use the batch's statistics and update the running ones, instead of using those.
             mask: [B], 1 for the examples that count towards the statistics.
+
+        Raises:
+            UserError: in train mode a channel has a single value, which would become 0 whatever
+                it is.
         """
         features, stats = x.shape[-1], "batch_stats"
         scale = self.param("scale", nn.initializers.ones, (features,), jnp.float32)
@@ -67,6 +73,13 @@ class BatchNorm(nn.Module):
             return _normalise(x, running_mean.value, running_var.value, scale, bias, self.epsilon)
         axis_name = inherited(self, "axis_name")
         groups = inherited(self, "batch_norm_groups", 1)
+        values = math.prod(x.shape[:-1]) * axis_size(axis_name)
+        if values <= groups and not self.is_initializing():
+            raise UserError(
+                f"the batch norm {'.'.join(self.path) or type(self).__name__} would normalise "
+                f"single values in train mode: a batch of shape {list(x.shape)}, groups: {groups}; "
+                "expected 2 or more values per channel: choose a larger batch"
+            )
         if groups == 1:
             y, mean, var = _normalise_batch(x, mask, scale, bias, self.epsilon, axis_name)
         else:

@@ -20,12 +20,13 @@ import optax
 import orbax.checkpoint as ocp
 
 from vae_jax.errors import CheckpointError, RunError, UserError
-from vae_jax.files import write_atomically
+from vae_jax.files import explain_errors, require_local, write_atomically
 from vae_jax.models import create_model, get_spec
 from vae_jax.models.hyper import parse_hyperparameters
 from vae_jax.training.checksum import differing
 from vae_jax.training.hosts import is_main
 from vae_jax.training.metadata import CheckpointMetadata, read_metadata
+from vae_jax.training.orbax_path import orbax_path
 from vae_jax.training.state import TrainState, check_variables
 from vae_jax.typing import AnyArray, Tree, Variables
 
@@ -78,6 +79,24 @@ def _load(checkpoint: Path) -> TrainState:
     return TrainState(tree["step"], tree["params"], tree["batch_stats"], opt_state)
 
 
+def require_readable(checkpoint: Path) -> None:
+    """Check that a saved checkpoint's metadata and arrays can be opened; their values are not read.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    try:
+        with quiet_failure(), ocp.PyTreeCheckpointer() as checkpointer:
+            arrays = jax.tree.leaves(_stored_tree(checkpointer, checkpoint / "default"))
+        missing = len(read_metadata(checkpoint)["digest"]) - len(arrays)
+    except Exception as error:  # Orbax and TensorStore raise many types
+        raise ValueError(
+            f"checkpoint {checkpoint.name} cannot be read back: {first_line(error)}"
+        ) from error
+    if missing:
+        raise ValueError(f"checkpoint {checkpoint.name} lacks {missing} arrays")
+
+
 def save_variables(
     folder: Path, model: str, hyper: Mapping[str, object], variables: Variables
 ) -> None:
@@ -86,12 +105,14 @@ def save_variables(
     Raises:
         CheckpointError: the folder exists and is not empty, or reading it back gives other bits.
     """
+    require_local(folder)
     folder = folder.absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder} exists already; choose a new folder")
-    checkpointer = ocp.StandardCheckpointer()
-    with checkpointer:
-        checkpointer.save(folder / "variables", variables)
+    with explain_errors(CheckpointError, f"cannot write {folder}", "choose another folder"):
+        folder.mkdir(parents=True, exist_ok=True)
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(orbax_path(folder / "variables"), variables)
 
     def equal(a: AnyArray, b: np.ndarray) -> bool:
         return a.dtype == b.dtype and a.tobytes() == b.tobytes()
@@ -175,8 +196,12 @@ def _restore_numpy(folder: Path) -> Variables:
     def as_numpy(leaf: object) -> ocp.RestoreArgs:
         return ocp.RestoreArgs(restore_type=np.ndarray)
 
-    checkpointer = ocp.PyTreeCheckpointer()
-    with checkpointer:
-        metadata = cast(object, checkpointer.metadata(folder).item_metadata)
-        types = jax.tree.map(as_numpy, getattr(metadata, "tree", metadata))
-        return cast(Variables, checkpointer.restore(folder, restore_args=types))
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        types = jax.tree.map(as_numpy, _stored_tree(checkpointer, folder))
+        return cast(Variables, checkpointer.restore(orbax_path(folder), restore_args=types))
+
+
+def _stored_tree(checkpointer: ocp.Checkpointer, folder: Path) -> object:
+    """Return the tree of a checkpoint's arrays, described but not read."""
+    metadata = cast(object, checkpointer.metadata(orbax_path(folder)).item_metadata)
+    return getattr(metadata, "tree", metadata)

@@ -16,17 +16,20 @@ from collections.abc import Callable
 import jax
 import optax
 
-from vae_jax.data import Dataset, num_batches, require_labels
+from vae_jax.data import Dataset, absolute_source, num_batches, require_labels
 from vae_jax.errors import RunError
+from vae_jax.files import require_local
 from vae_jax.models import create_model, get_spec
 from vae_jax.optim import optimizer_of
 from vae_jax.training import run as run_folder
+from vae_jax.training.batch_statistics import require_batch_statistics
 from vae_jax.training.checkpoint import say
 from vae_jax.training.devices import make_parallel
 from vae_jax.training.epoch_runner import EpochRunner, Options
 from vae_jax.training.hosts import on_main
 from vae_jax.training.lock import only_one
 from vae_jax.training.metrics import Record, read_metrics, rewrite_metrics
+from vae_jax.training.orbax_path import orbax_path
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.run import Run
 from vae_jax.training.saving import Checkpoints
@@ -53,6 +56,7 @@ def train(
     variables: Variables | None = None,
     opt_state: optax.OptState | None = None,
     on_epoch: OnEpoch | None = None,
+    on_start: Callable[[], object] | None = None,
     parallel: Parallel | None = None,
     options: Options | None = None,
 ) -> Result:
@@ -66,6 +70,7 @@ def train(
         opt_state: optimiser state to start from, together with ``variables``; default: a fresh
             one. The run's own steps are still counted from 0.
         on_epoch: called after each epoch with its number (0 before training) and the variables.
+        on_start: called once on host 0 when the folder is ready, if there are steps to take.
         parallel: the devices, and how they share a step; default: one.
         options: when to save, how to treat steps that are not finite, and when to stop; default:
             ``Options()``.
@@ -78,9 +83,11 @@ def train(
             recipe differs; another process trains there; the loss or its gradient is not finite;
             or something cannot be written.
         StoppedError: the run was asked to stop, and is saved.
+        UserError: the folder is an address, or batch norm would normalise single values.
         DataError: the model does not know one of the labels.
         CheckpointError: ``variables`` are not the model's; nothing is written.
     """
+    require_local(run.path)
     recipe, options = run.recipe, options or Options()
     parallel = parallel or make_parallel()
     model = create_model(run.model, **run.hyper)
@@ -88,7 +95,10 @@ def train(
     require_labels(dataset, get_spec(run.model).num_classes)
     init_key, noise_key = jax.random.split(jax.random.key(recipe.seed))
     num_steps = num_batches(len(dataset.train), recipe.batch_size, recipe.drop_remainder)
-    parallel.width(recipe.batch_size, recipe.batch_norm_groups)  # raises before anything is written
+    # These raise before anything is written.
+    width = parallel.width(recipe.batch_size, recipe.batch_norm_groups)
+    require_batch_statistics(model, recipe, len(dataset.train), width)
+    orbax_path(run.checkpoints)
     if variables is not None:
         check_variables(model, variables)
     with contextlib.ExitStack() as cleanup:
@@ -115,6 +125,8 @@ def train(
             )
         on_main(lambda: _record_start(run, step, recipe.epochs * num_steps))
         records = on_main(lambda: _records_until(run, done, step)) or []
+        if on_start is not None and step < recipe.epochs * num_steps:
+            on_main(on_start)
         draw = _drawer(on_epoch, parallel)
         if start == 0:
             # After a resume this repeats the last figure, which a kill may have prevented.
@@ -173,6 +185,8 @@ def _prepare_folder(
         "train_examples": len(dataset.train),
         "test_examples": 0 if dataset.test is None else len(dataset.test),
     }
+    if (absolute := absolute_source(dataset.name)) != dataset.name:
+        data["absolute_source"] = absolute
     if resume and not run_folder.is_run(run.path):
         raise RunError(f"{run.path} holds no run to resume; leave out --resume to start one")
     if resume:

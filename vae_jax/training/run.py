@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -77,6 +78,9 @@ def require_no_run(path: Path) -> None:
 def open_run(path: Path) -> Run:
     """Read a run from its ``run.json``.
 
+    The recipe's data source has an absolute path, so that the run can be used from any working
+    folder; as the user typed it, only if nothing is there any more.
+
     Raises:
         RunError: the folder holds no run, or its ``run.json`` cannot be read.
     """
@@ -87,7 +91,12 @@ def open_run(path: Path) -> Run:
         text = json.loads(file.read_text())
         spec = get_spec(text["model"])
         hyper = parse_hyperparameters(spec, dict(text["hyper"]))
-        return Run(path.absolute(), spec.name, hyper, Recipe(**text["recipe"]))
+        recipe = Recipe(**text["recipe"])
+        data = text.get("data")
+        source = data.get("absolute_source") if isinstance(data, dict) else None
+        if isinstance(source, str) and os.path.exists(source.partition(":")[2]):
+            recipe = recipe.replace(data=source)
+        return Run(path.absolute(), spec.name, hyper, recipe)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())  # messages may have many lines
         raise RunError(f"{file} cannot be read as a run's description: {reason}") from error

@@ -14,12 +14,19 @@ from typing import Any
 import orbax.checkpoint as ocp
 
 from vae_jax.errors import RunError
-from vae_jax.training.checkpoint import first_line, quiet_failure, say, verify
+from vae_jax.training.checkpoint import (
+    first_line,
+    quiet_failure,
+    require_readable,
+    say,
+    verify,
+)
 from vae_jax.training.checksum import checksum_of
 from vae_jax.training.devices import make_parallel
 from vae_jax.training.hosts import on_every, on_main
 from vae_jax.training.metadata import CheckpointMetadata, read_metadata, with_checksum
 from vae_jax.training.metrics import Record
+from vae_jax.training.orbax_path import orbax_path
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import TrainState
 from vae_jax.typing import Tree
@@ -42,6 +49,7 @@ class Checkpoints:
     ):
         self._folder, self._parallel = folder.absolute(), parallel or make_parallel()
         self._losses: dict[int, float] = {}
+        self._being_written: int | None = None
         on_main(self._put_unreadable_aside)
         for step in ocp.utils.checkpoint_steps(self._folder) if self._folder.is_dir() else ():
             self._note_loss(step, read_metadata(self._folder / str(step))["loss"])
@@ -59,7 +67,7 @@ class Checkpoints:
     @property
     def latest_step(self) -> int | None:
         """Return the step of the last complete checkpoint, after pending writes, or None."""
-        self._manager.wait_until_finished()
+        self._finish_writing()
         return self._manager.latest_step()
 
     def save(
@@ -96,7 +104,7 @@ class Checkpoints:
             self._open()
             try:
                 self._write(step, copy, metadata)
-                self._manager.wait_until_finished()
+                self._finish_writing()
             except Exception as again:
                 raise self._unwritten(again) from again
 
@@ -140,7 +148,7 @@ class Checkpoints:
             RunError: a checkpoint cannot be written.
         """
         try:
-            self._manager.wait_until_finished()
+            self._finish_writing()
         except Exception as error:
             raise self._unwritten(error) from error
         finally:
@@ -150,7 +158,7 @@ class Checkpoints:
     def _open(self) -> None:
         try:
             self._manager = ocp.CheckpointManager(
-                self._folder,
+                orbax_path(self._folder),
                 options=self._options,
                 item_handlers=ocp.StandardCheckpointHandler(),
             )
@@ -166,9 +174,17 @@ class Checkpoints:
             args=ocp.args.StandardSave(copy),
             custom_metadata=metadata,
         )
+        self._being_written = step
+
+    def _finish_writing(self) -> None:
+        """Wait for the checkpoint that is being written, and check that it can be opened."""
+        self._manager.wait_until_finished()  # raises the write's error, if any
+        step, self._being_written = self._being_written, None
+        if step is not None:
+            require_readable(self._folder / str(step))
 
     def _require_ready(self) -> None:
-        self._manager.wait_until_finished()  # raises the previous write's error, if any
+        self._finish_writing()
         if not self._folder.is_dir():
             raise FileNotFoundError(self._folder)
 
@@ -190,9 +206,17 @@ class Checkpoints:
             names = (self._folder / f"damaged-{step}-{n}" for n in itertools.count(1))
             (self._folder / str(step)).rename(next(name for name in names if not name.exists()))
 
+    def _is_readable(self, step: int) -> bool:
+        try:
+            require_readable(self._folder / str(step))
+        except ValueError:
+            return False
+        return True
+
     def _unwritten(self, error: Exception) -> RunError:
-        kept = [int(p.name) for p in self._folder.glob("*") if p.name.isdigit()]
-        last = f"the last whole one is of step {max(kept)}" if kept else "there is none yet"
+        steps = [int(p.name) for p in self._folder.glob("*") if p.name.isdigit()]
+        whole = next((s for s in sorted(steps, reverse=True) if self._is_readable(s)), None)
+        last = "there is none yet" if whole is None else f"the last whole one is of step {whole}"
         return RunError(
             f"a checkpoint cannot be written to {self._folder}: {first_line(error)}; {last}; see "
             "to the space and rights there, then go on with --resume"
