@@ -56,6 +56,7 @@ LossResult = tuple[jax.Array, tuple[dict[str, jax.Array], Variables]]
 Loss = Callable[..., LossResult]
 _Applied = tuple[tuple[Likelihood, Posterior], Variables]
 _Given = tuple[Variables, GaussianPosterior, Image, OneHot | None, Key]
+_Step = ArrayLike | None
 _Sums = tuple[jax.Array, jax.Array, jax.Array]
 
 
@@ -118,12 +119,7 @@ def loss_of(
     model = model.clone(axis_name=axis_name, batch_norm_groups=recipe.batch_norm_groups)
 
     def loss(
-        params: Tree,
-        batch_stats: Tree,
-        batch: Batch,
-        noise: Noise | None,
-        *,
-        step: ArrayLike | None = None,
+        params: Tree, batch_stats: Tree, batch: Batch, noise: Noise | None, *, step: _Step = None
     ) -> LossResult:
         x, mask, label = batch["image"], batch.get("mask"), batch.get("label")
         if spec.num_classes and label is None:
@@ -158,7 +154,7 @@ def loss_of(
     return loss
 
 
-def _beta(recipe: Recipe, step: ArrayLike | None, dtype: DTypeLike) -> float | jax.Array:
+def _beta(recipe: Recipe, step: _Step, dtype: DTypeLike) -> float | jax.Array:
     """Return the weight of the KL at a step: a Python number, or a scalar array of a dtype."""
     if recipe.beta_warmup == 0:
         return recipe.beta

@@ -63,11 +63,7 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(
-        self,
-        state: TrainState,
-        *,
-        loss: float | None = None,
-        totals: Record | None = None,
+        self, state: TrainState, *, loss: float | None = None, totals: Record | None = None
     ) -> None:
         """Start writing a copy of a state, whose own memory the next step reuses.
 
@@ -150,9 +146,7 @@ class Checkpoints:
     def _open(self) -> None:
         try:
             self._manager = ocp.CheckpointManager(
-                self._folder,
-                options=self._options,
-                item_handlers=ocp.StandardCheckpointHandler(),
+                self._folder, options=self._options, item_handlers=ocp.StandardCheckpointHandler()
             )
         except OSError as error:
             raise self._unwritten(error) from error
@@ -161,11 +155,7 @@ class Checkpoints:
         on_every(self._require_ready)
         if step in self._manager.all_steps():
             return
-        self._manager.save(
-            step,
-            args=ocp.args.StandardSave(copy),
-            custom_metadata=metadata,
-        )
+        self._manager.save(step, args=ocp.args.StandardSave(copy), custom_metadata=metadata)
 
     def _require_ready(self) -> None:
         self._manager.wait_until_finished()  # raises the previous write's error, if any
