@@ -22,7 +22,6 @@ of 001, `trainer` of 004); Burda, Grosse and Salakhutdinov, "Importance Weighted
 2016, for the importance-weighted bound.
 """
 
-# Many of JAX's and Flax's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple, cast
 
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 

@@ -5,14 +5,13 @@ reproduce: the running variance is the *unbiased* one while the batch is normali
 one, ``momentum`` is the weight of the new value, and the variance takes two passes.
 """
 
-# Many of JAX's and Flax's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from functools import partial
 
 import flax.linen as nn
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 import numpy as np
 from flax.linen import dtypes

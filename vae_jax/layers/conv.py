@@ -8,14 +8,13 @@ transposed convolution, [k, k, O, I], the kernel of the convolution whose gradie
 ``layers/convolve.py`` chooses the implementation.
 """
 
-# Many of JAX's and Flax's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from typing import Literal
 
 import flax.linen as nn
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 from flax.linen import dtypes
 

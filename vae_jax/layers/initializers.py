@@ -8,14 +8,13 @@ A fan is the number of input or output channels times the kernel's area. For a t
 convolution ``fan_in`` counts the *output* channels, as in PyTorch, whose weight swaps these axes.
 """
 
-# Many of JAX's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer, normal, truncated_normal, zeros
 from jax.typing import DTypeLike

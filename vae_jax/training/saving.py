@@ -1,7 +1,6 @@
 """Checkpoints that a run writes with Orbax, keeps, and resumes from."""
 
-# Many functions of Orbax are without full hints, and it comes without stubs:
-# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+# pyright: reportMissingTypeStubs=false
 from __future__ import annotations
 
 import contextlib
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import orbax.checkpoint as ocp
+import orbax.checkpoint as ocp  # without stubs
 
 from vae_jax.errors import RunError
 from vae_jax.training.checkpoint import first_line, quiet_failure, say, verify
