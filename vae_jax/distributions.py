@@ -9,7 +9,6 @@ Source: Kingma and Welling, "Auto-Encoding Variational Bayes", 2013, appendices 
 and C (Bernoulli and Gaussian decoders); the tutorials' loss functions for the rest.
 """
 
-# Many of JAX's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ import math
 from functools import partial
 from typing import NamedTuple
 
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 import numpy as np
 

@@ -22,7 +22,6 @@ of 001, `trainer` of 004); Burda, Grosse and Salakhutdinov, "Importance Weighted
 2016, for the importance-weighted bound.
 """
 
-# Many of JAX's and Flax's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple, cast
 
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
@@ -56,6 +55,7 @@ LossResult = tuple[jax.Array, tuple[dict[str, jax.Array], Variables]]
 Loss = Callable[..., LossResult]
 _Applied = tuple[tuple[Likelihood, Posterior], Variables]
 _Given = tuple[Variables, GaussianPosterior, Image, OneHot | None, Key]
+_Step = ArrayLike | None
 _Sums = tuple[jax.Array, jax.Array, jax.Array]
 
 
@@ -118,12 +118,7 @@ def loss_of(
     model = model.clone(axis_name=axis_name, batch_norm_groups=recipe.batch_norm_groups)
 
     def loss(
-        params: Tree,
-        batch_stats: Tree,
-        batch: Batch,
-        noise: Noise | None,
-        *,
-        step: ArrayLike | None = None,
+        params: Tree, batch_stats: Tree, batch: Batch, noise: Noise | None, *, step: _Step = None
     ) -> LossResult:
         x, mask, label = batch["image"], batch.get("mask"), batch.get("label")
         if spec.num_classes and label is None:
@@ -158,7 +153,7 @@ def loss_of(
     return loss
 
 
-def _beta(recipe: Recipe, step: ArrayLike | None, dtype: DTypeLike) -> float | jax.Array:
+def _beta(recipe: Recipe, step: _Step, dtype: DTypeLike) -> float | jax.Array:
     """Return the weight of the KL at a step: a Python number, or a scalar array of a dtype."""
     if recipe.beta_warmup == 0:
         return recipe.beta

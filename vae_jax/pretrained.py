@@ -1,6 +1,5 @@
 """Load a trained model from any source; encode, decode, reconstruct and sample with it."""
 
-# Many of JAX's and Flax's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import cast
 
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 import numpy as np
 

@@ -5,7 +5,6 @@ reproduce: the running variance is the *unbiased* one while the batch is normali
 one, ``momentum`` is the weight of the new value, and the variance takes two passes.
 """
 
-# Many of JAX's and Flax's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ import math
 from functools import partial
 
 import flax.linen as nn
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 import numpy as np
 from flax.linen import dtypes
@@ -24,6 +23,7 @@ from vae_jax.layers.kernels import inherited
 from vae_jax.layers.sums import along_channels, sum_axes
 from vae_jax.typing import AnyArray, Mask
 
+_Affine = tuple[AnyArray, AnyArray, float]  # scale, bias and epsilon
 _WithMoments = tuple[jax.Array, jax.Array, jax.Array]
 
 
@@ -69,8 +69,9 @@ class BatchNorm(nn.Module):
         running_var = self.variable(stats, "var", lambda: jnp.ones((features,), jnp.float32))
         count = self.variable(stats, "num_batches_tracked", lambda: jnp.zeros((), jnp.int32))
 
+        affine = scale, bias, self.epsilon
         if not train:
-            return _normalise(x, running_mean.value, running_var.value, scale, bias, self.epsilon)
+            return _normalise(x, running_mean.value, running_var.value, affine)
         axis_name = inherited(self, "axis_name")
         groups = inherited(self, "batch_norm_groups", 1)
         values = math.prod(x.shape[:-1]) * axis_size(axis_name)
@@ -81,9 +82,9 @@ class BatchNorm(nn.Module):
                 "expected 2 or more values per channel: choose a larger batch"
             )
         if groups == 1:
-            y, mean, var = _normalise_batch(x, mask, scale, bias, self.epsilon, axis_name)
+            y, mean, var = _normalise_batch(x, mask, affine, axis_name)
         else:
-            y, mean, var = _normalise_groups(x, mask, scale, bias, self.epsilon, axis_name, groups)
+            y, mean, var = _normalise_groups(x, mask, affine, axis_name, groups)
         if not self.is_initializing():
             for running, new in ((running_mean, mean), (running_var, var)):
                 new = new.astype(running.value.dtype)
@@ -93,27 +94,16 @@ class BatchNorm(nn.Module):
 
 
 def _normalise_batch(
-    x: AnyArray,
-    mask: AnyArray | None,
-    scale: jax.Array,
-    bias: jax.Array,
-    epsilon: float,
-    axis_name: str | None,
+    x: AnyArray, mask: AnyArray | None, affine: _Affine, axis_name: str | None
 ) -> _WithMoments:
     """Normalise ``x``; return it with its mean and unbiased variance."""
     mean, var, size = _moments(x, mask, axis_name)
     unbiased = var * (size / jnp.maximum(size - 1, 1))
-    return _normalise(x, mean, var, scale, bias, epsilon), mean, unbiased
+    return _normalise(x, mean, var, affine), mean, unbiased
 
 
 def _normalise_groups(
-    x: AnyArray,
-    mask: AnyArray | None,
-    scale: jax.Array,
-    bias: jax.Array,
-    epsilon: float,
-    axis_name: str | None,
-    groups: int,
+    x: AnyArray, mask: AnyArray | None, affine: _Affine, axis_name: str | None, groups: int
 ) -> _WithMoments:
     """Normalise each group of ``x``; return it with the means of the groups' moments."""
     mask = jnp.ones(x.shape[:1], x.dtype) if mask is None else mask
@@ -122,21 +112,15 @@ def _normalise_groups(
     parts, mask = (value.reshape(here, -1, *value.shape[1:]) for value in (x, mask))
     filled = mask.any(1).astype(x.dtype)
     # A group that is all padding is computed without its mask, under which its mean is 0 / 0.
-    whole = partial(_normalise_batch, scale=scale, bias=bias, epsilon=epsilon, axis_name=None)
+    whole = partial(_normalise_batch, affine=affine, axis_name=None)
     y, *moments = jax.vmap(whole)(parts, jnp.where(filled[:, None] > 0, mask, 1))
     number = psum(filled.sum(), axis_name)
     mean, var = (psum((m * filled[:, None]).sum(0), axis_name) / number for m in moments)
     return y.reshape(x.shape), mean, var
 
 
-def _normalise(
-    x: AnyArray,
-    mean: jax.Array,
-    var: jax.Array,
-    scale: jax.Array,
-    bias: jax.Array,
-    epsilon: float,
-) -> jax.Array:
+def _normalise(x: AnyArray, mean: jax.Array, var: jax.Array, affine: _Affine) -> jax.Array:
+    scale, bias, epsilon = affine
     y, mean, var, scale, bias = dtypes.promote_dtype(x, mean, var, scale, bias, dtype=None)
     factor = scale / jnp.sqrt(var + epsilon)
     mean, factor, bias = (along_channels(v, x.shape) for v in (mean, factor, bias))

@@ -6,13 +6,12 @@ over the batch (gradients, metrics, the statistics of batch normalisation) conti
 devices of the named axis.
 """
 
-# Many of JAX's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from typing import TypeVar, cast
 
-import jax
+import jax  # many of its functions have no full hints
 
 Tree = TypeVar("Tree")
 

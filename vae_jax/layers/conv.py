@@ -8,14 +8,13 @@ transposed convolution, [k, k, O, I], the kernel of the convolution whose gradie
 ``layers/convolve.py`` chooses the implementation.
 """
 
-# Many of JAX's and Flax's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from typing import Literal
 
 import flax.linen as nn
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 from flax.linen import dtypes
 
@@ -30,11 +29,7 @@ Padding = int | Literal["SAME"]
 
 
 def conv2d(
-    x: AnyArray,
-    kernel: AnyArray,
-    stride: int,
-    padding: Padding,
-    kernels: Kernels | None = None,
+    x: AnyArray, kernel: AnyArray, stride: int, padding: Padding, kernels: Kernels | None = None
 ) -> jax.Array:
     """Cross-correlate [B, H, W, I] with [k, k, I, O], with ``padding`` zeros on every side."""
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
@@ -135,12 +130,7 @@ class ConvTranspose(nn.Module):
         bias = self.param("bias", self.initialization.bias(*fans), shape[2:3], jnp.float32)
         x, kernel, bias = dtypes.promote_dtype(x, kernel, bias, dtype=None)
         x = conv2d_transpose(
-            x,
-            kernel,
-            self.stride,
-            self.padding,
-            self.output_padding,
-            inherited(self, "kernels"),
+            x, kernel, self.stride, self.padding, self.output_padding, inherited(self, "kernels")
         )
         return x + along_channels(bias, x.shape) if self.adds_bias else x
 

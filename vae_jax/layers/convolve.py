@@ -25,8 +25,6 @@ float64 (``tests/layers/test_convolve.py``). GPUs and TPUs use XLA's own, which 
 convolution hardware and libraries.
 """
 
-# Many of JAX's functions are without full hints:
-# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import jax

@@ -1,11 +1,10 @@
 """The dense layer: ``torch.nn.Linear`` with its kernel transposed."""
 
-# Many of JAX's and Flax's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import flax.linen as nn
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 from flax.linen import dtypes
 

@@ -8,14 +8,13 @@ A fan is the number of input or output channels times the kernel's area. For a t
 convolution ``fan_in`` counts the *output* channels, as in PyTorch, whose weight swaps these axes.
 """
 
-# Many of JAX's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer, normal, truncated_normal, zeros
 from jax.typing import DTypeLike
@@ -56,17 +55,11 @@ def _glorot(fan_in: int, fan_out: int) -> Initializer:
     return uniform_within((6 / (fan_in + fan_out)) ** 0.5)
 
 
-def _truncated(fan_in: int, fan_out: int) -> Initializer:
-    return truncated_normal(0.02)
+def _always(initializer: Initializer) -> Callable[[int, int], Initializer]:
+    return lambda fan_in, fan_out: initializer
 
 
-def _narrow(fan_in: int, fan_out: int) -> Initializer:
-    return normal(0.02)
-
-
-def _zero(fan_in: int, fan_out: int) -> Initializer:
-    return zeros
-
+_zero = _always(zeros)
 
 TORCH = Initialization(_torch, _torch)
 """PyTorch's uniform distribution, for all three kinds of layer."""
@@ -77,8 +70,8 @@ PADDLE_CONV = Initialization(_he, _zero)
 PADDLE_CONV_TRANSPOSE = Initialization(_glorot, _zero)
 """Paddle's ``Conv2DTranspose``: Glorot's uniform distribution."""
 
-TENSORFLOW_CONV = Initialization(_truncated, _zero)
+TENSORFLOW_CONV = Initialization(_always(truncated_normal(0.02)), _zero)
 """Tutorial 003: normal with std 0.02, truncated at two standard deviations."""
 
-TENSORFLOW_DENSE = Initialization(_narrow, _zero)
+TENSORFLOW_DENSE = Initialization(_always(normal(0.02)), _zero)
 """Tutorial 003: normal with std 0.02."""

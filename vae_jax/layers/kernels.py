@@ -6,14 +6,13 @@ hardware for XLA's own operations. Operations written for accuracy (``sums.py``)
 every backend.
 """
 
-# Many of JAX's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from typing import Any, Literal, TypeVar, cast
 
 import flax.linen as nn
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 from jax.experimental import layout
 from jax.extend.core import Primitive

@@ -14,13 +14,12 @@ digits_vae conv2's windows         3136, 512, 64    kernel   3.2 -> 1.4
 =================================  ===============  =======  ==========
 """
 
-# Many of JAX's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from typing import cast
 
-import jax
+import jax  # many of its functions have no full hints
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir

@@ -7,14 +7,13 @@ begins: the squared error of four 28x28 images has an error of 1e-7, and of 4e-7
 reduction (PyTorch: 6e-8).
 """
 
-# Many of JAX's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import functools
 import math
 
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 
 from vae_jax.layers.kernels import Kernels

@@ -1,6 +1,5 @@
 """The table of models. To add one, write a file in this folder and list it here."""
 
-# Many of JAX's and Flax's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
@@ -8,7 +7,7 @@ from functools import partial
 from typing import cast
 
 import flax.traverse_util
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 
 from vae_jax.errors import UserError, did_you_mean

@@ -6,7 +6,6 @@ transposed convolutions". Here each width is a 3x3 convolution of stride 2, whic
 rounding up; the decoder restores the exact size.
 """
 
-# Many of JAX's and Flax's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-import flax.linen as nn
+import flax.linen as nn  # its param has no full hints
 import jax.numpy as jnp
 import numpy as np
 

@@ -1,6 +1,5 @@
 """Reading of a run's checkpoints; reading and writing of folders that hold only weights."""
 
-# Many of Orbax's and JAX's functions are without full hints, Optax and Orbax without stubs:
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
@@ -14,10 +13,10 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import cast
 
-import jax
+import jax  # many of its functions have no full hints
 import numpy as np
-import optax
-import orbax.checkpoint as ocp
+import optax  # without stubs
+import orbax.checkpoint as ocp  # without stubs
 
 from vae_jax.errors import CheckpointError, RunError, UserError
 from vae_jax.files import explain_errors, require_local, write_atomically

@@ -6,11 +6,10 @@ each times an odd number given by its position, modulo 2**32, so changing any on
 Because it is a sum, devices that hold parts of an array only add up their own.
 """
 
-# Many of JAX's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 import numpy as np
 

@@ -1,12 +1,11 @@
 """The choice of devices, and of how they share a step."""
 
-# Many of JAX's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from typing import cast
 
-import jax
+import jax  # many of its functions have no full hints
 
 from vae_jax.errors import UserError
 from vae_jax.training.parallel import Mode, OneDevice, OnMesh, Parallel, PerDevice

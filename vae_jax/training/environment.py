@@ -4,7 +4,6 @@
 devices. Random numbers stay the same; sums may be rounded differently.
 """
 
-# Many of JAX's functions are without full hints, Optax without stubs:
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
@@ -15,9 +14,9 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeGuard, cast
 
 import flax
-import jax
+import jax  # many of its functions have no full hints
 import numpy as np
-import optax
+import optax  # without stubs
 
 from vae_jax.typing import Device
 from vae_jax.version import __version__

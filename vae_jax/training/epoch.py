@@ -8,15 +8,13 @@ only its own rows. Both take the same batches in the same order, and neither rec
 batch.
 """
 
-# Many of JAX's functions are without full hints, Optax without stubs:
-# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-import jax
+import jax  # many of its functions have no full hints
 import numpy as np
-import optax
 
 from vae_jax.data import Split, batch_rows, iterate_batches, prefetch
 from vae_jax.data.decode import Pictures
@@ -28,7 +26,7 @@ from vae_jax.recipe import Recipe
 from vae_jax.training.devices import make_parallel
 from vae_jax.training.parallel import Parallel
 from vae_jax.training.state import TrainState
-from vae_jax.training.step import Inputs, Metrics, make_train_step
+from vae_jax.training.step import Inputs, Metrics, Optimizer, make_train_step
 from vae_jax.typing import Key
 
 RESIDENT_BYTES = 2**31  # images up to this size are assumed to fit beside a model
@@ -62,7 +60,7 @@ class EpochSteps:
     def __init__(
         self,
         loss: Loss,
-        optimizer: optax.GradientTransformation,
+        optimizer: Optimizer,
         split: Split,
         recipe: Recipe,
         inputs: Inputs,

@@ -1,7 +1,5 @@
 """Running of one epoch: its steps, the sums of their metrics, and the checkpoints within it."""
 
-# Optax comes without stubs:
-# pyright: reportMissingTypeStubs=false
 from __future__ import annotations
 
 import dataclasses
@@ -10,7 +8,6 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
-import optax
 
 from vae_jax.data import Dataset, batch_rows, num_batches
 from vae_jax.errors import RunError
@@ -27,7 +24,7 @@ from vae_jax.training.progress import Progress
 from vae_jax.training.run import Run
 from vae_jax.training.saving import Checkpoints
 from vae_jax.training.state import TrainState
-from vae_jax.training.step import Inputs
+from vae_jax.training.step import Inputs, Optimizer
 from vae_jax.training.stopping import StoppedError
 from vae_jax.typing import Key
 
@@ -74,7 +71,7 @@ class EpochRunner:
         run: Run,
         dataset: Dataset,
         model: Autoencoder,
-        optimizer: optax.GradientTransformation,
+        optimizer: Optimizer,
         key: Key,
         checkpoints: Checkpoints,
         parallel: Parallel,

@@ -4,7 +4,6 @@ The state before the step is available, and its batch and noise are functions of
 the step is taken again with every layer's output recorded.
 """
 
-# Many of JAX's and Flax's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from typing import cast
 
 import flax.linen as nn
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 import numpy as np
 

@@ -5,7 +5,6 @@ JAX connects them (``jax.distributed``). All run the same program. Only host 0 w
 because a host that branched differently would wait for the others for ever.
 """
 
-# Many of JAX's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar, cast
 
-import jax
+import jax  # many of its functions have no full hints
 import numpy as np
 
 from vae_jax.errors import RunError, UserError

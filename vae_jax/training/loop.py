@@ -3,8 +3,7 @@
 Source: the tutorials' loops (listing 7.3 and section 7.4.2 of tutorial 002).
 """
 
-# Many of JAX's functions are without full hints, Optax without stubs:
-# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import contextlib
@@ -13,8 +12,7 @@ import functools
 import shutil
 from collections.abc import Callable
 
-import jax
-import optax
+import jax  # many of its functions have no full hints
 
 from vae_jax.data import Dataset, absolute_source, num_batches, require_labels
 from vae_jax.errors import RunError
@@ -54,7 +52,7 @@ def train(
     *,
     resume: bool = False,
     variables: Variables | None = None,
-    opt_state: optax.OptState | None = None,
+    opt_state: object = None,
     on_epoch: OnEpoch | None = None,
     on_start: Callable[[], object] | None = None,
     parallel: Parallel | None = None,

@@ -3,7 +3,6 @@
 In all three the step is the same function of the state, the whole batch and the key.
 """
 
-# Many of JAX's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ClassVar, Literal, TypeVar, cast
 
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils

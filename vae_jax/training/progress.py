@@ -1,7 +1,5 @@
 """Progress of training: a bar on a terminal, otherwise one line per epoch."""
 
-# tqdm has no hint of a postfix:
-# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import sys
@@ -33,7 +31,7 @@ class Progress:
 
     def update(self, index: int, mean_loss: float) -> None:
         """Show that ``index`` steps are done, with the mean loss of their batches."""
-        self._bar.set_postfix(loss=f"{mean_loss:.2f}", refresh=False)
+        self._bar.set_postfix_str(f"loss={mean_loss:.2f}", refresh=False)
         self._bar.update(index - self._bar.n)
 
     def close(self) -> None:

@@ -1,7 +1,6 @@
 """Checkpoints that a run writes with Orbax, keeps, and resumes from."""
 
-# Many functions of Orbax are without full hints, and it comes without stubs:
-# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+# pyright: reportMissingTypeStubs=false
 from __future__ import annotations
 
 import contextlib
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import orbax.checkpoint as ocp
+import orbax.checkpoint as ocp  # without stubs
 
 from vae_jax.errors import RunError
 from vae_jax.training.checkpoint import (
@@ -71,11 +70,7 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(
-        self,
-        state: TrainState,
-        *,
-        loss: float | None = None,
-        totals: Record | None = None,
+        self, state: TrainState, *, loss: float | None = None, totals: Record | None = None
     ) -> None:
         """Start writing a copy of a state, whose own memory the next step reuses.
 
@@ -169,11 +164,7 @@ class Checkpoints:
         on_every(self._require_ready)
         if step in self._manager.all_steps():
             return
-        self._manager.save(
-            step,
-            args=ocp.args.StandardSave(copy),
-            custom_metadata=metadata,
-        )
+        self._manager.save(step, args=ocp.args.StandardSave(copy), custom_metadata=metadata)
         self._being_written = step
 
     def _finish_writing(self) -> None:

@@ -1,12 +1,11 @@
 """Many steps as one program, over images on the device."""
 
-# Many of JAX's functions are without full hints:
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 
 from vae_jax.objectives import Batch

@@ -1,15 +1,14 @@
 """The training state: everything that changes while a model trains."""
 
-# Many functions of JAX, Flax and Optax are without full hints, Optax without stubs:
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
 from typing import NamedTuple, cast
 
 import flax.traverse_util
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
-import optax
+import optax  # without stubs
 
 from vae_jax.errors import CheckpointError
 from vae_jax.models import init_variables, variable_shapes
@@ -50,7 +49,7 @@ def create_state(
     optimizer: optax.GradientTransformation,
     key: Key,
     variables: Variables | None = None,
-    opt_state: optax.OptState | None = None,
+    opt_state: object = None,
 ) -> TrainState:
     """Return a state at step 0.
 

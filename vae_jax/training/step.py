@@ -4,7 +4,6 @@ Every example of a step has its own key, ``split(fold_in(key, step), batch_size)
 run needs no saved key, and dividing the batch over more devices changes no noise.
 """
 
-# Many of JAX's functions are without full hints, Optax without stubs:
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
 from __future__ import annotations
 
@@ -12,9 +11,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Literal, SupportsFloat, cast
 
-import jax
+import jax  # many of its functions have no full hints
 import jax.numpy as jnp
-import optax
+import optax  # without stubs
 
 from vae_jax.corruption import corrupt
 from vae_jax.data.pixels import scale_pixels
@@ -28,6 +27,7 @@ from vae_jax.typing import AnyArray, Key, Noise, Tree
 
 Metrics = dict[str, jax.Array]
 TrainStep = Callable[..., tuple[TrainState, Metrics]]
+Optimizer = optax.GradientTransformation
 OnNonfinite = Literal["tell", "skip", "stop"]
 _Update = tuple[Tree, Tree, optax.OptState]
 
@@ -93,7 +93,7 @@ class Inputs:
 
 def make_train_step(
     loss: Loss,
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
     inputs: Inputs,
     *,
     on_nonfinite: OnNonfinite = "tell",
