@@ -112,7 +112,7 @@ def compare_models(
     reference_forward: Callable[..., TorchTerms] | None = None,
     forward: Callable[..., FlaxTerms] | None = None,
     reference_loss: Callable[..., TorchTerms] | None = None,
-    loss: Callable[..., tuple[FlaxTerms, Variables]] | None = None,
+    loss: Callable[..., tuple[FlaxTerms, Any]] | None = None,
     reference_optimizer: Callable[[TorchParameters], torch.optim.Optimizer] | None = None,
     optimizer: optax.GradientTransformation | None = None,
     precision: str = "float64",
@@ -197,7 +197,7 @@ def compare_models(
     def outputs(variables: Variables, *batch: jax.Array) -> FlaxTerms:
         return {"output": model.apply(variables, *batch)}
 
-    def terms(variables: Variables, *batch: jax.Array) -> tuple[FlaxTerms, Variables]:
+    def terms(variables: Variables, *batch: jax.Array) -> tuple[FlaxTerms, Any]:
         found, batch_stats = loss(*(variables, *batch)) if loss else ({}, {})
         if "loss" in found:
             raise UserError("a term is called 'loss', which is the sum's name: give only the terms")
