@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vae_jax.training.parallel import Mode, Parallel
 
 Command = Callable[..., object]
+Decorator = Callable[[Command], Command]
 _DEVICES = (
     click.option(
         "--parallel",
@@ -120,9 +121,7 @@ def _keep_stdout() -> None:
     sys.stdout = os.fdopen(kept, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
 
 
-def _gathered(
-    command: Command, name: str, options: tuple[Callable[[Command], Command], ...]
-) -> Command:
+def _gathered(command: Command, name: str, options: tuple[Decorator, ...]) -> Command:
     @functools.wraps(command)
     def gather(**values: object) -> object:
         mine = {key: values.pop(key) for key in names}
