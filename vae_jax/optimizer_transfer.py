@@ -1,8 +1,5 @@
 """Transfer Adam's state between frameworks, for ``train --init`` and ``convert --optimizer``."""
 
-# Optax has no types.
-# pyright: reportUnknownMemberType=false
-
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -5,12 +5,11 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
-from vae_jax.cli.options import Command, require_devices
+from vae_jax.cli.options import Command, Decorator, require_devices
 
 if TYPE_CHECKING:
     from vae_jax.training.parallel import Mode, Parallel
@@ -122,9 +121,7 @@ def _keep_stdout() -> None:
     sys.stdout = os.fdopen(kept, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
 
 
-def _gathered(
-    command: Command, name: str, options: tuple[Callable[[Command], Command], ...]
-) -> Command:
+def _gathered(command: Command, name: str, options: tuple[Decorator, ...]) -> Command:
     @functools.wraps(command)
     def gather(**values: object) -> object:
         mine = {key: values.pop(key) for key in names}

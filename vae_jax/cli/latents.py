@@ -19,13 +19,12 @@ from vae_jax.cli.options import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.figure import Figure
 
     from vae_jax.data import Dataset
     from vae_jax.distributions import Posterior
     from vae_jax.pretrained import Pretrained
-    from vae_jax.typing import AnyArray
+    from vae_jax.typing import AnyArray, Labels
 
 
 @click.command()
@@ -102,7 +101,7 @@ def latents(
     click.echo(json.dumps(reported) if as_json else line)
 
 
-def _projected(points: AnyArray, project: str, seed: int) -> tuple[np.ndarray, list[str]]:
+def _projected(points: AnyArray, project: str, seed: int) -> tuple[AnyArray, list[str]]:
     """Project points to two dimensions; return them with the dimensions' names."""
     from vae_jax.latents import principal_components, tsne
 
@@ -140,7 +139,7 @@ def _scatter(dataset: Dataset, attribute: str, count: int) -> Callable[[AnyArray
 
 
 def _posterior_and_prior(
-    loaded: Pretrained, posterior: Posterior, labels: np.ndarray, seed: int
+    loaded: Pretrained, posterior: Posterior, labels: Labels, seed: int
 ) -> Figure:
     """Draw ten images decoded from their posteriors above ten from the prior."""
     import jax

@@ -1,8 +1,5 @@
 """Options that several commands share."""
 
-# JAX does not type its configuration.
-# pyright: reportUnknownMemberType=false
-
 from __future__ import annotations
 
 import dataclasses
@@ -18,25 +15,7 @@ import click
 from vae_jax.recipe import Recipe
 
 Command = Callable[..., object]
-
-
-def _hyper(
-    _ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]
-) -> dict[str, int | str]:
-    """Return NAME=VALUE texts as hyperparameters."""
-    found: dict[str, int | str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{text!r} is not NAME=VALUE")
-        if name in ("path", "model", "key", "name"):  # arguments of functions that take **hyper
-            raise click.BadParameter(f"no model has a hyperparameter {name!r}")
-        try:
-            found[name] = int(value)
-        except ValueError:
-            found[name] = value
-    return found
-
+Decorator = Callable[[Command], Command]
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print figures as JSON.")
 label_option = click.option(
@@ -94,7 +73,7 @@ hyper_option = click.option(
     "--hyper",
     multiple=True,
     metavar="NAME=VALUE",
-    callback=_hyper,
+    callback=lambda _ctx, _param, values: dict(_hyper(v) for v in values),
     help="A hyperparameter that differs from the reference's, such as latent_size=25.",
 )
 
@@ -270,3 +249,15 @@ def _unraisable(what: sys.UnraisableHookArgs) -> None:
     """Hide that TensorStore, after an error, calls an event loop that Orbax has closed."""
     if str(what.exc_value) != "Event loop is closed":
         sys.__unraisablehook__(what)
+
+
+def _hyper(text: str) -> tuple[str, int | str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+    if name in ("path", "model", "key", "name"):  # arguments of the functions that take **hyper
+        raise click.BadParameter(f"no model has a hyperparameter {name!r}")
+    try:
+        return name, int(value)
+    except ValueError:
+        return name, value

@@ -6,7 +6,6 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from click.core import ParameterSource
 from vae_jax.cli.options import hyper_option, json_option, key_option, setup_jax
 
 if TYPE_CHECKING:
-    from vae_jax.cli.devices import Command
+    from vae_jax.cli.devices import Decorator
     from vae_jax.parity.report import Report
     from vae_jax.typing import Tensors
 
@@ -34,7 +33,7 @@ _batch_option = click.option(
 )
 
 
-def _checkpoint_option(default: str) -> Callable[[Command], Command]:
+def _checkpoint_option(default: str) -> Decorator:
     text = f"Weights to start from: a run, folder or file; default: {default}."
     return click.option("--checkpoint", help=text)
 

@@ -36,9 +36,7 @@ def writing(path: PathLike, errors: Errors = _EXPECTED) -> Context:
 
 
 @contextlib.contextmanager
-def _about(
-    path: PathLike, failure: str, advice: str, errors: Errors
-) -> Generator[None, None, None]:
+def _about(path: PathLike, failure: str, advice: str, errors: Errors) -> Generator[None]:
     try:
         with explain_errors(CheckpointError, failure, advice, errors):
             yield

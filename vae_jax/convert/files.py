@@ -13,7 +13,9 @@ from vae_jax.convert.errors import writing
 from vae_jax.convert.tensors import DTYPES
 from vae_jax.errors import CheckpointError
 from vae_jax.files import explain_errors, replacing
+from vae_jax.typing import AnyArray
 
+Arrays = Mapping[str, AnyArray | np.generic]
 _Key = TypeVar("_Key")
 Write = Callable[[BinaryIO], None]
 
@@ -68,7 +70,7 @@ def compare_arrays(found: Mapping[_Key, np.ndarray], expected: Mapping[_Key, np.
             )
 
 
-def plain_arrays(tensors: Mapping[str, object]) -> dict[str, np.ndarray]:
+def plain_arrays(tensors: Arrays) -> dict[str, np.ndarray]:
     """Return the arrays in the layout of files.
 
     Raises:

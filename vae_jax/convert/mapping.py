@@ -14,21 +14,20 @@ import flax.traverse_util
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.convert.files import Arrays
 from vae_jax.convert.names import strip_wrappers
 from vae_jax.errors import CheckpointError
 from vae_jax.models import MODELS, create_model, get_spec, variable_shapes
 from vae_jax.models.hyper import format_hyperparameter
 from vae_jax.spec import Rule
-from vae_jax.typing import AnyArray, Tensors, Variables
+from vae_jax.typing import Tensors, Variables
 
 Path = tuple[str, ...]
 Shape = tuple[int, ...]
 _COMPARED = 100  # most names to compare with a missing one, as comparing strings is slow
 
 
-def import_weights(
-    name: str, tensors: Mapping[str, AnyArray | np.generic], **hyper: object
-) -> Variables:
+def import_weights(name: str, tensors: Arrays, **hyper: object) -> Variables:
     """Convert a reference checkpoint's tensors to Flax variables.
 
     Args:

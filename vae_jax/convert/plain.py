@@ -46,11 +46,6 @@ def is_array(value: object) -> TypeGuard[np.ndarray]:
     return isinstance(value, np.ndarray)
 
 
-def is_dtype(value: object) -> TypeGuard[np.dtype]:
-    """Return whether a value is a dtype."""
-    return isinstance(value, np.dtype)
-
-
 @unchecked
 def is_size(value: object) -> TypeGuard[int]:
     """Return whether a value is an integer from 0 to 2**62."""
@@ -60,11 +55,6 @@ def is_size(value: object) -> TypeGuard[int]:
 def are_sizes(values: tuple[object, ...]) -> TypeGuard[tuple[int, ...]]:
     """Return whether all values are integers from 0 to 2**62."""
     return all(map(is_size, values))
-
-
-def are_integers(values: tuple[object, ...]) -> TypeGuard[tuple[int, ...]]:
-    """Return whether all values are integers, and none a bool."""
-    return all(type(value) is int for value in values)
 
 
 def items_of(value: object) -> Iterable[tuple[object, object]]:

@@ -106,7 +106,7 @@ def read_parameter_names(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Generator[tuple[memoryview, Reader], None, None]:
+def _opened(path: str | os.PathLike[str]) -> Generator[tuple[memoryview, Reader]]:
     """Map a file and yield its bytes and its reader; turn all errors into CheckpointError.
 
     Slices and arrays of the bytes keep the mapping alive.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import ml_dtypes
 import numpy as np
 
-from vae_jax.convert.plain import are_integers, are_sizes, is_size, is_tuple
+from vae_jax.convert.plain import are_sizes, is_size, is_tuple
 from vae_jax.errors import CheckpointError
 
 MAX_AXES = 64
@@ -207,10 +207,8 @@ def pack_tensor(
     inner = [shape[:n] if fortran else shape[n + 1 :] for n in range(len(shape))]
     strides = tuple(map(math.prod, inner))
     if axes is not None:
-        if not is_tuple(axes) or not are_integers(axes):
-            raise CheckpointError("an array's order of axes is not a tuple of integers: damaged")
-        if sorted(axes) != list(range(len(shape))):
-            raise CheckpointError(f"an array's order of axes is {axes!r:.100}: damaged")
+        if not is_tuple(axes) or not are_sizes(axes) or sorted(axes) != list(range(len(shape))):
+            raise CheckpointError("an array's order of axes is not one of each: damaged")
         shape, strides = tuple(shape[n] for n in axes), tuple(strides[n] for n in axes)
     view = StorageView(Storage(fetch, big_endian), dtype, 0, size)
     return make_tensor(view, dtype, 0, shape, strides)

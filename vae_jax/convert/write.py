@@ -14,19 +14,23 @@ from pathlib import Path
 import numpy as np
 
 from vae_jax.convert.errors import writing
-from vae_jax.convert.files import NewFile, Write, compare_arrays, plain_arrays, replace_files
+from vae_jax.convert.files import (
+    Arrays,
+    NewFile,
+    Write,
+    compare_arrays,
+    plain_arrays,
+    replace_files,
+)
 from vae_jax.convert.paddle.pdparams import write_pdparams
 from vae_jax.convert.read import read_as_named
 from vae_jax.convert.safetensors import encode_safetensors
 from vae_jax.convert.tensorflow.write import write_tensorflow
 from vae_jax.convert.torch.write import save_state_dict
 from vae_jax.errors import CheckpointError
-from vae_jax.typing import AnyArray
 
 
-def write_checkpoint(
-    path: str | os.PathLike[str], tensors: Mapping[str, AnyArray | np.generic]
-) -> None:
+def write_checkpoint(path: str | os.PathLike[str], tensors: Arrays) -> None:
     """Write named arrays as a checkpoint in the format of the path's suffix.
 
     ``.safetensors`` and ``.pdparams`` (for ``paddle.load``) need nothing else; ``.pth`` and ``.pt``

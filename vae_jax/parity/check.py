@@ -197,7 +197,7 @@ def compare_models(
     def outputs(variables: Variables, *batch: jax.Array) -> FlaxTerms:
         return {"output": model.apply(variables, *batch)}
 
-    def terms(variables: Variables, *batch: jax.Array) -> tuple[FlaxTerms, Variables]:
+    def terms(variables: Variables, *batch: jax.Array) -> tuple[FlaxTerms, Any]:
         found, batch_stats = loss(*(variables, *batch)) if loss else ({}, {})
         if "loss" in found:
             raise UserError("a term is called 'loss', which is the sum's name: give only the terms")

@@ -33,8 +33,7 @@ MAX_TUPLE_KEYS = 1000  # hashes can be made to collide, so n keys can cost n * n
 FindGlobal = Callable[[str, str], object]
 FindPersistent = Callable[[object], object]
 _Kind = TypeVar("_Kind")
-# Approximate bytes per item.
-_WEIGHTS: dict[type, int] = {str: 1, list: 100, tuple: 100, dict: 100, set: 100}
+_WEIGHTS: dict[type, int] = {str: 1, list: 100, tuple: 100, dict: 100, set: 100}  # rough bytes
 
 
 def load_pickle(
@@ -150,27 +149,18 @@ class Machine:
             )
         self.stack.append(value)
 
-    def push_bytes(self, count: int) -> None:
-        """Copy short bytes; leave long ones in the file."""
-        self._push_copy_or_block(count, bytes)
-
-    def push_text(self, count: int) -> None:
-        """Copy a short text; leave a long one in the file."""
-        self._push_copy_or_block(count, lambda view: str(view, "utf-8"), is_text=True)
-
-    def push_old_text(self, count: int) -> None:
-        """Copy Python 2's str, a name or an array's bytes, if it is short."""
-        encoding = "utf-8" if self.keep_over is None else "latin1"
-        self._push_copy_or_block(count, lambda view: str(view, encoding))
-
-    def _push_copy_or_block(
-        self, count: int, copy: Callable[[memoryview], bytes | str], is_text: bool = False
-    ) -> None:
+    def push_string(self, count: int, encoding: str | None = None, is_text: bool = False) -> None:
+        """Copy short bytes, decoded if there is an encoding; leave long ones in the file."""
         if self.keep_over is None or count <= self.keep_over:
-            self.push(copy(self.take(count)))
+            found = self.take(count)
+            self.push(bytes(found) if encoding is None else str(found, encoding))
         else:
             self.end = min(len(self.data), self.end + count)
             self.push_container(Block(self.take(count), is_text))
+
+    def push_old_string(self, count: int) -> None:
+        """Copy or leave Python 2's str: a name, or an array's bytes."""
+        self.push_string(count, "utf-8" if self.keep_over is None else "latin1")
 
     def since_mark(self) -> list[object]:
         """Pop what was pushed since the last mark."""

@@ -48,14 +48,12 @@ def numeric_variables(prefix: str) -> list[str]:
             "index; copy it there"
         )
     sizes = [os.path.getsize(file) for file in files]
-    names: list[str] = []
-    total = 0
+    names, total = list[str](), 0
     for key, message in entries.items():
         entry = _fields(message, _ENTRY)
         if key[:1] == b"\0" or "slices" in entry.messages:
             raise CheckpointError("has a partitioned variable: save it again without a partitioner")
-        (kept,) = entry.messages.get("shape", [b""])
-        axes = _fields(kept, _SHAPE).messages.get("axes", [])
+        axes = _fields(entry.messages.get("shape", [b""])[0], _SHAPE).messages.get("axes", [])
         shape = [_fields(axis, _AXIS).numbers.get("length", 0) for axis in axes]
         # TensorFlow multiplies the lengths from the left, and aborts if that overflows.
         if len(shape) > _MAX_AXES or math.prod(max(length, 1) for length in shape) >= 1 << 63:
@@ -114,8 +112,7 @@ def _block(data: memoryview, begin: int, size: int) -> Iterator[tuple[bytes, byt
         raise CheckpointError(_DAMAGED)
     count = int.from_bytes(block[-4:], "little")
     end = size - 4 - 4 * count
-    key, at = b"", 0
-    whole: set[int] = set()
+    key, at, whole = b"", 0, set[int]()
     while at < end:
         start = at
         (shared, own, length), at = _varints(block, at, 3)

@@ -11,18 +11,15 @@ from types import ModuleType
 import numpy as np
 
 from vae_jax.convert.errors import writing
-from vae_jax.convert.files import compare_arrays, native
+from vae_jax.convert.files import Arrays, compare_arrays, native
 from vae_jax.convert.tensorflow.checkpoint import read_tensorflow
 from vae_jax.convert.tensorflow.index import ITEM_BYTES, MAX_NAME
 from vae_jax.convert.tensorflow.library import cpu_session, load_tensorflow
 from vae_jax.errors import CheckpointError
 from vae_jax.files import replacing
-from vae_jax.typing import AnyArray
 
 
-def write_tensorflow(
-    prefix: str | os.PathLike[str], tensors: Mapping[str, AnyArray | np.generic]
-) -> None:
+def write_tensorflow(prefix: str | os.PathLike[str], tensors: Arrays) -> None:
     """Write named arrays as a checkpoint that a TF1 ``Saver`` of such variables restores.
 
     The files are written to a hidden folder beside the target, read back, compared bit for bit, and

@@ -23,7 +23,7 @@ from vae_jax.convert.pickle.values import (
     latin1_bytes,
     plain_dict,
 )
-from vae_jax.convert.plain import PlainDict, is_dict, is_dtype, is_list, is_tuple
+from vae_jax.convert.plain import PlainDict, is_dict, is_list, is_tuple
 from vae_jax.convert.tensors import DTYPES, StorageView, Tensor, make_tensor
 from vae_jax.errors import CheckpointError
 
@@ -79,35 +79,25 @@ def parse_storage_id(identifier: object) -> tuple[np.dtype | None, str, int, obj
                 "save model.state_dict() instead"
             )
         case _:
-            raise CheckpointError(
-                "its pickle names a storage in an unknown way: the file is damaged"
-            )
+            pass
+    raise CheckpointError("its pickle names a storage in an unknown way: the file is damaged")
 
 
-def _rebuild(
-    view: object,
-    offset: object,
-    shape: object,
-    strides: object,
-    _requires_grad: object = False,
-    _hooks: object = None,
-    marks: object = None,
-) -> Tensor:
+def _rebuild(view: object, *layout: object) -> Tensor:
+    # The offset, shape, strides, whether a gradient is required, the hooks, and the marks.
     dtype = view.dtype if type(view) is StorageView else None
-    return _rebuild_typed(view, offset, shape, strides, False, None, dtype, marks)
+    return _make(view, dtype, layout[:3], *layout[5:])
 
 
-def _rebuild_typed(
-    view: object,
-    offset: object,
-    shape: object,
-    strides: object,
-    _requires_grad: object,
-    _hooks: object,
-    dtype: object,
-    marks: object = None,
-) -> Tensor:
-    if type(view) is not StorageView or not is_dtype(dtype):
+def _rebuild_typed(view: object, *layout: object) -> Tensor:
+    # The same, with the dtype before the marks.
+    return _make(view, layout[5], layout[:3], *layout[6:])
+
+
+def _make(view: object, dtype: object, layout: tuple[object, ...], marks: object = None) -> Tensor:
+    offset, shape, strides = layout
+    known = next((kind for kind in DTYPES.values() if kind is dtype), None)
+    if type(view) is not StorageView or known is None:
         raise TypeError("a tensor without a storage or a dtype")
     flags = PlainDict() if marks is None else marks
     if not is_dict(flags) or not all(
@@ -115,7 +105,7 @@ def _rebuild_typed(
     ):
         raise TypeError("a tensor with unknown marks")
     conj, neg = flags.get("conj") is True, flags.get("neg") is True
-    return make_tensor(view, dtype, offset, shape, strides, conj=conj, neg=neg)
+    return make_tensor(view, known, offset, shape, strides, conj=conj, neg=neg)
 
 
 def _rebuild_parameter(

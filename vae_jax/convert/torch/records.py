@@ -144,8 +144,7 @@ class ZipRecords:
         return range(offset, at), count
 
     def _read_directory(self, directory: range, count: int) -> list[_Entry]:
-        entries: list[_Entry] = []
-        at = directory.start
+        entries, at = list[_Entry](), directory.start
         for _ in range(count):
             fields = _CENTRAL.unpack_from(self._data, at)
             signature, _, _, flags, method, _, _, crc, packed, size, *lengths = fields
@@ -170,8 +169,7 @@ class ZipRecords:
 
     def _find_spans(self, entries: list[_Entry], end: int) -> dict[str, slice]:
         """Return each record's position, after checking local headers and overlaps."""
-        spans: dict[str, slice] = {}
-        free = 0
+        spans, free = dict[str, slice](), 0
         for entry in sorted(entries, key=lambda entry: entry.offset):
             if not free <= entry.offset <= end - _LOCAL.size:
                 raise _damaged(f"record {entry.name!r} overlaps another or lies outside")

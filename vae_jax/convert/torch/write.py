@@ -1,8 +1,5 @@
 """Write PyTorch files with PyTorch."""
 
-# PyTorch does not type from_numpy.
-# pyright: reportUnknownMemberType=false
-
 from __future__ import annotations
 
 from collections import OrderedDict
@@ -47,6 +44,6 @@ def torch_tensors() -> tuple[ModuleType, Callable[[np.ndarray], object]]:
         plain = array.copy()
         if plain.dtype.type.__module__ != "numpy":
             plain = plain.view(f"u{plain.dtype.itemsize}")
-        return torch.from_numpy(plain).view(torch_dtypes[array.dtype])
+        return torch.as_tensor(plain).view(torch_dtypes[array.dtype])
 
     return torch, tensor
