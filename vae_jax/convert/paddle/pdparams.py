@@ -21,7 +21,7 @@ import numpy as np
 
 from vae_jax.convert.errors import damaged
 from vae_jax.convert.pickle.arrays import STAND_INS, as_tensor
-from vae_jax.convert.pickle.machine import load_pickle
+from vae_jax.convert.pickle.opcodes import load_pickle
 from vae_jax.convert.pickle.values import Construct, plain_dict
 from vae_jax.convert.plain import PlainDict, is_dict, is_list, is_tuple, items_of
 from vae_jax.convert.tensors import DTYPES, Tensor, pack_tensor

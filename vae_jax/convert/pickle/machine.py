@@ -9,11 +9,10 @@ explicit table of stand-ins, and any other global is refused. No name from a fil
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import TypeGuard, TypeVar, no_type_check
 
-from vae_jax.convert.pickle.opcodes import STEPS, STOP
 from vae_jax.convert.pickle.values import (
     Block,
     Construct,
@@ -33,47 +32,8 @@ MAX_TUPLE_KEYS = 1000  # hashes can be made to collide, so n keys can cost n * n
 FindGlobal = Callable[[str, str], object]
 FindPersistent = Callable[[object], object]
 _Kind = TypeVar("_Kind")
+_STOP = ord(".")  # the opcode that ends a pickle
 _WEIGHTS: dict[type, int] = {str: 1, list: 100, tuple: 100, dict: 100, set: 100}  # rough bytes
-
-
-def load_pickle(
-    data: memoryview,
-    start: int,
-    find_global: FindGlobal,
-    find_persistent: FindPersistent | None = None,
-    *,
-    writer: str = "torch.save",
-    keep_over: int | None = None,
-) -> tuple[object, int]:
-    """Read one pickle of a file.
-
-    Args:
-        data: the file's bytes.
-        start: where the pickle begins.
-        find_global: returns the stand-in for a (module, name), or raises CheckpointError.
-        find_persistent: returns the object for a persistent id; None refuses all.
-        writer: the function that writes such pickles, for error messages.
-        keep_over: bytes and texts longer than this stay in the file as a ``Block`` and do not count
-            against ``MAX_BYTES``, and Python 2's strings are read as Latin-1; None copies all, and
-            reads Python 2's strings as UTF-8.
-
-    Returns:
-        The object, and the position after the pickle.
-
-    Raises:
-        CheckpointError: the pickle holds anything but plain data and the allowed globals.
-    """
-    machine = Machine(data, start, find_global, find_persistent, writer, keep_over)
-    try:
-        return machine.run(), machine.position
-    except CheckpointError:
-        raise
-    except (ArithmeticError, LookupError, TypeError, ValueError, struct.error) as error:
-        # A stand-in or a container refused its arguments.
-        raise CheckpointError(
-            f"its pickle is damaged near byte {machine.position} ({error}): expected what "
-            f"{writer} writes; fetch or save the file again"
-        ) from error
 
 
 @no_type_check  # the tests' run-time checks would take 30 times as long as the steps
@@ -97,13 +57,13 @@ class Machine:
     def __post_init__(self):
         self.end = min(len(self.data), self.position + MAX_BYTES)
 
-    def run(self) -> object:
-        """Take all steps, and return the object."""
+    def run(self, steps: Mapping[int, Callable[[Machine], object]]) -> object:
+        """Take the steps of all opcodes, and return the object."""
         for _ in range(MAX_OPCODES):
             opcode = self.take(1)[0]
-            if opcode == STOP:
+            if opcode == _STOP:
                 return self.stack.pop()
-            step = STEPS.get(opcode)
+            step = steps.get(opcode)
             if step is None:
                 raise CheckpointError(
                     f"its pickle holds opcode {opcode:#04x} at byte {self.position - 1}, which "

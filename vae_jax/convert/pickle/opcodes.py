@@ -1,8 +1,7 @@
-"""The pickle opcodes that ``machine`` accepts, each with what it does.
+"""Read a pickle by the opcodes that PyTorch, TorchScript, Paddle and NumPy write.
 
-These are the opcodes that PyTorch, TorchScript, Paddle and NumPy write with protocols 2 to 5.
-Missing on purpose: opcodes that name an extension or a class by number, make objects of classes, or
-copy the top of the stack, and protocols 0 and 1.
+The table has those of protocols 2 to 5. Missing on purpose: opcodes that name an extension or a
+class by number, make objects of classes, or copy the top of the stack, and protocols 0 and 1.
 
 Source: CPython's ``pickletools`` defines the opcodes.
 """
@@ -11,13 +10,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from vae_jax.convert.pickle.machine import Machine
-
-STOP = ord(".")
-"""The opcode that ends a pickle."""
+from vae_jax.convert.pickle.machine import FindGlobal, FindPersistent, Machine
+from vae_jax.errors import CheckpointError
 
 _STEPS: Mapping[str, Callable[[Machine], object]] = {
     # framing, marks and the memo
@@ -72,5 +67,44 @@ _STEPS: Mapping[str, Callable[[Machine], object]] = {
     "b": lambda m: m.build(),
     "Q": lambda m: m.persistent(),
 }
-STEPS = {ord(opcode): step for opcode, step in _STEPS.items()}
-"""Opcodes to their steps, which are functions of the machine."""
+_BY_NUMBER = {ord(opcode): step for opcode, step in _STEPS.items()}
+
+
+def load_pickle(
+    data: memoryview,
+    start: int,
+    find_global: FindGlobal,
+    find_persistent: FindPersistent | None = None,
+    *,
+    writer: str = "torch.save",
+    keep_over: int | None = None,
+) -> tuple[object, int]:
+    """Read one pickle of a file.
+
+    Args:
+        data: the file's bytes.
+        start: where the pickle begins.
+        find_global: returns the stand-in for a (module, name), or raises CheckpointError.
+        find_persistent: returns the object for a persistent id; None refuses all.
+        writer: the function that writes such pickles, for error messages.
+        keep_over: bytes and texts longer than this stay in the file as a ``Block`` and do not count
+            against ``MAX_BYTES``, and Python 2's strings are read as Latin-1; None copies all, and
+            reads Python 2's strings as UTF-8.
+
+    Returns:
+        The object, and the position after the pickle.
+
+    Raises:
+        CheckpointError: the pickle holds anything but plain data and the allowed globals.
+    """
+    machine = Machine(data, start, find_global, find_persistent, writer, keep_over)
+    try:
+        return machine.run(_BY_NUMBER), machine.position
+    except CheckpointError:
+        raise
+    except (ArithmeticError, LookupError, TypeError, ValueError, struct.error) as error:
+        # A stand-in or a container refused its arguments.
+        raise CheckpointError(
+            f"its pickle is damaged near byte {machine.position} ({error}): expected what "
+            f"{writer} writes; fetch or save the file again"
+        ) from error

@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import partial
 
 from vae_jax.convert.errors import damaged
-from vae_jax.convert.pickle.machine import load_pickle
+from vae_jax.convert.pickle.opcodes import load_pickle
 from vae_jax.convert.plain import is_dict, is_list, is_tuple, items_of
 from vae_jax.convert.tensors import Storage, StorageView
 from vae_jax.convert.torch.globals import find_global, parse_storage_id

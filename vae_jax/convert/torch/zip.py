@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-from vae_jax.convert.pickle.machine import load_pickle
+from vae_jax.convert.pickle.opcodes import load_pickle
 from vae_jax.convert.pickle.values import Record
 from vae_jax.convert.tensors import Storage, StorageView, Tensor
 from vae_jax.convert.torch.globals import find_global, find_scripted_global, parse_storage_id
