@@ -6,6 +6,8 @@ per channel when training". It takes a batch, or a group of it, of one image, an
 one pixel.
 """
 
+# JAX's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from typing import Any

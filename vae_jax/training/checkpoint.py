@@ -85,7 +85,8 @@ def require_readable(checkpoint: Path) -> None:
         ValueError: they cannot.
     """
     try:
-        with quiet_failure(), ocp.PyTreeCheckpointer() as checkpointer:
+        checkpointer = ocp.PyTreeCheckpointer()
+        with quiet_failure(), checkpointer:
             arrays = jax.tree.leaves(_stored_tree(checkpointer, checkpoint / "default"))
         missing = len(read_metadata(checkpoint)["digest"]) - len(arrays)
     except Exception as error:  # Orbax and TensorStore raise many types
@@ -110,7 +111,8 @@ def save_variables(
         raise CheckpointError(f"{folder} exists already; choose a new folder")
     with explain_errors(CheckpointError, f"cannot write {folder}", "choose another folder"):
         folder.mkdir(parents=True, exist_ok=True)
-    with ocp.StandardCheckpointer() as checkpointer:
+    checkpointer = ocp.StandardCheckpointer()
+    with checkpointer:
         checkpointer.save(orbax_path(folder / "variables"), variables)
 
     def equal(a: AnyArray, b: np.ndarray) -> bool:
@@ -195,7 +197,8 @@ def _restore_numpy(folder: Path) -> Variables:
     def as_numpy(leaf: object) -> ocp.RestoreArgs:
         return ocp.RestoreArgs(restore_type=np.ndarray)
 
-    with ocp.PyTreeCheckpointer() as checkpointer:
+    checkpointer = ocp.PyTreeCheckpointer()
+    with checkpointer:
         types = jax.tree.map(as_numpy, _stored_tree(checkpointer, folder))
         return cast(Variables, checkpointer.restore(orbax_path(folder), restore_args=types))
 

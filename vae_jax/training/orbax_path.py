@@ -6,6 +6,8 @@ cannot open a name that is not UTF-8; and etils takes ``/gs/...`` or a folder ``
 Such a folder is reached through a link with a plain name.
 """
 
+# JAX's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import atexit

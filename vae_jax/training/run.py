@@ -92,8 +92,10 @@ def open_run(path: Path) -> Run:
         spec = get_spec(text["model"])
         hyper = parse_hyperparameters(spec, dict(text["hyper"]))
         recipe = Recipe(**text["recipe"])
-        data = text.get("data")
-        source = data.get("absolute_source") if isinstance(data, dict) else None
+        data = cast(object, text.get("data"))
+        source = cast(Mapping[str, object], data if isinstance(data, dict) else {}).get(
+            "absolute_source"
+        )
         if isinstance(source, str) and os.path.exists(source.partition(":")[2]):
             recipe = recipe.replace(data=source)
         return Run(path.absolute(), spec.name, hyper, recipe)

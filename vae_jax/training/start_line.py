@@ -1,5 +1,7 @@
 """The line that a run prints before its first step: what it trains on, where, and in what unit."""
 
+# JAX's functions are without full hints:
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from typing import Any
@@ -48,7 +50,7 @@ def _labels(split: Split) -> str:
 
 
 def _devices(parallel: Parallel) -> str:
-    kind = jax.devices()[0].platform
+    kind = jax.default_backend()
     return kind if parallel.num_devices == 1 else f"{parallel.num_devices} {kind} devices"
 
 
