@@ -212,7 +212,7 @@ def test_a_mistyped_name_is_answered_with_what_was_meant(cli):
 @pytest.mark.parametrize("command", ["train", "reconstruct"])
 def test_a_missing_device_is_one_line_that_blames_no_file(command, digits_file, tmp_path):
     what = "digits_ae" if command == "train" else str(digits_file)
-    words = [sys.executable, "-m", "vae_jax", command, what, "--out", str(tmp_path / "out")]
+    words = [sys.executable, "-m", "vae_jax", command, what, "--out", str(tmp_path / "out.png")]
     done = subprocess.run(
         words, capture_output=True, text=True, env=os.environ | {"JAX_PLATFORMS": "no_such_device"}
     )
@@ -220,7 +220,7 @@ def test_a_missing_device_is_one_line_that_blames_no_file(command, digits_file, 
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: there is no device for JAX_PLATFORMS=no_such_device (")
     assert str(digits_file) not in done.stderr
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out.png").exists()
 
 
 @pytest.mark.parametrize(

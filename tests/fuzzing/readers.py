@@ -122,7 +122,7 @@ READERS: Mapping[str, Reader] = {
     "gif": _pictures(".gif", "1", "L", "P"),
     "bmp": _pictures(".bmp", "1", "L", "P", "RGB"),
     "webp": _pictures(".webp", "RGB", "RGBA"),
-    "tiff": _pictures(".tif", "1", "L", "LA", "P", "RGB", "CMYK", "F", "I;16", "YCbCr"),
+    "tiff": _pictures(".tif", "1", "L", "LA", "P", "RGB", "CMYK", "I;16", "YCbCr"),
     "tiff compressed": _pictures(".tif", "L", "RGB", compression="tiff_lzw"),
     "ppm": _pictures(".ppm", "1", "L", "RGB", "I"),
     "upload": dataclasses.replace(_pictures(".png", "RGB"), read=reading.upload, share=0.5),

@@ -206,6 +206,7 @@ OTHER = {
     "reduction": "mean",
     "epoch_loss": "mean",
     "drop_remainder": True,
+    "skip_unreadable": True,
     "batch_norm_groups": 2,
     "clip_norm": 0.5,
     "seed": 3,
