@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.convert.errors import reading
+from vae_jax.convert.mapping import require_finite
 from vae_jax.convert.reference import read_reference
 from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix
 from vae_jax.data.pixels import model_pixels
@@ -201,7 +203,8 @@ def load(
 
     Raises:
         UserError: there is nothing to load, or it belongs to another model.
-        CheckpointError: the checkpoint cannot be read, or does not fit the model.
+        CheckpointError: the checkpoint cannot be read, does not fit the model, or holds weights
+            that are not finite, which no command can use.
 
     Example:
         >>> from importlib.resources import files
@@ -209,7 +212,16 @@ def load(
         >>> pretrained.reconstruct(np.zeros((2, 28, 28, 1), np.uint8)).shape
         (2, 28, 28, 1)
     """
-    paths = [Path(item) for item in ([path] if isinstance(path, str | os.PathLike) else path)]
+    loaded = _load([path] if isinstance(path, str | os.PathLike) else path, model, key, hyper)
+    with reading(" and ".join(map(str, loaded.files or [path]))):
+        require_finite(loaded.name, loaded.variables, **loaded.hyper)
+    return loaded
+
+
+def _load(
+    given: Sequence[StrPath], model: str | None, key: str | None, hyper: dict[str, Any]
+) -> Pretrained:
+    paths = [Path(item) for item in given]
     first = paths[0]
     if len(paths) > 1 or first.is_file() or checkpoint_prefix(first) is not None:
         found = read_reference(paths, model, key, hyper)

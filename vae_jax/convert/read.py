@@ -21,7 +21,7 @@ from vae_jax.convert.errors import reading
 from vae_jax.convert.names import strip_wrappers
 from vae_jax.convert.paddle.pdparams import parameter_names, read_pdparams
 from vae_jax.convert.safetensors import read_safetensors
-from vae_jax.convert.state_dicts import choose_state_dict
+from vae_jax.convert.state_dicts import find_state_dicts, only_state_dict
 from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix, read_tensorflow
 from vae_jax.convert.torch.legacy import MAGIC_BYTES, read_torch_legacy
 from vae_jax.convert.torch.zip import read_torch_zip
@@ -73,16 +73,31 @@ def read_as_named(path: str | os.PathLike[str], *, key: str | None = None) -> di
     Raises:
         CheckpointError: as in ``read_checkpoint``, without the path.
     """
+    return only_state_dict(read_state_dicts(path, key=key))
+
+
+def read_state_dicts(
+    path: str | os.PathLike[str], *, key: str | None = None
+) -> dict[str, dict[str, np.ndarray]]:
+    """Read all state dicts of a file that may be meant, by dotted path, with the file's names.
+
+    Raises:
+        CheckpointError: as in ``read_checkpoint``, without the path.
+    """
     with _opened(path) as (data, reader):
-        tensors = choose_state_dict(reader(data), key)
+        dicts = find_state_dicts(reader(data), key)
         # A copy takes the tensors' stated size, which can be far more than the file's.
-        size = sum(math.prod(t.shape) * t.dtype.itemsize for t in tensors.values())
+        tensors = [tensor for found in dicts.values() for tensor in found.values()]
+        size = sum(math.prod(tensor.shape) * tensor.dtype.itemsize for tensor in tensors)
         if size > MAX_REPEATED_BYTES + MAX_TIMES * len(data):
             raise CheckpointError(
                 f"has {len(data)} bytes, but its tensors repeat them to {size}: refused; save "
                 "clones of the tensors"
             )
-        return {name: tensor.array() for name, tensor in tensors.items()}
+        return {
+            path: {name: tensor.array() for name, tensor in found.items()}
+            for path, found in dicts.items()
+        }
 
 
 def read_root(path: str | os.PathLike[str]) -> object:

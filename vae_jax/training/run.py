@@ -35,6 +35,7 @@ class Run:
         init: the source of the first weights; None for the reference's initialisation.
         init_optimizer_steps: the number of steps in the optimiser state loaded with them; None for
             a fresh optimiser.
+        init_epoch: the epoch stored beside that state, if any.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Run:
     recipe: Recipe
     init: str | None = None
     init_optimizer_steps: int | None = None
+    init_epoch: int | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -86,7 +88,14 @@ def open_run(path: Path) -> Run:
         text = json.loads(file.read_text())
         spec = get_spec(text["model"])
         hyper = parse_hyperparameters(spec, dict(text["hyper"]))
-        return Run(path.absolute(), spec.name, hyper, Recipe(**text["recipe"]))
+        epoch = text.get("init_epoch")
+        return Run(
+            path.absolute(),
+            spec.name,
+            hyper,
+            Recipe(**text["recipe"]),
+            init_epoch=epoch if type(epoch) is int else None,
+        )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())  # messages may have many lines
         raise RunError(f"{file} cannot be read as a run's description: {reason}") from error
@@ -122,6 +131,7 @@ def create_run(run: Run, data: dict[str, Any]) -> None:
             "recipe": dataclasses.asdict(run.recipe),
             "init": run.init,
             "init_optimizer_steps": run.init_optimizer_steps,
+            "init_epoch": run.init_epoch,
             "data": data,
             "segments": [Segment(from_step=0, environment=environment())],
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -12,10 +12,16 @@ from __future__ import annotations
 
 import re
 
+from vae_jax.convert.pickle.arrays import number_array, settle_arrays
 from vae_jax.convert.pickle.machine import load_pickle
 from vae_jax.convert.pickle.values import Record
 from vae_jax.convert.tensors import Storage, StorageView, Tensor
-from vae_jax.convert.torch.globals import find_global, find_scripted_global, parse_storage_id
+from vae_jax.convert.torch.globals import (
+    KEEP_OVER,
+    find_global,
+    find_scripted_global,
+    parse_storage_id,
+)
 from vae_jax.convert.torch.records import ZipRecords
 from vae_jax.errors import CheckpointError
 
@@ -76,10 +82,12 @@ def read_torch_zip(data: memoryview) -> object:
 
     content = records.read(pickles[0])
     globals_of = find_scripted_global if scripted else find_global
-    root, end = load_pickle(content, 0, globals_of, find_persistent)
+    root, end = load_pickle(content, 0, globals_of, find_persistent, keep_over=KEEP_OVER)
     if end != len(content):
         raise CheckpointError(f"its data.pkl ends at byte {end} of {len(content)}: damaged")
-    return _flatten(root, _state_names(records, folder)) if scripted else root
+    if scripted:
+        return _flatten(root, _state_names(records, folder))
+    return settle_arrays(root, number_array)
 
 
 def _is_big_endian(records: ZipRecords, folder: str) -> bool:
