@@ -16,6 +16,7 @@ import numpy as np
 
 from vae_jax.convert.errors import reading
 from vae_jax.convert.mapping import require_finite
+from vae_jax.convert.read import describe_folder
 from vae_jax.convert.reference import read_reference
 from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix
 from vae_jax.data.pixels import model_pixels
@@ -212,16 +213,7 @@ def load(
         >>> pretrained.reconstruct(np.zeros((2, 28, 28, 1), np.uint8)).shape
         (2, 28, 28, 1)
     """
-    loaded = _load([path] if isinstance(path, str | os.PathLike) else path, model, key, hyper)
-    with reading(" and ".join(map(str, loaded.files or [path]))):
-        require_finite(loaded.name, loaded.variables, **loaded.hyper)
-    return loaded
-
-
-def _load(
-    given: Sequence[StrPath], model: str | None, key: str | None, hyper: dict[str, Any]
-) -> Pretrained:
-    paths = [Path(item) for item in given]
+    paths = [Path(item) for item in ([path] if isinstance(path, str | os.PathLike) else path)]
     first = paths[0]
     if len(paths) > 1 or first.is_file() or checkpoint_prefix(first) is not None:
         found = read_reference(paths, model, key, hyper)
@@ -248,7 +240,7 @@ def _load(
     else:
         raise UserError(
             f"{first} is neither a run folder (with run.json) nor a Flax checkpoint folder (with "
-            "model.json)"
+            f"model.json); it {describe_folder(first)}"
         )
     if model not in (None, loaded.name):
         raise UserError(f"{first} holds {loaded.name}, not {model}: name {loaded.name}")
@@ -259,4 +251,6 @@ def _load(
         )
     if key is not None:
         raise UserError(f"{first} is a folder; key (--key) chooses inside a checkpoint file")
+    with reading(first):
+        require_finite(loaded.name, loaded.variables, **loaded.hyper)
     return loaded

@@ -18,6 +18,7 @@ from vae_jax.convert.names import strip_prefixes, strip_wrappers
 from vae_jax.convert.parametrizations import fold_parametrizations
 from vae_jax.convert.parts import join_parts
 from vae_jax.convert.read import read_checkpoint, read_state_dicts
+from vae_jax.convert.shards import index_of_shard
 from vae_jax.convert.state_dicts import only_state_dict
 from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix
 from vae_jax.errors import CheckpointError
@@ -52,7 +53,14 @@ def read_model_tensors(path: str | os.PathLike[str], *, key: str | None = None) 
     with reading(path):
         found = read_state_dicts(path, key=key)
         if len(found) == 1:
-            return unwrap(only_state_dict(found))
+            whole = unwrap(only_state_dict(found))
+            index = index_of_shard(path)
+            if index is not None and not has_all_names(whole.tensors):
+                raise CheckpointError(
+                    f"is one of several shards, with {len(whole.tensors)} tensors: expected the "
+                    f"whole model; give {index}, with all shards beside it"
+                )
+            return whole
         for joined in _joined(found):
             whole = unwrap(joined)
             if has_all_names(whole.tensors):

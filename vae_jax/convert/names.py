@@ -9,7 +9,7 @@ from vae_jax.errors import CheckpointError
 AVERAGED = "n_averaged"
 """The counter that ``torch.optim.swa_utils.AveragedModel`` keeps beside the names under module."""
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-_MAX_PREFIXES = 16
+_MAX_PREFIXES = 6
 
 
 def strip_wrappers(names: Iterable[str]) -> dict[str, str]:

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vae_jax.convert.detect import detect_model, detect_part
-from vae_jax.convert.mapping import ignored_tensors, import_weights, read_sizes, rules_of
+from vae_jax.convert.mapping import (
+    ignored_tensors,
+    import_weights,
+    read_sizes,
+    require_finite,
+    rules_of,
+)
 from vae_jax.convert.model_tensors import ModelTensors, read_model_tensors
 from vae_jax.convert.parts import join_parts, sibling
 from vae_jax.errors import CheckpointError, UserError
@@ -68,6 +74,7 @@ def read_reference(
         )
     try:
         variables = import_weights(name, tensors, **known)
+        require_finite(name, variables, **known)
     except CheckpointError as error:
         raise CheckpointError(f"{' and '.join(map(str, files))}: {error}") from error
     notes: dict[str, list[str]] = {}
