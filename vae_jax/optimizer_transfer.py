@@ -29,12 +29,14 @@ class ImportedOptimizer(NamedTuple):
         recipe: the recipe, with the file's settings where the command line gave none.
         steps: how many steps Adam has taken.
         lines: messages for the user.
+        epoch: the epoch that the file stores, if any.
     """
 
     opt_state: optax.OptState
     recipe: Recipe
     steps: int
     lines: tuple[str, ...]
+    epoch: int | None = None
 
 
 def import_optimizer(
@@ -56,7 +58,14 @@ def import_optimizer(
     if not pretrained.files:
         return None
 
-    adam = read_adam(pretrained.name, pretrained.files, recipe, key=None, **pretrained.hyper)
+    adam = read_adam(
+        pretrained.name,
+        pretrained.files,
+        recipe,
+        key=pretrained.key,
+        decay_is_given="weight_decay" in chosen,
+        **pretrained.hyper,
+    )
     if adam is None:
         return None
     named = " and ".join(map(str, pretrained.files))
@@ -70,7 +79,10 @@ def import_optimizer(
     template = jax.eval_shape(optimizer_of(recipe).init, pretrained.variables["params"])
     opt_state = import_adam(pretrained.name, adam, template, **pretrained.hyper)
     epoch = "" if adam.epoch is None else f" (the file's epoch is {adam.epoch})"
-    lines = [f"continues Adam after {adam.step} steps{epoch}: {named}"]
+    lines = [f"continues Adam after {adam.step} steps{epoch}: {named}", *adam.remarks]
+    if "learning_rate" not in chosen:
+        whose = "the file's" if "learning_rate" in adam.settings else "the recipe's"
+        lines.append(f"learning_rate {recipe.learning_rate:g}, {whose}, at every step")
     other = [
         f"{field} {chosen[field]!r} instead of the file's {value!r}"
         for field, value in adam.settings.items()
@@ -78,7 +90,8 @@ def import_optimizer(
     ]
     if other:
         lines.append(f"set by the command line: {', '.join(other)}")
-    return ImportedOptimizer(cast(optax.OptState, opt_state), recipe, adam.step, tuple(lines))
+    state = cast(optax.OptState, opt_state)
+    return ImportedOptimizer(state, recipe, adam.step, tuple(lines), adam.epoch)
 
 
 class ExportedOptimizer(NamedTuple):
@@ -87,12 +100,13 @@ class ExportedOptimizer(NamedTuple):
     Attributes:
         adam: the state.
         recipe: its settings.
-        epoch: epochs trained.
+        epoch: epochs trained, those of the file that a run began with included; None if a file
+            does not say.
     """
 
     adam: AdamState
     recipe: Recipe
-    epoch: int
+    epoch: int | None
 
     @property
     def settings(self) -> dict[str, float]:
@@ -122,7 +136,8 @@ def export_optimizer(source: str, pretrained: Pretrained) -> ExportedOptimizer:
         except CheckpointError as error:
             raise CheckpointError(f"{source}: {error}") from error
         done = [int(r["epoch"]) for r in read_metrics(run) if r["step"] <= state.step]
-        return ExportedOptimizer(adam, run.recipe, max(done, default=0))
+        epoch = (run.init_epoch or 0) + max(done, default=0)
+        return ExportedOptimizer(adam, run.recipe, epoch)
     adam = None
     if pretrained.files:
         adam = read_adam(
@@ -130,6 +145,7 @@ def export_optimizer(source: str, pretrained: Pretrained) -> ExportedOptimizer:
             pretrained.files,
             pretrained.recipe,
             key=pretrained.key,
+            decay_is_given=False,
             **pretrained.hyper,
         )
     if adam is None:
@@ -137,4 +153,4 @@ def export_optimizer(source: str, pretrained: Pretrained) -> ExportedOptimizer:
             f"{source} holds no optimiser state: expected a run folder, or a training "
             "checkpoint; leave out --optimizer"
         )
-    return ExportedOptimizer(adam, pretrained.recipe.replace(**adam.settings), adam.epoch or 0)
+    return ExportedOptimizer(adam, pretrained.recipe.replace(**adam.settings), adam.epoch)

@@ -15,6 +15,9 @@ import jax  # many of its functions have no full hints
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.convert.errors import reading
+from vae_jax.convert.mapping import require_finite
+from vae_jax.convert.read import describe_folder
 from vae_jax.convert.reference import read_reference
 from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix
 from vae_jax.data.pixels import model_pixels
@@ -215,7 +218,8 @@ def load(
 
     Raises:
         UserError: there is nothing to load, or it belongs to another model.
-        CheckpointError: the checkpoint cannot be read, or does not fit the model.
+        CheckpointError: the checkpoint cannot be read, does not fit the model, or holds weights
+            that are not finite, which no command can use.
 
     Example:
         >>> from importlib.resources import files
@@ -251,7 +255,7 @@ def load(
     else:
         raise UserError(
             f"{first} is neither a run folder (with run.json) nor a Flax checkpoint folder (with "
-            "model.json)"
+            f"model.json); it {describe_folder(first)}"
         )
     if model not in (None, loaded.name):
         raise UserError(f"{first} holds {loaded.name}, not {model}: name {loaded.name}")
@@ -262,4 +266,6 @@ def load(
         )
     if key is not None:
         raise UserError(f"{first} is a folder; key (--key) chooses inside a checkpoint file")
+    with reading(first):
+        require_finite(loaded.name, loaded.variables, **loaded.hyper)
     return loaded

@@ -85,6 +85,7 @@ def test_a_run_goes_on_where_pytorch_stopped(start, checkpoint, data):
     file, original = checkpoint
     out, run, printed = start(file)
     assert f"continues Adam after 3 steps (the file's epoch is 3): {file}\n" in printed
+    assert "learning_rate 0.002, the file's, at every step\n" in printed
     assert (run["init"], run["init_optimizer_steps"]) == (str(file), 3)
     recipe = {k: run["recipe"][k] for k in ("learning_rate", "beta1", "beta2", "epsilon")}
     assert recipe == {"learning_rate": 2e-3, "beta1": 0.8, "beta2": 0.99, "epsilon": 1e-7}
@@ -113,7 +114,7 @@ def test_an_option_wins_over_the_file_and_says_so(start, checkpoint):
     _, _, printed = start(file, "--json")
     printed = json.loads(printed)
     assert printed["init_optimizer_steps"] == 3
-    assert len(printed["remarks"]) == 1
+    assert len(printed["remarks"]) == 2
 
 
 @pytest.mark.slow
@@ -154,7 +155,7 @@ def test_pytorch_goes_on_where_a_run_stopped(start, succeed, checkpoint, data, t
     again = Original(lr=1.0)
     again.model.load_state_dict(content["model"])
     again.optimizer.load_state_dict(content["optimizer"])
-    assert content["epoch"] == 1
+    assert content["epoch"] == 4  # the file's 3, and the run's
     assert again.optimizer.param_groups[0]["lr"] == 2e-3
     expected = again.train(data, 2)
     succeed("train", "digits_ae", "--resume", "--out", out, "--epochs", "2")
@@ -172,6 +173,25 @@ def test_a_training_checkpoint_is_converted_with_its_adam(succeed, checkpoint, t
     for index, entry in expected["state"].items():
         for key, value in entry.items():
             assert torch.equal(found["state"][index][key], value)
+
+
+@pytest.mark.slow
+def test_a_file_of_two_sets_is_continued_with_the_one_that_key_chooses(
+    start, cli, checkpoint, tmp_path
+):
+    content = torch.load(checkpoint[0])
+    twice = {f"model.{name}": 2 * tensor for name, tensor in content["net"].items()}
+    torch.save(content | {"ema": twice}, file := tmp_path / "both.pth")
+    assert "choose one with key=... (command line: --key)" in start(file, fails=True)
+    out, _, printed = start(file, "--key", "ema", "--epochs", "0")
+    assert "continues Adam after 3 steps" in printed
+    assert "taken off the names: model.\n" in printed
+    found = vae_jax.export_weights("digits_ae", vae_jax.load(out).variables, **SMALL)
+    for name, tensor in content["net"].items():
+        np.testing.assert_array_equal(found[name], 2 * tensor.numpy())
+    assert len(json.loads(start(file, "--key", "net", "--json")[2])["remarks"]) == 2
+    error = cli("train", "digits_ae", "--key", "ema", "--out", tmp_path / "none").error
+    assert "--key needs --init" in error
 
 
 def test_what_has_no_adam_or_no_place_for_it_is_refused(

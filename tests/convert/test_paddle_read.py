@@ -54,7 +54,7 @@ def test_a_bfloat16_tensor_is_read_as_the_bits_that_paddle_saves(tmp_path, paddl
 
 @pytest.mark.parametrize("protocol", [2, 3, 4])
 def test_tensors_beside_other_values_are_read_and_chosen_by_key(tmp_path, paddle, protocol):
-    one, two = model(paddle).state_dict(), {"w": paddle.zeros([2])}
+    one, two = model(paddle).state_dict(), {"w": paddle.zeros([2, 2])}
     path = tmp_path / "all.pdparams"
     paddle.save({"model": one, "epoch": 3, "notes": ["x", (1, 2.5)]}, str(path), protocol=protocol)
     assert_same(read_checkpoint(path), values(one))

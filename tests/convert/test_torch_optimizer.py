@@ -1,6 +1,7 @@
 """Adam's state in PyTorch's training checkpoints: read where it can go on, and written."""
 
 import copy
+import io
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from adam_states import ADVICE, AE, assert_same_state, made_up
 import vae_jax
 from vae_jax.convert import training_files
 from vae_jax.convert.torch.optimizer import find_torch_adam
+from vae_jax.convert.torch.zip import read_torch_zip
 from vae_jax.convert.training_files import read_adam, write_with_adam
 from vae_jax.errors import CheckpointError
 from vae_jax.models import get_spec
@@ -87,17 +89,129 @@ def test_parameters_that_the_optimiser_names_may_come_in_any_order(tmp_path):
         np.testing.assert_array_equal(found.exp_avg[name], expected)
 
 
-def test_groups_of_the_same_settings_are_one_and_a_step_may_be_a_number(tmp_path):
+def test_a_step_may_be_a_number_and_a_learning_rate_a_tensor(tmp_path):
     content = stepped()
     expected = read(content, tmp_path)
     changed = copy.deepcopy(content)
-    (group,) = changed["adam"]["param_groups"]
-    groups = [group | {"params": group["params"][:3]}, group | {"params": group["params"][3:]}]
-    changed["adam"]["param_groups"] = groups
     for entry in changed["adam"]["state"].values():
         entry["step"] = 3
-    groups[0]["lr"] = groups[1]["lr"] = torch.tensor(1e-3, dtype=torch.float64)
+    changed["adam"]["param_groups"][0]["lr"] = torch.tensor(1e-3, dtype=torch.float64)
     assert_same_state(read(changed, tmp_path), expected)
+
+
+def grouped(layer, *groups):
+    """A file's contents after a step of an optimiser with these groups of a layer's parameters."""
+    optimizer = torch.optim.Adam([{"params": [getattr(layer, n) for n in g]} for g in groups])
+    (layer(torch.rand(2, layer.in_features)) ** 2).sum().backward()
+    optimizer.step()
+    torch.save(optimizer.state_dict(), buffer := io.BytesIO())
+    return read_torch_zip(memoryview(buffer.getvalue())), optimizer
+
+
+def test_groups_in_another_order_are_matched_by_shape_and_told():
+    layer = torch.nn.Linear(4, 3)
+    shapes = {"weight": (3, 4), "bias": (3,)}
+    root, optimizer = grouped(layer, ["bias"], ["weight"])
+    found = find_torch_adam(root, shapes)
+    for name in shapes:
+        expected = optimizer.state[getattr(layer, name)]["exp_avg"].numpy()
+        np.testing.assert_array_equal(found.exp_avg[name], expected)
+    (line,) = found.remarks
+    assert line == "its 2 param_groups are matched to the model's parameters by shape"
+    assert find_torch_adam(grouped(layer, ["weight", "bias"])[0], shapes).remarks == ()
+    with pytest.raises(CheckpointError, match=r"moments of shape \(3,\): expected the model's"):
+        find_torch_adam(root, {"weight": (3, 4), "bias": (5,)})
+
+
+def test_groups_whose_parameters_could_be_exchanged_are_refused(tmp_path):
+    content = stepped()
+    adam = content["adam"]
+    (group,) = adam["param_groups"]
+    adam["param_groups"] = [group | {"params": p} for p in ([0, 1, 2, 3], [4, 5, 6, 7])]
+    with pytest.raises(CheckpointError, match=r"moments of common\.bias and l1.bias, of one shape"):
+        read(content, tmp_path)
+
+
+def test_named_moments_in_another_order_are_written_in_the_models(tmp_path):
+    model = network()
+    optimizer = torch.optim.Adam(reversed(list(model.named_parameters())))
+    model(torch.rand(2, 784))[0].sum().backward()
+    optimizer.step()
+    adam = read({"m": model.state_dict(), "o": optimizer.state_dict()}, tmp_path)
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    write_with_adam("digits_ae", [tmp_path / "w.pth"], weights, adam, RECIPE, None)
+    content = torch.load(tmp_path / "w.pth", weights_only=True)
+    assert "epoch" not in content  # which the file did not say
+    again = torch.optim.Adam(model.parameters())
+    again.load_state_dict(content["optimizer"])
+    for parameter in model.parameters():
+        expected = optimizer.state[parameter]["exp_avg"]
+        assert torch.equal(again.state[parameter]["exp_avg"], expected)
+
+
+def test_parameters_without_moments_are_named(tmp_path):
+    model = network()
+    for parameter in model.common.parameters():
+        parameter.requires_grad_(False)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.rand(2, 784))[0].sum().backward()
+    optimizer.step()
+    with pytest.raises(CheckpointError) as error:
+        read({"m": model.state_dict(), "o": optimizer.state_dict()}, tmp_path)
+    assert "no moments of common.weight, common.bias (frozen, or without a grad" in str(error.value)
+    assert str(error.value).endswith(ADVICE)
+
+
+def before_2_6(adamw, decay):
+    """A file's contents whose group has the keys of PyTorch 2.0 to 2.5, in their order."""
+    content = stepped(weight_decay=decay)
+    (group,) = content["adam"]["param_groups"]
+    order = ["lr", "betas", "eps", "weight_decay", "amsgrad"]
+    order += ["foreach", "maximize"] if adamw else ["maximize", "foreach"]
+    order += ["capturable", "differentiable", "fused", "params"]
+    content["adam"]["param_groups"] = [{key: group[key] for key in order}]
+    return content
+
+
+def test_a_decay_before_2_6_is_asked_for_as_it_may_be_adamws(tmp_path):
+    with pytest.raises(CheckpointError, match="AdamW, by the order of its settings, with weight_d"):
+        read(before_2_6(adamw=True, decay=0.1), tmp_path)
+    content = before_2_6(adamw=False, decay=0.1)
+    with pytest.raises(CheckpointError) as error:
+        read(content, tmp_path)
+    assert "not say whether it is Adam or AdamW: expected Adam: if it was, give" in str(error.value)
+    assert "train --weight-decay 0.1" in str(error.value)
+    torch.save(content, tmp_path / "asked.pth")
+    found = read_adam("digits_ae", [tmp_path / "asked.pth"], RECIPE, decay_is_given=True, **AE)
+    assert found.settings["weight_decay"] == 0.1
+
+
+@pytest.mark.parametrize("adamw", [True, False])
+def test_without_decay_a_file_before_2_6_is_adams_either_way(tmp_path, adamw):
+    assert read(before_2_6(adamw, decay=0.0), tmp_path).step == 3
+
+
+def test_the_learning_rate_of_a_scheduler_is_told(tmp_path):
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+    model(torch.rand(2, 784))[0].sum().backward()
+    optimizer.step()
+    schedule.step()
+    found = read({"m": model.state_dict(), "o": optimizer.state_dict()}, tmp_path)
+    assert found.settings["learning_rate"] == 0.005
+    (line,) = found.remarks
+    assert line == "the file's learning_rate 0.005 is its scheduler's; it began at 0.01"
+
+
+def test_moments_of_a_parametrised_weight_are_refused(tmp_path):
+    model = network()
+    torch.nn.utils.parametrizations.spectral_norm(model.l1)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.rand(2, 784))[0].sum().backward()
+    optimizer.step()
+    with pytest.raises(CheckpointError, match="moments are those of weight_norm or spectral_norm"):
+        read({"m": model.state_dict(), "o": optimizer.state_dict()}, tmp_path)
 
 
 def test_adamw_without_decay_is_adam(tmp_path):

@@ -92,6 +92,9 @@ READERS: Mapping[str, Reader] = {
         "safetensors",
         words.JSON,
     ),
+    "shards": Reader(
+        seed_checkpoints.shards, _at("a.index.json"), reading.are_tensors, words=words.JSON
+    ),
     "paddle": Reader(
         seed_checkpoints.paddle_files,
         _at("a.pdparams"),

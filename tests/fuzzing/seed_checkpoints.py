@@ -6,6 +6,7 @@ Nothing is imported that is not needed for the files that are asked for.
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import tempfile
 import warnings
@@ -50,8 +51,23 @@ def written(name: str, tensors: Mapping[str, np.ndarray] = TENSORS) -> list[Case
 
 
 def torch_files(**options: Any) -> list[Case]:
-    """Return PyTorch's files of a state dict and of a training checkpoint."""
-    return [{"a.pth": _save(_state_dict(TENSORS), **options)}, *torch_training(**options)]
+    """Return PyTorch's files of a state dict, of NumPy arrays and of a training checkpoint."""
+    arrays = {"model": WEIGHTS, "names": np.array(["a"]), "best": np.float64(0.5)}
+    return [
+        {"a.pth": _save(_state_dict(TENSORS), **options)},
+        {"a.pth": _save(arrays, **options)},
+        *torch_training(**options),
+    ]
+
+
+def shards() -> list[Case]:
+    """Return an index of two files of tensors, with them."""
+    names = ["a-00001-of-00002.safetensors", "a-00002-of-00002.safetensors"]
+    pairs = zip(names, WEIGHTS.items(), strict=True)
+    (one,), (two,) = [written(file, {name: array}) for file, (name, array) in pairs]
+    table = dict(zip(WEIGHTS, names, strict=True))
+    index = json.dumps({"metadata": {}, "weight_map": table}).encode()
+    return [{"a.index.json": index, **one, **two}]
 
 
 def torch_training(**options: Any) -> list[Case]:

@@ -88,12 +88,13 @@ def convert(
         for part, contents in split_parts(tensors).items():
             vae_jax.write_checkpoint(files[part], contents)
     names = [to] if "" in files else [str(path) for path in written]
+    remarks = (*trained.remarks, *(kept.adam.remarks if kept is not None else ()))
     count = sum(t.size for t in tensors.values())
     if as_json:
         figures = {"model": trained.name, "tensors": len(tensors), "numbers": count, "to": to}
         if kept is not None:
             figures |= {"optimizer_steps": kept.adam.step, "optimizer": kept.settings}
-        click.echo(json.dumps(figures | {"files": names, "remarks": trained.remarks}))
+        click.echo(json.dumps(figures | {"files": names, "remarks": remarks}))
     else:
         click.echo(f"{trained.name}: {len(tensors)} tensors, {count:,} numbers: {names[0]}")
         for path in names[1:]:
@@ -101,7 +102,7 @@ def convert(
         if kept is not None:
             settings = ", ".join(f"{field} {value:g}" for field, value in kept.settings.items())
             click.echo(f"  Adam after {kept.adam.step} steps: {settings}")
-        for remark in trained.remarks:
+        for remark in remarks:
             click.echo(f"  {remark}")
 
 

@@ -12,6 +12,7 @@ from vae_jax.cli.devices import device_options, join_devices, run_options
 from vae_jax.cli.options import (
     hyper_option,
     json_option,
+    key_option,
     recipe_options,
     set_fields,
     setup_jax,
@@ -27,6 +28,7 @@ from vae_jax.cli.options import (
 )
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
 @click.option("--init", default=None, help="Weights to start from: a run, folder or file.")
+@key_option
 @click.option(
     "--fresh-optimizer",
     is_flag=True,
@@ -41,6 +43,7 @@ def train(
     out: str | None,
     resume: bool,
     init: str | None,
+    key: str | None,
     fresh_optimizer: bool,
     as_json: bool,
     devices: dict[str, Any],
@@ -84,19 +87,22 @@ def train(
         recipe, hyper = old.recipe, hyper or old.hyper
     chosen = set_fields(fields)
     recipe, variables, adam = recipe.replace(**chosen), None, None
+    remarks: tuple[str, ...] = ()
     if init:
-        trained = on_every(lambda: load(init, model, key=None, **hyper))
-        variables, hyper = trained.variables, trained.hyper
+        trained = on_every(lambda: load(init, model, key=key, **hyper))
+        variables, hyper, remarks = trained.variables, trained.hyper, trained.remarks
         if not fresh_optimizer:
             adam = import_optimizer(trained, recipe, chosen)
-    elif fresh_optimizer:
-        raise UserError("--fresh-optimizer needs --init")
+    elif fresh_optimizer or key is not None:
+        raise UserError(f"{'--fresh-optimizer' if fresh_optimizer else '--key'} needs --init")
     hyper = parse_hyperparameters(spec, hyper)
+    begun: tuple[int | None, int | None] = (None, None)
     if adam is not None:
-        recipe = adam.recipe
-        for line in () if as_json else adam.lines:
-            click.echo(line)
-    run = run_folder.Run(path, model, hyper, recipe, init, adam.steps if adam else None)
+        recipe, begun = adam.recipe, (adam.steps, adam.epoch)
+        remarks = (*adam.lines, *remarks)
+    for line in () if as_json else remarks:
+        click.echo(line)
+    run = run_folder.Run(path, model, hyper, recipe, init, *begun)
     image_shape = create_model(model, **hyper).image_shape
     dataset = on_every(lambda: open_training_data(run.recipe, image_shape))
     with catching_signals() as stop:
@@ -114,7 +120,11 @@ def train(
     if not is_main():
         return
     if as_json:
-        continued = {"init_optimizer_steps": adam.steps, "remarks": adam.lines} if adam else {}
-        click.echo(json.dumps({"run": str(path), "epochs": result.epochs} | continued))
+        figures: dict[str, Any] = {"run": str(path), "epochs": result.epochs}
+        if adam:
+            figures["init_optimizer_steps"] = adam.steps
+        if remarks:
+            figures["remarks"] = remarks
+        click.echo(json.dumps(figures))
     else:
         click.echo(f"trained {model} to step {int(result.state.step)}: {path}")

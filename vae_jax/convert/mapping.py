@@ -15,15 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.convert.files import Arrays
-from vae_jax.convert.names import strip_wrappers
+from vae_jax.convert.names import AVERAGED, strip_wrappers
 from vae_jax.errors import CheckpointError
 from vae_jax.models import MODELS, create_model, get_spec, variable_shapes
 from vae_jax.models.hyper import format_hyperparameter
-from vae_jax.spec import Rule
+from vae_jax.spec import Ignored, Rule
 from vae_jax.typing import Tensors, Variables
 
 Path = tuple[str, ...]
 Shape = tuple[int, ...]
+_AVERAGED = Ignored(AVERAGED, "the count of torch.optim.swa_utils.AveragedModel")
 _COMPARED = 100  # most names to compare with a missing one, as comparing strings is slow
 
 
@@ -63,13 +64,31 @@ def import_weights(name: str, tensors: Arrays, **hyper: object) -> Variables:
 
 def ignored_tensors(name: str, names: Iterable[str]) -> dict[str, str]:
     """Return a checkpoint's tensors that the model does not need, each with the reason."""
-    table = get_spec(name).reference.ignored
+    table = (*get_spec(name).reference.ignored, _AVERAGED)
     return {
         tensor: entry.reason
         for tensor in names
         for entry in table
         if re.fullmatch(entry.pattern, tensor)
     }
+
+
+def require_finite(name: str, variables: Variables, **hyper: object) -> None:
+    """Check that all numbers of a model's variables are finite.
+
+    Raises:
+        CheckpointError: some are not; it names their tensors by the reference's names.
+    """
+    leaves, wrong = flat_leaves(variables), list[str]()
+    for rule in rules_of(name, **hyper):
+        array = leaves[rule.target]
+        if count := array.size - int(np.isfinite(array).sum()):
+            wrong.append(f"{rule.source} ({count} of {array.size} numbers)")
+    if wrong:
+        raise CheckpointError(
+            f"its weights are not finite: {few(wrong, ', ')}: expected numbers; take a "
+            "checkpoint from before the training diverged"
+        )
 
 
 def export_weights(name: str, variables: Variables, **hyper: object) -> Tensors:
@@ -89,7 +108,7 @@ def export_weights(name: str, variables: Variables, **hyper: object) -> Tensors:
         if p in leaves and leaves[p].shape != shape
     ]
     if wrong:
-        raise CheckpointError(f"these variables are not {name}'s: {_few(wrong)}")
+        raise CheckpointError(f"these variables are not {name}'s: {few(wrong)}")
     return export_leaves(rules, leaves)
 
 
@@ -185,16 +204,16 @@ def _explain(name: str, problems: list[str], found: Tensors) -> str:
             )
         flags = " ".join(f"{key}={format_hyperparameter(value)}" for key, value in sizes.items())
         remedy = f"give {flags} (on the command line --hyper)" if sizes else "give no sizes"
-        return f"these are the weights of a {name} of another size: {remedy}; {_few(problems)}"
+        return f"these are the weights of a {name} of another size: {remedy}; {few(problems)}"
     if not any(p.startswith(("missing", "unexpected")) for p in problems):
         return (
             f"the names are {name}'s, but the shapes or types are not (other hyperparameters, or "
-            f"files of two models?): {_few(problems)}"
+            f"files of two models?): {few(problems)}"
         )
     matched = len(found) - sum(p.startswith("unexpected") for p in problems)
     return (
         f"this is not a {name} checkpoint: {matched} of its {len(found)} tensors have {name}'s "
-        f"names; {_few(problems)}"
+        f"names; {few(problems)}"
     )
 
 
@@ -209,6 +228,7 @@ def read_sizes(name: str, found: Tensors) -> dict[str, object]:
     return {key: size for key, size in sizes.items() if size and size != defaults[key]}
 
 
-def _few(problems: list[str], limit: int = 12) -> str:
-    text = "; ".join(problems[:limit])
-    return text if len(problems) <= limit else f"{text}; and {len(problems) - limit} more"
+def few(listed: list[str], between: str = "; ", limit: int = 12) -> str:
+    """Return the first of the listed texts, and how many follow."""
+    text = between.join(listed[:limit])
+    return text if len(listed) <= limit else f"{text}{between}and {len(listed) - limit} more"

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from vae_jax.convert.mapping import export_leaves, flat_leaves, rules_of, source_shapes
+from vae_jax.convert.mapping import export_leaves, few, flat_leaves, rules_of, source_shapes
 from vae_jax.errors import CheckpointError
 from vae_jax.typing import Tensors, Variables
 
@@ -36,6 +36,7 @@ class AdamState(NamedTuple):
         settings: recipe fields that the file stores, such as ``learning_rate``; {} if it stores
             none.
         epoch: the epoch that the file stores, if any.
+        remarks: lines for the user about how the file was read.
     """
 
     step: int
@@ -43,6 +44,7 @@ class AdamState(NamedTuple):
     exp_avg_sq: Tensors
     settings: dict[str, float]
     epoch: int | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def cannot_continue(found: str, expected: str) -> CheckpointError:
@@ -62,8 +64,8 @@ def import_adam(name: str, adam: AdamState, opt_state: object, **hyper: object) 
 
     Args:
         name: one of ``vae_jax.MODELS``.
-        adam: the reference's state. A parameter without moments never had a gradient, and gets
-            zeros.
+        adam: the reference's state. A parameter without moments gets zeros, which is right for
+            one that the model does not use (see ``require_moments``).
         opt_state: a state of the model's optimiser, whose Adam state is replaced;
             ``jax.eval_shape`` of its ``init`` is enough.
         **hyper: the model's hyperparameters where they differ from the reference's.
@@ -119,6 +121,23 @@ def export_adam(name: str, opt_state: object, **hyper: object) -> AdamState:
     adam = AdamState(int(state.count), moments[0], moments[1], {})
     check_adam(adam, parameter_shapes(name, **hyper))
     return adam
+
+
+def require_moments(name: str, adam: AdamState, **hyper: object) -> None:
+    """Check that every parameter that the model uses has moments.
+
+    Frameworks count Adam's steps per parameter, and one without moments would begin at step 1;
+    Optax has one count for all.
+
+    Raises:
+        CheckpointError: parameters have no moments.
+    """
+    used = [r.source for r in rules_of(name, **hyper) if r.target[0] == "params" and not r.note]
+    if absent := [source for source in used if source not in adam.exp_avg]:
+        raise cannot_continue(
+            f"its optimiser has no moments of {few(absent, ', ')} (frozen, or without a gradient)",
+            "moments of every parameter",
+        )
 
 
 def check_adam(adam: AdamState, shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -21,7 +21,8 @@ from vae_jax.convert.errors import reading
 from vae_jax.convert.names import strip_wrappers
 from vae_jax.convert.paddle.pdparams import parameter_names, read_pdparams
 from vae_jax.convert.safetensors import read_safetensors
-from vae_jax.convert.state_dicts import choose_state_dict
+from vae_jax.convert.shards import ShardIndex, is_index, read_index, read_shards
+from vae_jax.convert.state_dicts import find_state_dicts, only_state_dict
 from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix, read_tensorflow
 from vae_jax.convert.torch.legacy import MAGIC_BYTES, read_torch_legacy
 from vae_jax.convert.torch.zip import read_torch_zip
@@ -73,16 +74,46 @@ def read_as_named(path: str | os.PathLike[str], *, key: str | None = None) -> di
     Raises:
         CheckpointError: as in ``read_checkpoint``, without the path.
     """
+    return only_state_dict(read_state_dicts(path, key=key))
+
+
+def read_state_dicts(
+    path: str | os.PathLike[str], *, key: str | None = None
+) -> dict[str, dict[str, np.ndarray]]:
+    """Read all state dicts of a file that may be meant, by dotted path, with the file's names.
+
+    Raises:
+        CheckpointError: as in ``read_checkpoint``, without the path.
+    """
     with _opened(path) as (data, reader):
-        tensors = choose_state_dict(reader(data), key)
-        # A copy takes the tensors' stated size, which can be far more than the file's.
-        size = sum(math.prod(t.shape) * t.dtype.itemsize for t in tensors.values())
-        if size > MAX_REPEATED_BYTES + MAX_TIMES * len(data):
-            raise CheckpointError(
-                f"has {len(data)} bytes, but its tensors repeat them to {size}: refused; save "
-                "clones of the tensors"
-            )
-        return {name: tensor.array() for name, tensor in tensors.items()}
+        root = reader(data)
+        if type(root) is not ShardIndex:
+            return _arrays(root, key, len(data))
+        if key is not None:
+            raise CheckpointError(f"is an index and has no dict {key[:100]!r}: leave out key")
+        return {"": read_shards(path, root, _read_shard)}
+
+
+def _read_shard(path: str) -> dict[str, np.ndarray]:
+    with _opened(path) as (data, reader):
+        return only_state_dict(_arrays(reader(data), None, len(data)))
+
+
+def _arrays(root: object, key: str | None, length: int) -> dict[str, dict[str, np.ndarray]]:
+    """Return the arrays of the state dicts in a file of this many bytes."""
+    dicts = find_state_dicts(root, key)
+    # A copy takes the tensors' stated size, which can be far more than the file's.
+    tensors = [tensor for found in dicts.values() for tensor in found.values()]
+    size = sum(math.prod(tensor.shape) * tensor.dtype.itemsize for tensor in tensors)
+    if size > MAX_REPEATED_BYTES + MAX_TIMES * length:
+        raise CheckpointError(
+            f"has {length} bytes, but its tensors repeat them to {size}: refused; save clones of "
+            "the tensors"
+        )
+    return {
+        title: {name: tensor.array() for name, tensor in found.items()}
+        for title, found in dicts.items()
+    }
 
 
 def read_root(path: str | os.PathLike[str]) -> object:
@@ -124,18 +155,27 @@ def _map_file(path: str | os.PathLike[str]) -> memoryview:
     # Check before opening: opening a FIFO would wait forever for a writer.
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
-        for name, what in _FOLDERS.items():
-            if os.path.isfile(os.path.join(path, name)):
-                raise CheckpointError(
-                    f"is {what}: expected a checkpoint file; vae_jax.load(path) reads the folder"
-                )
-        raise CheckpointError("is a folder: expected a checkpoint file; name the file inside it")
+        raise CheckpointError(describe_folder(path))
     if not stat.S_ISREG(mode):
         raise CheckpointError("is not a regular file: expected a checkpoint file")
+    if os.fspath(path).endswith(".distcp"):  # which ends with a zip archive of its last tensor
+        raise CheckpointError(f"is a shard {_DISTRIBUTED}")
     with open(path, "rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
             raise CheckpointError("is empty (0 bytes): fetch or save the file again")
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def describe_folder(path: str | os.PathLike[str]) -> str:
+    """Return what a folder without a checkpoint's own files is, and what to give instead."""
+    for name, what in _FOLDERS.items():
+        if os.path.isfile(os.path.join(path, name)):
+            return f"is {what}: expected a checkpoint file; vae_jax.load(path) reads the folder"
+    inside = sorted(os.listdir(path))
+    if ".metadata" in inside and any(name.endswith(".distcp") for name in inside):
+        return f"is a folder {_DISTRIBUTED}"
+    index = next((name for name in inside if name.endswith(".index.json")), "the file inside it")
+    return f"is a folder: expected a checkpoint file; name {index}"
 
 
 def _is_torch_legacy(head: bytes) -> bool:
@@ -146,11 +186,16 @@ def _is_pickle(head: bytes) -> bool:
     return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
 
 
+_DISTRIBUTED = (
+    "of torch.distributed.checkpoint: expected one file; `python -m "
+    "torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER out.pth` writes it"
+)
 _FOLDERS = {"run.json": "the folder of a run", "model.json": "a Flax checkpoint folder"}
 _FORMATS: list[tuple[Callable[[bytes], bool], Reader]] = [
     (lambda head: head[:4] in (b"PK\x03\x04", b"PK\x05\x06"), read_torch_zip),
     (_is_torch_legacy, read_torch_legacy),
     (lambda head: head[8:9] == b"{" and not _is_text(head), read_safetensors),
+    (is_index, read_index),
     (_is_pickle, read_pdparams),  # after PyTorch's older format, which begins with a pickle too
 ]
 

@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vae_jax.convert.detect import detect_model, detect_part
-from vae_jax.convert.mapping import ignored_tensors, import_weights, read_sizes, rules_of
+from vae_jax.convert.mapping import (
+    ignored_tensors,
+    import_weights,
+    read_sizes,
+    require_finite,
+    rules_of,
+)
+from vae_jax.convert.model_tensors import ModelTensors, read_model_tensors
 from vae_jax.convert.parts import join_parts, sibling
-from vae_jax.convert.read import read_checkpoint
 from vae_jax.errors import CheckpointError, UserError
 from vae_jax.models import get_spec
 from vae_jax.models.hyper import format_hyperparameter, parse_hyperparameters
@@ -25,7 +31,8 @@ class ReferenceWeights(NamedTuple):
         name: one of ``vae_jax.MODELS``.
         hyper: hyperparameters that differ from the reference's.
         variables: the variables, as NumPy arrays.
-        remarks: tensors that were left out or are only kept for export, and why.
+        remarks: what was taken off the names, joined or folded, and which tensors were left out
+            or are only kept for export, and why.
         files: all files that were read.
     """
 
@@ -52,7 +59,8 @@ def read_reference(
         CheckpointError: a file is unreadable, incomplete or of another model.
         UserError: a hyperparameter is missing.
     """
-    files, tensors = _read_files(list(paths), key)
+    files, found = _read_files(list(paths), key)
+    tensors = found.tensors
     name = get_spec(model).name if model else detect_model(files[0], tensors)
     spec = get_spec(name)
     known = read_sizes(name, tensors) | parse_hyperparameters(spec, dict(hyper))
@@ -66,6 +74,7 @@ def read_reference(
         )
     try:
         variables = import_weights(name, tensors, **known)
+        require_finite(name, variables, **known)
     except CheckpointError as error:
         raise CheckpointError(f"{' and '.join(map(str, files))}: {error}") from error
     notes: dict[str, list[str]] = {}
@@ -74,16 +83,16 @@ def read_reference(
     for rule in rules_of(name, **known):
         if rule.note:
             notes.setdefault(rule.note, []).append(rule.source)
-    remarks = tuple(f"{note}: {', '.join(names)}" for note, names in notes.items())
-    return ReferenceWeights(name, known, variables, remarks, tuple(files))
+    remarks = (f"{note}: {', '.join(names)}" for note, names in notes.items())
+    return ReferenceWeights(name, known, variables, (*found.remarks, *remarks), tuple(files))
 
 
-def _read_files(paths: list[Path], key: str | None) -> tuple[list[Path], Tensors]:
+def _read_files(paths: list[Path], key: str | None) -> tuple[list[Path], ModelTensors]:
     """Return the files to read, and their tensors, an encoder's and a decoder's joined."""
     if len(paths) > 2:
         raise UserError(f"{len(paths)} files given; expected one, or an encoder and a decoder")
-    first = read_checkpoint(paths[0], key=key)
-    part = detect_part(first)
+    first = read_model_tensors(paths[0], key=key)
+    part = detect_part(first.tensors)
     if len(paths) == 1:
         if part is None:
             return paths, first
@@ -97,8 +106,11 @@ def _read_files(paths: list[Path], key: str | None) -> tuple[list[Path], Tensors
             )
         paths = [paths[0], beside] if part == "encoder" else [beside, paths[0]]
     parts: dict[str, Tensors] = {}
+    remarks: dict[str, None] = {}
     for role, path in zip(_PARTS, paths, strict=True):
-        parts[role] = read_checkpoint(path, key=key)
+        read = read_model_tensors(path, key=key)
+        parts[role] = read.tensors
+        remarks |= dict.fromkeys(read.remarks)
         found = detect_part(parts[role])
         if found != role:
             what = _PARTS[found] if found else f"neither of the parts ({', '.join(parts[role])})"
@@ -106,4 +118,4 @@ def _read_files(paths: list[Path], key: str | None) -> tuple[list[Path], Tensors
                 f"{path} was given as the {role} but is {what:.200}: give the encoder's file "
                 "first, then the decoder's"
             )
-    return paths, join_parts(parts)
+    return paths, ModelTensors(join_parts(parts), tuple(remarks))

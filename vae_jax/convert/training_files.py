@@ -14,8 +14,13 @@ import numpy as np
 
 from vae_jax.convert.errors import reading, writing
 from vae_jax.convert.files import NewFile, compare_arrays, plain_arrays, replace_files
-from vae_jax.convert.names import strip_wrappers
-from vae_jax.convert.optimizer import AdamState, parameter_shapes
+from vae_jax.convert.model_tensors import read_model_tensors
+from vae_jax.convert.optimizer import (
+    AdamState,
+    cannot_continue,
+    parameter_shapes,
+    require_moments,
+)
 from vae_jax.convert.paddle.optimizer import (
     SUFFIX,
     find_paddle_adam,
@@ -25,12 +30,12 @@ from vae_jax.convert.paddle.optimizer import (
 from vae_jax.convert.paddle.pdparams import write_pdparams
 from vae_jax.convert.parts import split_parts
 from vae_jax.convert.plain import is_array, is_dict, is_list, items_of
-from vae_jax.convert.read import read_as_named, read_parameter_names, read_root
+from vae_jax.convert.read import read_parameter_names, read_root
 from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix, read_tensorflow
 from vae_jax.convert.tensorflow.optimizer import find_tf_adam, tf_variables
 from vae_jax.convert.tensorflow.write import write_tensorflow
 from vae_jax.convert.tensors import Tensor
-from vae_jax.convert.torch.optimizer import find_torch_adam, torch_checkpoint
+from vae_jax.convert.torch.optimizer import find_torch_adam, has_optimizer, torch_checkpoint
 from vae_jax.convert.torch.write import torch_tensors
 from vae_jax.convert.write import check_tensors
 from vae_jax.errors import CheckpointError
@@ -48,7 +53,13 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
 
 
 def read_adam(
-    name: str, paths: Sequence[Path], recipe: Recipe, *, key: str | None = None, **hyper: object
+    name: str,
+    paths: Sequence[Path],
+    recipe: Recipe,
+    *,
+    key: str | None = None,
+    decay_is_given: bool = False,
+    **hyper: object,
 ) -> AdamState | None:
     """Read the Adam state in or beside a model's reference checkpoint.
 
@@ -57,6 +68,7 @@ def read_adam(
         paths: the checkpoint's file or TensorFlow prefix; or the files of the model's parts.
         recipe: gives the betas, which Paddle and TensorFlow do not store.
         key: the dotted path of the weights in a file that holds several sets.
+        decay_is_given: whether the user chose the recipe's weight decay.
         **hyper: the model's hyperparameters where they differ from the reference's.
 
     Returns:
@@ -65,6 +77,21 @@ def read_adam(
     Raises:
         CheckpointError: training cannot be continued from the state.
     """
+    adam = _find_adam(name, paths, recipe, key, decay_is_given, hyper)
+    if adam is not None:
+        with reading(paths[0]):
+            require_moments(name, adam, **hyper)
+    return adam
+
+
+def _find_adam(
+    name: str,
+    paths: Sequence[Path],
+    recipe: Recipe,
+    key: str | None,
+    decay_is_given: bool,
+    hyper: Mapping[str, object],
+) -> AdamState | None:
     shapes, path = parameter_shapes(name, **hyper), paths[0]
     if checkpoint_prefix(path) is not None:
         variables = read_tensorflow(path)
@@ -76,14 +103,26 @@ def read_adam(
         return find_paddle_adam(dict(zip(prefixes, paths, strict=True)), shapes, recipe)
     if len(paths) > 1:
         return None
+    found = read_model_tensors(path, key=key)
     with reading(path):
+        root = read_root(path)
         # The optimiser numbers the parameters in the order of the file's own state dict.
-        order = strip_wrappers(read_as_named(path, key=key)).values()
-        return find_torch_adam(read_root(path), {n: shapes[n] for n in order if n in shapes})
+        order = {n: shapes[n] for n in found.tensors if n in shapes}
+        if found.folded and has_optimizer(root):
+            raise cannot_continue(
+                "its optimiser's moments are those of weight_norm or spectral_norm",
+                "moments of the weights",
+            )
+        return find_torch_adam(root, order, decay_is_given=decay_is_given)
 
 
 def write_with_adam(
-    name: str, files: Sequence[Path], tensors: Tensors, adam: AdamState, recipe: Recipe, epoch: int
+    name: str,
+    files: Sequence[Path],
+    tensors: Tensors,
+    adam: AdamState,
+    recipe: Recipe,
+    epoch: int | None,
 ) -> list[Path]:
     """Write a model and its Adam state in the format that its original saves and loads.
 
@@ -137,7 +176,7 @@ def _check_recipe(framework: str, recipe: Recipe) -> None:
 
 
 def _torch_file(
-    path: Path, tensors: Tensors, adam: AdamState, recipe: Recipe, epoch: int
+    path: Path, tensors: Tensors, adam: AdamState, recipe: Recipe, epoch: int | None
 ) -> NewFile:
     with writing(path):
         torch, tensor = torch_tensors()

@@ -37,6 +37,7 @@ class Run:
         init: the source of the first weights; None for the reference's initialisation.
         init_optimizer_steps: the number of steps in the optimiser state loaded with them; None for
             a fresh optimiser.
+        init_epoch: the epoch stored beside that state, if any.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Run:
     recipe: Recipe
     init: str | None = None
     init_optimizer_steps: int | None = None
+    init_epoch: int | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -98,7 +100,9 @@ def open_run(path: Path) -> Run:
         )
         if isinstance(source, str) and os.path.exists(source.partition(":")[2]):
             recipe = recipe.replace(data=source)
-        return Run(path.absolute(), spec.name, hyper, recipe)
+        epoch = text.get("init_epoch")
+        epoch = epoch if type(epoch) is int else None
+        return Run(path.absolute(), spec.name, hyper, recipe, init_epoch=epoch)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())  # messages may have many lines
         raise RunError(f"{file} cannot be read as a run's description: {reason}") from error
@@ -134,6 +138,7 @@ def create_run(run: Run, data: Mapping[str, object]) -> None:
             "recipe": dataclasses.asdict(run.recipe),
             "init": run.init,
             "init_optimizer_steps": run.init_optimizer_steps,
+            "init_epoch": run.init_epoch,
             "data": data,
             "segments": [Segment(from_step=0, environment=environment())],
             "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -20,7 +20,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from vae_jax.convert.errors import damaged
-from vae_jax.convert.pickle.arrays import STAND_INS, as_tensor
+from vae_jax.convert.pickle.arrays import STAND_INS, as_tensor, settle_arrays
 from vae_jax.convert.pickle.opcodes import load_pickle
 from vae_jax.convert.pickle.values import Construct, plain_dict
 from vae_jax.convert.plain import PlainDict, is_dict, is_list, is_tuple, items_of
@@ -49,9 +49,8 @@ def read_pdparams(data: memoryview) -> object:
     Raises:
         CheckpointError: the file is damaged, hostile or holds something other than plain data.
     """
-    root = _as_tensor(_load(data))
+    root = settle_arrays(_load(data), _as_tensor)
     if is_dict(root):
-        _settle(root)
         root.pop(NAME_TABLE, None)
         _join_pieces(root, root.pop(SPLIT_TABLE, PlainDict()), len(data))
     return root
@@ -122,20 +121,6 @@ def _as_tensor(value: object) -> object:
         found = as_tensor(value[1])
         return found if type(found) is Tensor else value
     return as_tensor(value)
-
-
-def _settle(root: PlainDict) -> None:
-    """Replace arrays by tensors, in place, in nested dicts."""
-    waiting = [root]
-    seen = {id(root)}
-    while waiting:
-        found = waiting.pop()
-        for key, value in found.items():
-            if not is_dict(value):
-                found[key] = _as_tensor(value)
-            elif id(value) not in seen:
-                seen.add(id(value))
-                waiting.append(value)
 
 
 def _join_pieces(root: PlainDict, table: object, limit: int) -> None:

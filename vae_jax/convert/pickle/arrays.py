@@ -11,16 +11,19 @@ arguments.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from vae_jax.convert.pickle.values import (
     Block,
     Construct,
+    Record,
     RecordType,
     Unfinished,
     latin1_bytes,
 )
-from vae_jax.convert.plain import is_tuple
+from vae_jax.convert.plain import is_dict, is_tuple
 from vae_jax.convert.tensors import DTYPES, Tensor, pack_tensor
 from vae_jax.errors import CheckpointError
 
@@ -84,6 +87,43 @@ class PickledArray(Unfinished):
                 raise ValueError("an array has an unknown state")
 
 
+class ForeignArray(PickledArray):
+    """An array of anything, such as text, that is never looked into."""
+
+    def fill(self, state: object) -> None:
+        """Set the contents, if they are numbers."""
+        if is_tuple(state) and len(state) == 5 and type(state[2]) is Record:
+            return
+        super().fill(state)
+
+
+def settle_arrays(root: object, as_leaf: Callable[[object], object]) -> object:
+    """Return the root with its arrays as tensors, which are put into nested dicts in place.
+
+    Args:
+        root: what a pickle holds.
+        as_leaf: returns the tensor of an array, and any other value unchanged.
+    """
+    if not is_dict(root):
+        return as_leaf(root)
+    waiting = [root]
+    seen = {id(root)}
+    while waiting:
+        found = waiting.pop()
+        for key, value in found.items():
+            if not is_dict(value):
+                found[key] = as_leaf(value)
+            elif id(value) not in seen:
+                seen.add(id(value))
+                waiting.append(value)
+    return root
+
+
+def number_array(value: object) -> object:
+    """Return the tensor of an array of numbers; return any other value unchanged."""
+    return value.tensor if isinstance(value, PickledArray) and value.tensor is not None else value
+
+
 def as_tensor(value: object) -> object:
     """Return the tensor of a pickled array; return any other value unchanged.
 
@@ -98,7 +138,7 @@ def as_tensor(value: object) -> object:
 
 
 def _from_buffer(
-    content: object, kind: object, shape: object, order: object, axes: object = None
+    content: object, kind: object, shape: object = None, order: object = None, axes: object = None
 ) -> Tensor:
     if type(kind) is not PickledDtype:
         raise TypeError("an array without a dtype")
@@ -107,6 +147,17 @@ def _from_buffer(
     if order == "K" and axes is None:
         raise ValueError("an array keeps an order of axes that is not given")
     return _tensor(content, kind, shape, order == "F", axes)
+
+
+def _from_any_buffer(content: object, kind: object, *layout: object) -> object:
+    is_foreign = type(kind) is Record
+    return Record("numpy.ndarray") if is_foreign else _from_buffer(content, kind, *layout)
+
+
+def _any_dtype(code: object, *flags: object) -> object:
+    """Return the dtype of numbers, or a record of any other dtype."""
+    is_number = type(code) is str and code in CODES
+    return PickledDtype(code, *flags) if is_number else Record("numpy.dtype")
 
 
 def _tensor(
@@ -141,19 +192,29 @@ def _no_bytes(*arguments: object) -> bytes:
 
 
 _NDARRAY = RecordType("numpy.ndarray")
-STAND_INS: dict[tuple[str, str], object] = {
-    ("numpy", "ndarray"): _NDARRAY,
-    ("numpy", "dtype"): Construct(PickledDtype),
-    ("_codecs", "encode"): Construct(latin1_bytes),
-    ("__builtin__", "bytes"): Construct(_no_bytes),  # how protocol 2 writes empty bytes
-    **{
-        (f"{core}.{name}", function): stand_in
-        for core in ("numpy.core", "numpy._core")  # before and since NumPy 2
-        for name, function, stand_in in (
-            ("multiarray", "_reconstruct", Construct(PickledArray)),
-            ("multiarray", "scalar", RecordType("numpy.generic")),  # beside the tensors
-            ("numeric", "_frombuffer", Construct(_from_buffer)),
-        )
-    },
-}
-"""The globals of NumPy's pickles to their stand-ins."""
+
+
+def _stand_ins(
+    dtype: Callable[..., object], array: Callable[..., object], buffer: Callable[..., object]
+) -> dict[tuple[str, str], object]:
+    return {
+        ("numpy", "ndarray"): _NDARRAY,
+        ("numpy", "dtype"): Construct(dtype),
+        ("_codecs", "encode"): Construct(latin1_bytes),
+        ("__builtin__", "bytes"): Construct(_no_bytes),  # how protocol 2 writes empty bytes
+        **{
+            (f"{core}.{name}", function): stand_in
+            for core in ("numpy.core", "numpy._core")  # before and since NumPy 2
+            for name, function, stand_in in (
+                ("multiarray", "_reconstruct", Construct(array)),
+                ("multiarray", "scalar", RecordType("numpy.generic")),  # beside the tensors
+                ("numeric", "_frombuffer", Construct(buffer)),
+            )
+        },
+    }
+
+
+STAND_INS = _stand_ins(PickledDtype, PickledArray, _from_buffer)
+"""The globals of NumPy's pickles to their stand-ins, for arrays of numbers."""
+ANY_ARRAYS = _stand_ins(_any_dtype, ForeignArray, _from_any_buffer)
+"""The same for files whose arrays may lie beside the weights, and be of anything."""

@@ -3,7 +3,7 @@
 None of PyTorch's code is used, and no name outside the list is ever looked up: a stand-in either
 builds plain data from arguments that it checks, or is an inert record that keeps attributes. The
 list covers state dicts and what training checkpoints hold beside them (optimiser and scheduler
-state, the command line's Namespace, a NumPy scalar as the best loss).
+state, the command line's Namespace, NumPy's arrays and scalars).
 
 Source: ``torch/_utils.py``, ``torch/jit/_pickle.py`` and ``torch/serialization.py`` define the
 arguments.
@@ -16,16 +16,19 @@ from typing import cast
 
 import numpy as np
 
+from vae_jax.convert.pickle.arrays import ANY_ARRAYS
 from vae_jax.convert.pickle.values import (
     Construct,
     RecordType,
     check_simple_key,
-    latin1_bytes,
     plain_dict,
 )
 from vae_jax.convert.plain import PlainDict, is_dict, is_list, is_tuple
 from vae_jax.convert.tensors import DTYPES, StorageView, Tensor, make_tensor
 from vae_jax.errors import CheckpointError
+
+KEEP_OVER = 1 << 16
+"""Longer bytes, which are those of NumPy's arrays, stay in the file."""
 
 
 class StorageType:
@@ -177,9 +180,11 @@ _SCRIPT_HELPERS = (
 _INERT: tuple[tuple[str, str], ...] = (
     ("argparse", "Namespace"),
     ("pathlib", "PosixPath"),
-    ("numpy", "dtype"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "scalar"),
+    ("pathlib", "WindowsPath"),
+    ("pathlib._local", "PosixPath"),  # Python 3.13's
+    ("pathlib._local", "WindowsPath"),
+    ("datetime", "datetime"),
+    ("datetime", "timedelta"),
     ("torch", "Tensor"),
     ("torch.nn.parameter", "Parameter"),
     ("torch.nn.parameter", "Buffer"),
@@ -196,7 +201,6 @@ _STAND_INS: dict[tuple[str, str], object] = {
     ("collections", "OrderedDict"): Construct(plain_dict),
     ("collections", "Counter"): Construct(plain_dict),  # MultiStepLR's milestones
     ("collections", "defaultdict"): Construct(_defaultdict),
-    ("_codecs", "encode"): Construct(latin1_bytes),
     ("torch", "Size"): Construct(_size),
     ("torch", "device"): Construct(_first),
     ("torch.storage", "UntypedStorage"): StorageType(None),
@@ -210,6 +214,7 @@ _STAND_INS: dict[tuple[str, str], object] = {
         for module in ("torch", "torch.cuda")  # torch.cuda: files of PyTorch 0.x
     },
     **{found: RecordType(".".join(found)) for found in _INERT},
+    **ANY_ARRAYS,
     **{
         (module, name): stand_in
         for module in ("builtins", "__builtin__")  # protocol 2 writes Python 2's name

@@ -12,10 +12,11 @@ from __future__ import annotations
 from functools import partial
 
 from vae_jax.convert.errors import damaged
+from vae_jax.convert.pickle.arrays import number_array, settle_arrays
 from vae_jax.convert.pickle.opcodes import load_pickle
 from vae_jax.convert.plain import is_dict, is_list, is_tuple, items_of
 from vae_jax.convert.tensors import Storage, StorageView
-from vae_jax.convert.torch.globals import find_global, parse_storage_id
+from vae_jax.convert.torch.globals import KEEP_OVER, find_global, parse_storage_id
 
 MAGIC = 0x1950A86A20F9469CFC6C
 MAGIC_BYTES = b"\x8a\x0a" + MAGIC.to_bytes(10, "little")
@@ -76,7 +77,7 @@ def read_torch_legacy(data: memoryview) -> object:
         raise _damaged(f"its protocol is not {PROTOCOL}")
     if not is_dict(machine) or machine.get("little_endian") is not True:
         raise _damaged("it does not say that it was written on a little-endian machine")
-    root, at = load_pickle(data, at, find_global, find_persistent)
+    root, at = load_pickle(data, at, find_global, find_persistent, keep_over=KEEP_OVER)
     listed, at = load_pickle(data, at, find_global)
     keys = [key for _, key in items_of(listed) if type(key) is str]
     if not is_list(listed) or len(keys) < len(listed):
@@ -87,7 +88,7 @@ def read_torch_legacy(data: memoryview) -> object:
         at = _place(data, at, key, blocks[key])
     if at != len(data):
         raise _damaged(f"{len(data) - at} bytes follow the last storage")
-    return root
+    return settle_arrays(root, number_array)
 
 
 def _place(data: memoryview, at: int, key: str, block: _Block) -> int:

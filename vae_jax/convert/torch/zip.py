@@ -12,10 +12,16 @@ from __future__ import annotations
 
 import re
 
+from vae_jax.convert.pickle.arrays import number_array, settle_arrays
 from vae_jax.convert.pickle.opcodes import load_pickle
 from vae_jax.convert.pickle.values import Record
 from vae_jax.convert.tensors import Storage, StorageView, Tensor
-from vae_jax.convert.torch.globals import find_global, find_scripted_global, parse_storage_id
+from vae_jax.convert.torch.globals import (
+    KEEP_OVER,
+    find_global,
+    find_scripted_global,
+    parse_storage_id,
+)
 from vae_jax.convert.torch.records import ZipRecords
 from vae_jax.errors import CheckpointError
 
@@ -47,6 +53,11 @@ def read_torch_zip(data: memoryview) -> object:
     records = ZipRecords(data)
     pickles = [name for name in records.names if re.fullmatch(r"[^/]+/data\.pkl", name)]
     if len(pickles) != 1:
+        if any(name.endswith("/model_weights_config.json") for name in records.names):
+            raise CheckpointError(
+                "is an archive of torch.export.save: expected a state dict; save "
+                "torch.export.load(path).state_dict with torch.save"
+            )
         some = ", ".join(map(repr, records.names[:3])) or "nothing"
         raise CheckpointError(
             f"is a zip archive of {some}, with {len(pickles)} records named 'NAME/data.pkl': "
@@ -76,10 +87,12 @@ def read_torch_zip(data: memoryview) -> object:
 
     content = records.read(pickles[0])
     globals_of = find_scripted_global if scripted else find_global
-    root, end = load_pickle(content, 0, globals_of, find_persistent)
+    root, end = load_pickle(content, 0, globals_of, find_persistent, keep_over=KEEP_OVER)
     if end != len(content):
         raise CheckpointError(f"its data.pkl ends at byte {end} of {len(content)}: damaged")
-    return _flatten(root, _state_names(records, folder)) if scripted else root
+    if scripted:
+        return _flatten(root, _state_names(records, folder))
+    return settle_arrays(root, number_array)
 
 
 def _is_big_endian(records: ZipRecords, folder: str) -> bool:
