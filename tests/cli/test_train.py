@@ -182,8 +182,10 @@ def test_a_second_run_into_the_same_folder_is_refused_and_changes_nothing(
 def test_a_loss_that_is_no_longer_finite_ends_the_command(cli, data, tmp_path):
     outcome = cli(*short(data, tmp_path / "run", "--learning-rate=1e30"))
     assert outcome.status == 1
-    assert "step 2 (batch 2 of epoch 1) is not finite: reconstruction is" in outcome.error
-    assert "--learning-rate" in outcome.error
+    start, error = outcome.err.splitlines()
+    assert start.startswith("22 images, 10 held out; ")
+    assert error.startswith("error: step 2 (batch 2 of epoch 1) is not finite: reconstruction is")
+    assert "--learning-rate" in error
 
 
 def test_data_that_is_not_there_leaves_no_run_folder(cli, tmp_path):
