@@ -28,6 +28,7 @@ from vae_jax.convert.pickle.arrays import STAND_INS, as_tensor
 from vae_jax.convert.pickle.opcodes import load_pickle
 from vae_jax.convert.pickle.values import Construct, plain_dict
 from vae_jax.convert.plain import PlainDict, is_dict, is_list, is_tuple, items_of
+from vae_jax.convert.strangers import name_global
 from vae_jax.convert.tensors import DTYPES, Tensor, pack_tensor
 from vae_jax.errors import CheckpointError
 
@@ -104,7 +105,10 @@ def write_pdparams(
 def _load(data: memoryview) -> object:
     root, end = load_pickle(data, 0, _find_global, writer="paddle.save", keep_over=MAX_NAME)
     if end != len(data):
-        raise _damaged(f"its pickle ends at byte {end} of {len(data)}")
+        raise CheckpointError(
+            f"is a pickle that ends at byte {end} of {len(data)}: expected one pickle of a dict of "
+            "arrays; if it holds several, save them as one dict"
+        )
     return root
 
 
@@ -112,11 +116,7 @@ def _find_global(module: str, name: str) -> object:
     try:
         return _STAND_INS[module, name]
     except KeyError:
-        raise CheckpointError(
-            f"its pickle refers to {f'{module}.{name}'[:200]!r}, which is not part of a Paddle "
-            "state dict: refused, nothing was run; expected a dict of arrays: save "
-            "layer.state_dict() with paddle.save, or write safetensors"
-        ) from None
+        raise CheckpointError(name_global(module, name)) from None
 
 
 def _tuple(items: object = ()) -> tuple[object, ...]:

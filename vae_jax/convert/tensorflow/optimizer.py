@@ -62,7 +62,7 @@ def find_tf_adam(
         others += [f"{scope}/..." for scope in list(scopes)[1:]]
     if others:
         raise cannot_continue(f"holds the state of several Adams ({others[0]!r:.80})", "one")
-    stored = [array for _, array in sorted(next(iter(powers.values()), {}).items())]
+    stored = [array for _, array in sorted(next(iter(powers.values()), Tensors()).items())]
     if len(stored) < 2 or any(p.size != 1 or p.dtype.kind != "f" for p in stored):
         raise cannot_continue(
             "holds Adam's slots without beta1_power and beta2_power, a number each", "both"

@@ -14,6 +14,7 @@ import re
 
 from vae_jax.convert.pickle.opcodes import load_pickle
 from vae_jax.convert.pickle.values import Record
+from vae_jax.convert.strangers import refuse_other_zip
 from vae_jax.convert.tensors import Storage, StorageView, Tensor
 from vae_jax.convert.torch.globals import find_global, find_scripted_global, parse_storage_id
 from vae_jax.convert.torch.records import ZipRecords
@@ -45,6 +46,7 @@ def read_torch_zip(data: memoryview) -> object:
         CheckpointError: the file is damaged, hostile or not PyTorch's.
     """
     records = ZipRecords(data)
+    refuse_other_zip(records.names)
     pickles = [name for name in records.names if re.fullmatch(r"[^/]+/data\.pkl", name)]
     if len(pickles) != 1:
         some = ", ".join(map(repr, records.names[:3])) or "nothing"
