@@ -99,7 +99,7 @@ class Reference:
         undetermined: returns, from the known hyperparameters of a checkpoint, those that cannot be
             inferred and that the user must give.
         parts: the parts that are saved in one file each; empty where one file holds everything.
-        ignored: other tensors that its checkpoints hold.
+        ignored: other tensors that its checkpoints hold; the last entry that matches applies.
     """
 
     framework: str

@@ -1,5 +1,7 @@
 """Adam's state in Paddle's .pdopt files: read where it can go on, and written."""
 
+import pickle
+
 import numpy as np
 import pytest
 from adam_states import ADVICE, SMALL, assert_same_state, made_up
@@ -9,7 +11,7 @@ from vae_jax.convert.mapping import rules_of
 from vae_jax.convert.optimizer import parameter_shapes
 from vae_jax.convert.paddle.optimizer import find_paddle_adam, paddle_names, paddle_state
 from vae_jax.convert.paddle.pdparams import write_pdparams
-from vae_jax.convert.read import read_as_named
+from vae_jax.convert.read import read_as_named, read_root
 from vae_jax.convert.training_files import files_with_adam, read_adam, write_with_adam
 from vae_jax.errors import CheckpointError
 from vae_jax.models import get_spec
@@ -115,16 +117,65 @@ def test_paddle_names_the_parameters_as_we_do(name):
     assert list(paddle_names(shapes)) == list(found)
 
 
-@pytest.mark.paddle
-def test_mixed_precision_is_refused_and_a_schedulers_state_is_not(tmp_path, paddle):
+def add_to_state(path, **more):
+    content = {name: array.copy() for name, array in read_as_named(path).items()}
+    path.write_bytes(pickle.dumps(content | more, 4))
+
+
+def test_mixed_precision_is_refused(tmp_path):
     files = pair(tmp_path)
-    opt = files[0].with_suffix(".pdopt")
-    content = paddle.load(str(opt))
-    paddle.save(content | {"LR_Scheduler": {"last_epoch": 3, "last_lr": 0.1}}, str(opt))
-    assert_same_state(read_pair(files), made_up("digits_vae"))
-    paddle.save(content | {"master_weights": {"a": paddle.ones([1])}}, str(opt))
+    add_to_state(files[0].with_suffix(".pdopt"), master_weights={"a": np.ones(1)})
     with pytest.raises(CheckpointError, match=r"holds master_weights \(mixed precision\)"):
         read_pair(files)
+
+
+def test_a_schedulers_last_learning_rate_is_that_of_the_state(tmp_path):
+    files = pair(tmp_path)
+    assert read_pair(files).settings == {}
+    for path in files:
+        state = {"last_epoch": 3, "last_lr": 0.0025}
+        add_to_state(path.with_suffix(".pdopt"), LR_Scheduler=state)
+    found = read_pair(files)
+    assert_same_state(found, made_up("digits_vae"))
+    assert found.settings == {"learning_rate": 0.0025}
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"last_epoch": 3, "last_lr": 0.1}, r"A_encoder_False.pdopt 0.1, A_decoder.* none\)"),
+        ({"last_epoch": 3}, "without last_lr, the learning rate that it set: expected a number"),
+        ({"last_lr": "0.1"}, "without last_lr"),
+        ({"last_lr": float("nan")}, "without last_lr"),
+    ],
+    ids=range(4),
+)
+def test_a_learning_rate_of_one_part_or_that_is_no_number_is_refused(tmp_path, state, message):
+    files = pair(tmp_path)
+    add_to_state(files[0].with_suffix(".pdopt"), LR_Scheduler=state)
+    with pytest.raises(CheckpointError, match=message) as error:
+        read_pair(files)
+    assert str(error.value).endswith(ADVICE)
+
+
+@pytest.mark.paddle
+def test_paddle_goes_on_at_the_rate_that_is_read_of_its_scheduler(tmp_path, paddle):
+    files = pair(tmp_path)
+    schedules = [
+        paddle.optimizer.lr.ExponentialDecay(5e-3, 0.5),
+        paddle.optimizer.lr.LinearWarmup(
+            paddle.optimizer.lr.CosineAnnealingDecay(0.1, 9), 4, 0.0, 0.1
+        ),
+        paddle.optimizer.lr.ReduceOnPlateau(0.3),
+    ]
+    for schedule in schedules:
+        parameter = paddle.create_parameter([1], "float32")
+        adam = paddle.optimizer.Adam(schedule, parameters=[parameter])
+        schedule.step(*[1.0] * isinstance(schedule, paddle.optimizer.lr.ReduceOnPlateau))
+        paddle.save({"LR_Scheduler": adam.state_dict()["LR_Scheduler"]}, str(tmp_path / "state"))
+        for path in files:
+            add_to_state(path.with_suffix(".pdopt"), **read_root(tmp_path / "state"))
+        assert read_pair(files).settings == {"learning_rate": adam.get_lr()}
 
 
 def test_of_paddles_four_files_all_are_replaced_or_none(tmp_path, monkeypatch):

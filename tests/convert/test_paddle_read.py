@@ -4,12 +4,15 @@ import struct
 import sys
 from collections import OrderedDict
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from arrays import assert_same, written
 
+from vae_jax.convert import export_weights
 from vae_jax.convert.read import read_checkpoint
 from vae_jax.errors import CheckpointError
+from vae_jax.pretrained import load
 
 pytestmark = pytest.mark.paddle
 
@@ -47,9 +50,29 @@ def test_every_dtype_keeps_its_bits(tmp_path, paddle, protocol):
     assert_same(read_checkpoint(tmp_path / "a"), values(state))
 
 
-def test_a_bfloat16_tensor_is_read_as_the_bits_that_paddle_saves(tmp_path, paddle):
-    paddle.save({"w": paddle.ones([2], "bfloat16")}, str(tmp_path / "a"))
-    assert_same(read_checkpoint(tmp_path / "a"), {"w": np.array([0x3F80] * 2, np.uint16)})
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_bfloat16_tensor_has_the_values_that_paddle_casts_it_to(tmp_path, paddle, protocol):
+    state = {"w": paddle.randn([5, 7]).astype("bfloat16")}
+    paddle.save({"model": state, "epoch": 3}, str(tmp_path / "a"), protocol=protocol)
+    (found,) = read_checkpoint(tmp_path / "a").values()
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(
+        found.astype(np.float32), state["w"].astype("float32").numpy(), strict=True
+    )
+
+
+def test_a_model_in_bfloat16_is_imported_as_paddle_widens_it(tmp_path, paddle):
+    twin = pytest.importorskip("vae_jax.parity.backends.paddle", exc_type=ImportError)
+    parts = twin.PaddleReference("digits_vae", np.float32, channels=2).parts
+    for name, part in parts.items():
+        part.to(dtype="bfloat16")
+        paddle.save(part.state_dict(), str(tmp_path / f"A_{name}_False.pdparams"))
+    variables = load(tmp_path / "A_encoder_False.pdparams").variables
+    tensors = export_weights("digits_vae", variables, channels=2)
+    for name, part in parts.items():
+        for own, parameter in part.named_parameters():
+            expected = parameter.astype("float32").numpy()
+            np.testing.assert_array_equal(tensors[f"{name}.{own}"], expected, strict=True)
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4])

@@ -13,7 +13,7 @@ from vae_jax.convert.tensors import DTYPES
 from vae_jax.convert.write import write_checkpoint
 from vae_jax.errors import CheckpointError
 
-REFUSED = [name for name in DTYPES if name.startswith(("bfloat16", "float8", "uint"))]
+REFUSED = [name for name in DTYPES if name.startswith(("float8", "uint"))]
 REFUSED.remove("uint8")
 
 
@@ -50,6 +50,8 @@ def test_paddle_reads_the_same_with_and_without_making_tensors(tmp_path, paddle)
         assert isinstance(loaded[name], paddle.Tensor)
         for found in (plain[name], loaded[name].numpy()):
             native = value.astype(value.dtype.newbyteorder("="))
+            if native.dtype == jnp.bfloat16:  # which NumPy lacks
+                native = native.view(np.uint16)
             assert (found.dtype, found.shape) == (native.dtype, native.shape), name
             assert found.tobytes() == native.tobytes(), name
 
@@ -84,7 +86,7 @@ def test_jax_arrays_are_written_and_no_paddle_is_needed(tmp_path, monkeypatch):
 
 
 def test_a_dtype_that_paddle_does_not_read_as_itself_is_refused(tmp_path):
-    assert len(REFUSED) == 9
+    assert len(REFUSED) == 8
     for dtype in REFUSED:
         with pytest.raises(CheckpointError, match=rf"{dtype} cannot be stored for Paddle.*float32"):
             write_checkpoint(tmp_path / "a.pdparams", {"w": np.ones(2, DTYPES[dtype])})

@@ -141,7 +141,7 @@ def test_a_tensor_of_over_4_gib_is_read_without_a_copy(tmp_path):
         ({"w": np.zeros(2, np.longdouble)}, "dtype 'f16'"),
         ({"w": np.ma.zeros(2)}, r"numpy\.ma.*refused, nothing was run"),
         ({"w": np.recarray(2, "f4")}, r"numpy.*recarray.*refused, nothing was run"),
-        ({"model": np.random.default_rng(0)}, "which is not part of a Paddle state dict: refused"),
+        ({"model": np.random.default_rng(0)}, "which is not part of a dict of arrays: refused"),
     ],
     ids=range(14),
 )

@@ -2,9 +2,7 @@
 
 import functools
 import io
-import pickle
 import random
-import re
 import warnings
 
 import numpy as np
@@ -84,40 +82,6 @@ def test_a_changed_value_in_a_zip_file_is_noticed(tmp_path):
 
 
 # --- other files --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "is empty"),
-        (b"<!DOCTYPE html>\n<html><body>Sign in</body></html>", "web page.*download failed"),
-        (b"\n <html>", "web page"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "git lfs pull"),
-        (b"Not Found", "is text, beginning 'Not Found'"),
-        (b'{"error": {"message": "no"}}', "is text"),
-        (b"\x1f\x8b\x08\x00" + bytes(30), "gzip"),
-        (bytes(257) + b"ustar" + bytes(300), "tar archive"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(30), "HDF5"),
-        (b"\x08\x07\x12\x07pytorch" + bytes(20), "ONNX"),
-        (b"\x93NUMPY\x01\x00", "NumPy"),
-        (pickle.dumps([np.ones(3)], 4), "found a list.*expected a state dict"),
-        (pickle.dumps({"w": 1}, 2), "found a dict of 'w'.*expected a state dict"),
-        (b"\x80\x04cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81.", "joblib.*nothing was run"),
-        (bytes(100), "no supported format"),
-        (b"\xff\xfe\xfd", "no supported format"),
-        (b"PK\x05\x06" + bytes(18), "0 records"),
-        (b"PK\x03\x04", "damaged zip"),
-    ],
-    ids=range(18),
-)
-def test_another_kind_of_file_is_named(tmp_path, content, message):
-    assert re.search(message, refusal(tmp_path, content))
-
-
-def test_another_kind_of_zip_file_is_named(tmp_path):
-    np.savez(tmp_path / "a.npz", w=np.ones(3))
-    with pytest.raises(CheckpointError, match=r"w\.npy.*data\.pkl"):
-        read_checkpoint(tmp_path / "a.npz")
 
 
 def test_the_folders_of_runs_and_of_flax_name_what_reads_them(tmp_path):

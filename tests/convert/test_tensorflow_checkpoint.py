@@ -63,10 +63,10 @@ def assert_same(found, expected):
 
 def test_a_prefix_and_each_of_its_files_mean_the_prefix(training):
     prefix = str(training[0] / "train-9")
-    for end in ("", ".index", DATA):
+    for end in ("", ".index", DATA, ".meta"):
         assert checkpoint_prefix(prefix + end) == prefix
     assert checkpoint_prefix(training[0] / "train-9.index") == prefix
-    for end in (".meta", ".data", ".data-00001-of-00002", "/"):
+    for end in (".data", ".metal", ".data-00001-of-00002", "/"):
         assert checkpoint_prefix(prefix + end) is None
 
 
@@ -83,6 +83,25 @@ def test_a_folder_means_its_latest_checkpoint_wherever_it_was_written(copy):
     ]:
         state.write_text(f'model_checkpoint_path: "{written}"\nall_model_checkpoint_paths: "x"\n')
         assert checkpoint_prefix(copy.parent) == str(copy.with_name(name))
+
+
+def test_the_file_that_names_the_latest_checkpoint_means_it(copy):
+    state = copy.with_name("checkpoint")
+    assert checkpoint_prefix(state) == str(copy)
+    renamed = state.rename(copy.with_name("latest.txt"))
+    assert checkpoint_prefix(renamed) == str(copy)
+    renamed.write_text('text\nmodel_checkpoint_path: "train-9"\n')
+    assert checkpoint_prefix(renamed) is None
+
+
+def test_a_saved_models_folder_means_its_variables(tmp_path):
+    (tmp_path / "variables").mkdir()
+    (tmp_path / "saved_model.pb").touch()
+    write_tensorflow(tmp_path / "variables" / "variables", {"a/w": VALUES})
+    for path in (tmp_path, tmp_path / "saved_model.pb"):
+        assert_same(read_tensorflow(path), {"a/w": VALUES})
+    (tmp_path / "variables" / "variables.index").unlink()
+    assert "lacks variables.index" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import vae_jax
+from vae_jax.convert.mapping import ignored_tensors
 from vae_jax.distributions import Bernoulli, OffsetBernoulli, SignedGaussian
 from vae_jax.layers import Conv, ConvTranspose
 from vae_jax.models import variable_shapes
@@ -101,3 +102,28 @@ def test_either_likelihood_is_of_the_same_images_and_the_head_is_a_deviation_of_
     assert isinstance(posterior, SignedGaussian)
     assert (posterior.std < 0).any()
     assert (posterior.std > 0).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("recognition/d_h1/w/Adam_1", "a moment of the original's Adam"),
+        ("train/recognition/w_mean/bias/Adam", "a moment of the original's Adam"),
+        ("generation/g_h1/w/RMSProp_2", "a slot of the original's optimiser, or an average"),
+        ("generation/g_h1/w/ExponentialMovingAverage", "an average of the weights"),
+        ("ema/generation/z_matrix/Matrix/ExponentialMovingAverage", "an average of the weights"),
+        ("loss/beta1_power", "a counter of the original's Adam"),
+        ("train/global_step", "a count of the original's steps or epochs"),
+        ("epoch", "a count of the original's steps or epochs"),
+        ("OptimizeLoss/learning_rate", "a setting of the original's training"),
+    ],
+)
+def test_what_a_training_saves_beside_the_weights_is_left_out_with_a_reason(name, reason):
+    assert ignored_tensors("stddev_vae", [name]) == {name: reason}
+
+
+@pytest.mark.parametrize(
+    "name", ["recognition/d_h3/w", "recognition/d_h1/w", "generation/g_h1/scale", "a/w", "stepper"]
+)
+def test_another_variable_is_not_left_out(name):
+    assert ignored_tensors("stddev_vae", [name]) == {}

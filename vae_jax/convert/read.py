@@ -19,10 +19,12 @@ import numpy as np
 
 from vae_jax.convert.errors import reading
 from vae_jax.convert.names import strip_wrappers
+from vae_jax.convert.npz import is_npz, read_npz
 from vae_jax.convert.paddle.pdparams import parameter_names, read_pdparams
 from vae_jax.convert.safetensors import read_safetensors
 from vae_jax.convert.shards import ShardIndex, is_index, read_index, read_shards
 from vae_jax.convert.state_dicts import find_state_dicts, only_state_dict
+from vae_jax.convert.strangers import is_text, name_folder, name_stranger
 from vae_jax.convert.tensorflow.checkpoint import checkpoint_prefix, read_tensorflow
 from vae_jax.convert.torch.legacy import MAGIC_BYTES, read_torch_legacy
 from vae_jax.convert.torch.zip import read_torch_zip
@@ -39,7 +41,7 @@ MAX_REPEATED_BYTES = 32 << 20
 def read_checkpoint(
     path: str | os.PathLike[str], *, key: str | None = None
 ) -> dict[str, np.ndarray]:
-    """Read a checkpoint: PyTorch, TorchScript, Paddle, safetensors or TensorFlow.
+    """Read a checkpoint: PyTorch, TorchScript, Paddle, safetensors, NumPy's .npz or TensorFlow.
 
     No code in the file is run, and neither PyTorch nor Paddle is needed (TensorFlow is, for its
     own checkpoints). Prefixes of ``torch.compile`` and ``DataParallel`` are removed from the names.
@@ -143,7 +145,7 @@ def _opened(path: str | os.PathLike[str]) -> Generator[tuple[memoryview, Reader]
     Slices and arrays of the bytes keep the mapping alive.
     """
     found, advice = "is damaged or of an unknown kind", "fetch or save the file again"
-    expected = "expected a PyTorch, Paddle or safetensors file"
+    expected = "expected a PyTorch, Paddle, safetensors or .npz file"
     with explain_errors(CheckpointError, found, f"{expected}; {advice}", Exception):
         advice = "check the path and its permissions"
         with explain_errors(CheckpointError, "cannot be read", advice):
@@ -152,6 +154,8 @@ def _opened(path: str | os.PathLike[str]) -> Generator[tuple[memoryview, Reader]
 
 
 def _map_file(path: str | os.PathLike[str]) -> memoryview:
+    if what := name_folder(path):
+        raise CheckpointError(what)
     # Check before opening: opening a FIFO would wait forever for a writer.
     mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
@@ -192,26 +196,13 @@ _DISTRIBUTED = (
 )
 _FOLDERS = {"run.json": "the folder of a run", "model.json": "a Flax checkpoint folder"}
 _FORMATS: list[tuple[Callable[[bytes], bool], Reader]] = [
+    (is_npz, read_npz),
     (lambda head: head[:4] in (b"PK\x03\x04", b"PK\x05\x06"), read_torch_zip),
     (_is_torch_legacy, read_torch_legacy),
-    (lambda head: head[8:9] == b"{" and not _is_text(head), read_safetensors),
+    (lambda head: head[8:9] == b"{" and not is_text(head), read_safetensors),
     (is_index, read_index),
     (_is_pickle, read_pdparams),  # after PyTorch's older format, which begins with a pickle too
 ]
-
-_WEB_PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head")
-_STRANGERS = [
-    (0, b"version https://git-lfs", "is a git-lfs pointer, not the file: run `git lfs pull`"),
-    (0, b"\x1f\x8b", "is a gzip archive: unpack it first"),
-    (0, b"BZh", "is a bzip2 archive: unpack it first"),
-    (0, b"\xfd7zXZ", "is an xz archive: unpack it first"),
-    (0, b"\x28\xb5\x2f\xfd", "is a zstd archive: unpack it first"),
-    (257, b"ustar", "is a tar archive: unpack it first"),
-    (0, b"\x89HDF\r\n", "is an HDF5 file (Keras?): expected PyTorch, Paddle or safetensors"),
-    (0, b"\x93NUMPY", "is a NumPy array, expected a state dict"),
-    (0, b"GGUF", "is a GGUF file: expected PyTorch, Paddle or safetensors"),
-]
-"""Other formats: the offset of their magic bytes, the bytes, and the message."""
 
 
 def _find_reader(data: memoryview) -> Reader:
@@ -219,32 +210,4 @@ def _find_reader(data: memoryview) -> Reader:
     for matches, reader in _FORMATS:
         if matches(head):
             return reader
-    for place, magic, message in _STRANGERS:
-        if head.startswith(magic, place):
-            raise CheckpointError(message)
-    if head.lstrip().lower().startswith(_WEB_PAGES):
-        raise CheckpointError(
-            "is a web page, not a checkpoint: the download failed; fetch the file itself (a 'raw' "
-            "or 'resolve' address, or after signing in)"
-        )
-    if head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a"):
-        raise CheckpointError("looks like an ONNX model: expected PyTorch, Paddle or safetensors")
-    if _is_text(head):
-        raise CheckpointError(
-            f"is text, beginning {head[:40].decode('utf-8', 'replace')!r}: expected a PyTorch, "
-            "Paddle or safetensors file; if it was downloaded, the download failed"
-        )
-    raise CheckpointError(
-        f"has {len(data)} bytes beginning {head[:8].hex(' ')}, as no supported format does: "
-        "expected a PyTorch file (zip, legacy, TorchScript), a Paddle file or safetensors"
-    )
-
-
-def _is_text(head: bytes) -> bool:
-    try:
-        text = head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.start < _HEAD - 4:  # otherwise the head ends inside a character
-            return False
-        text = head[: error.start].decode("utf-8")
-    return all(letter.isprintable() or letter in "\r\n\t" for letter in text)
+    raise CheckpointError(name_stranger(data))

@@ -20,6 +20,10 @@ from vae_jax.spec import Ignored, ModelSpec, Reference, Rule
 from vae_jax.typing import Image, Latent, Mask, OneHot
 
 _MAP = (7, 7, 32)  # height, width, channels where convolutions meet dense layers
+# A checkpoint holds these beside the weights, under any scopes.
+_PARAMETER = r"(.+/)?(recognition|generation)/\w+/(w|b|Matrix|bias)"
+_COUNTERS = r"((global|local|train|current|cur|good)_?)?(step|epoch|iteration|iter)s?(_tensor)?"
+_SETTINGS = r"((base|initial|init|current)_)?(learning_rate|lr|momentum|loss_scale)(_var)?"
 _NEVER_ADDED = "kept for export; the original never adds it"
 
 
@@ -121,9 +125,12 @@ SPEC = ModelSpec(
         heads=("recognition/w_mean", "recognition/w_stddev"),
         sizes={"latent_size": "recognition/w_mean/bias"},
         ignored=(
-            Ignored(r".*/Adam(_1)?", "a moment of the original's Adam"),
-            Ignored(r"beta[12]_power(_1)?", "a counter of the original's Adam"),
-            Ignored(r"global_step", "the number of steps the original took"),
+            Ignored(rf"{_PARAMETER}/[^/]+", "a slot of the original's optimiser, or an average"),
+            Ignored(rf"{_PARAMETER}/ExponentialMovingAverage(/.+)?", "an average of the weights"),
+            Ignored(rf"{_PARAMETER}/Adam(_\d+)?", "a moment of the original's Adam"),
+            Ignored(r"(.+/)?beta[12]_power(_\d+)?", "a counter of the original's Adam"),
+            Ignored(rf"(.+/)?({_COUNTERS})(_\d+)?", "a count of the original's steps or epochs"),
+            Ignored(rf"(.+/)?({_SETTINGS})(_\d+)?", "a setting of the original's training"),
         ),
     ),
     recipe=Recipe(

@@ -2,13 +2,15 @@
 
 Such a file uses Paddle's internal parameter names (``conv2d_0.w_0``), which number a process's
 layers in the order of their construction; the table in the ``.pdparams`` beside it maps
-``conv1.weight`` to them. The file stores neither the learning rate nor the betas.
+``conv1.weight`` to them. The file stores no betas, and the learning rate only where a scheduler
+set it.
 
 Source: ``paddle/optimizer/optimizer.py`` and ``adam.py`` define the names.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -54,6 +56,7 @@ def find_paddle_adam(
         return None
     moments: dict[str, Tensors] = {moment: {} for moment in _SLOTS.values()}
     counts: dict[Path, int] = {}
+    rates: dict[Path, float | None] = {}
     for prefix, path in beside.items():
         with reading(path):
             if path not in there:
@@ -66,7 +69,9 @@ def find_paddle_adam(
                     "a file that paddle.save wrote of layer.state_dict()",
                 )
             known = {internal: f"{prefix}{name}" for name, internal in names.items()}
-            powers = _read(read_root(path), known, moments)
+            root = read_root(path)
+            powers = _read(root, known, moments)
+            rates[path] = _learning_rate(root)
             betas = (recipe.beta1, recipe.beta2)
             counts[path] = steps_of(list(zip(betas, powers, strict=True)))
     with reading(there[-1]):
@@ -75,7 +80,14 @@ def find_paddle_adam(
             raise cannot_continue(
                 f"has another step count than the other part's file ({listed})", "the same"
             )
-        adam = AdamState(counts[there[-1]], moments["exp_avg"], moments["exp_avg_sq"], {})
+        if len(set(rates.values())) > 1:
+            listed = ", ".join(f"{path.name} {rate or 'none'}" for path, rate in rates.items())
+            raise cannot_continue(
+                f"has another learning rate than the other part's file ({listed})", "the same"
+            )
+        rate = rates[there[-1]]
+        settings = {} if rate is None else {"learning_rate": rate}
+        adam = AdamState(counts[there[-1]], moments["exp_avg"], moments["exp_avg_sq"], settings)
         check_adam(adam, shapes)
     return adam
 
@@ -123,6 +135,21 @@ def paddle_state(
                 value = power_after(adam.step, beta, moment.dtype)
                 found[f"{names[name]}_{power}_0"] = value.reshape(1)
     return found
+
+
+def _learning_rate(root: object) -> float | None:
+    """Return the learning rate that a scheduler set last; None if there is no scheduler."""
+    if not is_dict(root) or "LR_Scheduler" not in root:
+        return None
+    state = root["LR_Scheduler"]
+    rate = state.get("last_lr") if is_dict(state) else None
+    if type(rate) is Tensor and rate.shape in ((), (1,)) and rate.dtype.kind in "fi":
+        rate = rate.array().reshape(()).item()
+    if not isinstance(rate, (int, float)) or not 0 <= rate < math.inf:
+        raise cannot_continue(
+            "holds LR_Scheduler without last_lr, the learning rate that it set", "a number"
+        )
+    return float(rate)
 
 
 def _read(root: object, known: Mapping[str, str], moments: dict[str, Tensors]) -> list[np.ndarray]:

@@ -6,6 +6,9 @@ and 3 and were cut into pieces (joined here). A dict that holds more than a stat
 tensor as a pair of its internal name and its array. The format has no checksum: a flipped bit in
 the values goes undetected.
 
+NumPy has no bfloat16, so Paddle saves its bits as uint16. Nothing in a file distinguishes them from
+integers, but ``paddle.load`` takes every array of uint16 for bfloat16, and so does this reader.
+
 Source: ``paddle/framework/io.py`` and ``io_utils.py`` define the layout.
 """
 
@@ -14,6 +17,7 @@ from __future__ import annotations
 import math
 import pickle
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import BinaryIO, cast
 
@@ -24,6 +28,7 @@ from vae_jax.convert.pickle.arrays import STAND_INS, as_tensor, settle_arrays
 from vae_jax.convert.pickle.opcodes import load_pickle
 from vae_jax.convert.pickle.values import Construct, plain_dict
 from vae_jax.convert.plain import PlainDict, is_dict, is_list, is_tuple, items_of
+from vae_jax.convert.strangers import name_global
 from vae_jax.convert.tensors import DTYPES, Tensor, pack_tensor
 from vae_jax.errors import CheckpointError
 
@@ -33,7 +38,8 @@ PROTOCOL = 4  # Paddle's default
 _damaged = partial(damaged, "Paddle file", "one pickle of a dict of arrays")
 MAX_NAME = 512  # bytes of a tensor's name; anything longer is taken for an array's bytes
 
-_NO_DTYPES = ("bfloat16", "float8", "uint16", "uint32", "uint64")
+_BFLOAT16 = DTYPES["bfloat16"]
+_NO_DTYPES = ("float8", "uint16", "uint32", "uint64")
 _DTYPES = [dtype for name, dtype in DTYPES.items() if not name.startswith(_NO_DTYPES)]
 
 
@@ -79,7 +85,7 @@ def write_pdparams(
         CheckpointError: such a file cannot store a dtype or a name.
     """
     for name, array in arrays.items():
-        # Paddle reads uint16 as bfloat16, and lacks the other dtypes left out.
+        # Paddle reads uint16 as bfloat16, and reads or has none of the other dtypes left out.
         if array.dtype not in _DTYPES:
             raise CheckpointError(
                 f"tensor {name!r} of dtype {array.dtype} cannot be stored for Paddle: expected one "
@@ -91,13 +97,17 @@ def write_pdparams(
                 "that Paddle itself uses; rename it"
             )
     table = {} if names is None else {NAME_TABLE: dict(names)}
-    pickle.dump(dict(arrays) | table, file, PROTOCOL)
+    stored = {n: a.view(np.uint16) if a.dtype == _BFLOAT16 else a for n, a in arrays.items()}
+    pickle.dump(stored | table, file, PROTOCOL)
 
 
 def _load(data: memoryview) -> object:
     root, end = load_pickle(data, 0, _find_global, writer="paddle.save", keep_over=MAX_NAME)
     if end != len(data):
-        raise _damaged(f"its pickle ends at byte {end} of {len(data)}")
+        raise CheckpointError(
+            f"is a pickle that ends at byte {end} of {len(data)}: expected one pickle of a dict of "
+            "arrays; if it holds several, save them as one dict"
+        )
     return root
 
 
@@ -105,11 +115,7 @@ def _find_global(module: str, name: str) -> object:
     try:
         return _STAND_INS[module, name]
     except KeyError:
-        raise CheckpointError(
-            f"its pickle refers to {f'{module}.{name}'[:200]!r}, which is not part of a Paddle "
-            "state dict: refused, nothing was run; expected a dict of arrays: save "
-            "layer.state_dict() with paddle.save, or write safetensors"
-        ) from None
+        raise CheckpointError(name_global(module, name)) from None
 
 
 def _tuple(items: object = ()) -> tuple[object, ...]:
@@ -117,10 +123,13 @@ def _tuple(items: object = ()) -> tuple[object, ...]:
 
 
 def _as_tensor(value: object) -> object:
+    found = as_tensor(value)
     if is_tuple(value) and len(value) == 2 and type(value[0]) is str:
-        found = as_tensor(value[1])
-        return found if type(found) is Tensor else value
-    return as_tensor(value)
+        pair = as_tensor(value[1])
+        found = pair if type(pair) is Tensor else value
+    if type(found) is Tensor and found.dtype == np.uint16:
+        return replace(found, dtype=_BFLOAT16)
+    return found
 
 
 def _join_pieces(root: PlainDict, table: object, limit: int) -> None:

@@ -24,23 +24,33 @@ def checkpoint_prefix(path: str | os.PathLike[str]) -> str | None:
     """Return the prefix of the TensorFlow checkpoint that a path names, without TensorFlow.
 
     Args:
-        path: the prefix (``train-9``), one of its files, or a folder whose file ``checkpoint``
-            names the latest; a folder named in that file is ignored.
+        path: the prefix (``train-9``), one of its files (``.index``, ``.data``, ``.meta``), a
+            SavedModel's folder or file; or the file ``checkpoint`` that names the latest, or its
+            folder; a folder named in that file is ignored.
 
     Returns:
         The prefix, or None if the path names no TensorFlow checkpoint.
     """
     text = os.fspath(path)
-    if os.path.isfile(f"{text}.index") or glob.glob(f"{glob.escape(text)}.data-?????-of-?????"):
+    if _is_prefix(text):
         return text
     file = re.fullmatch(r"(.+)\.(index|data-\d{5}-of-\d{5})", text, re.DOTALL)
     if file and os.path.isfile(text):
         return file[1]
-    state = os.path.join(text, "checkpoint")
+    if text.endswith(".meta") and _is_prefix(text.removesuffix(".meta")):
+        return text.removesuffix(".meta")
+    is_folder = os.path.isdir(text)
+    folder = text if is_folder else os.path.dirname(text)
+    saved = os.path.join(folder, "saved_model.pb")
+    if os.path.isfile(saved) and (is_folder or os.path.basename(text) == "saved_model.pb"):
+        return os.path.join(folder, "variables", "variables")
+    state = os.path.join(text, "checkpoint") if is_folder else text
     content = b""
     if os.path.isfile(state):
         with contextlib.suppress(OSError), open(state, "rb") as stream:
             content = stream.read(1 << 16)
+    if not (is_folder or content.startswith(b"model_checkpoint_path:")):
+        return None
     line = re.search(rb'^model_checkpoint_path: "(.+)"\s*$', content, re.MULTILINE)
     if line is None:
         return None
@@ -50,7 +60,12 @@ def checkpoint_prefix(path: str | os.PathLike[str]) -> str | None:
         lambda found: bytes([int(found[1], 8)]) if len(found[1]) == 3 else found[1],
         line[1],
     )
-    return os.path.join(text, re.split(r"[/\\]", os.fsdecode(name))[-1])
+    return os.path.join(folder, re.split(r"[/\\]", os.fsdecode(name))[-1])
+
+
+def _is_prefix(text: str) -> bool:
+    is_index = os.path.isfile(f"{text}.index")
+    return is_index or bool(glob.glob(f"{glob.escape(text)}.data-?????-of-?????"))
 
 
 def read_tensorflow(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from vae_jax.convert.strangers import V1
 from vae_jax.errors import CheckpointError
 
 _MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
@@ -85,6 +86,8 @@ def numeric_variables(prefix: str) -> list[str]:
 def _read_index(path: str) -> dict[bytes, bytes]:
     """Return the index's keys, in order, and their messages."""
     if not os.path.isfile(path):
+        if os.path.isfile(path.removesuffix(".index")):
+            raise CheckpointError(V1)
         raise CheckpointError(f"lacks {os.path.basename(path)}, its index: copy it there")
     size = os.path.getsize(path)
     with open(path, "rb") as file:

@@ -19,7 +19,7 @@ from functools import partial
 from vae_jax.convert.errors import damaged
 from vae_jax.errors import CheckpointError
 
-_damaged = partial(damaged, "zip archive", "what torch.save writes")
+_damaged = partial(damaged, "zip archive", "what torch.save or numpy.savez writes")
 MAX_RECORDS = 100_000
 MAX_INFLATED = 64 << 20
 
@@ -46,16 +46,18 @@ class _Entry:
 class ZipRecords:
     """An archive's checked table of contents, and its records by name."""
 
-    def __init__(self, data: memoryview):
+    def __init__(self, data: memoryview, writer: str = "torch.save"):
         """Read and check the table of contents.
 
         Args:
             data: the file's bytes.
+            writer: the function that writes such files uncompressed, for messages.
 
         Raises:
             CheckpointError: the archive is truncated, contradicts itself or is encrypted.
         """
         self._data = data
+        self._writer = writer
         try:
             directory, count = self._find_directory()
             entries = self._read_directory(directory, count)
@@ -101,8 +103,8 @@ class ZipRecords:
         if entry.size > self._inflatable:
             raise CheckpointError(
                 f"its record {entry.name!r} is compressed and declares {entry.size} bytes, more "
-                f"than the {MAX_INFLATED >> 20} MiB allowed in all: PyTorch stores tensors "
-                "uncompressed; save it again with torch.save"
+                f"than the {MAX_INFLATED >> 20} MiB allowed in all: save it again with "
+                f"{self._writer}, which does not compress"
             )
         self._inflatable -= entry.size
         engine = zlib.decompressobj(-zlib.MAX_WBITS)

@@ -15,6 +15,7 @@ import re
 from vae_jax.convert.pickle.arrays import number_array, settle_arrays
 from vae_jax.convert.pickle.opcodes import load_pickle
 from vae_jax.convert.pickle.values import Record
+from vae_jax.convert.strangers import refuse_other_zip
 from vae_jax.convert.tensors import Storage, StorageView, Tensor
 from vae_jax.convert.torch.globals import (
     KEEP_OVER,
@@ -51,6 +52,7 @@ def read_torch_zip(data: memoryview) -> object:
         CheckpointError: the file is damaged, hostile or not PyTorch's.
     """
     records = ZipRecords(data)
+    refuse_other_zip(records.names)
     pickles = [name for name in records.names if re.fullmatch(r"[^/]+/data\.pkl", name)]
     if len(pickles) != 1:
         if any(name.endswith("/model_weights_config.json") for name in records.names):
