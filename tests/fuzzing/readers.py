@@ -92,6 +92,7 @@ READERS: Mapping[str, Reader] = {
         "safetensors",
         words.JSON,
     ),
+    "npz": Reader(seed_checkpoints.npz_files, _at("a.npz"), reading.are_tensors, "zip"),
     "paddle": Reader(
         seed_checkpoints.paddle_files,
         _at("a.pdparams"),

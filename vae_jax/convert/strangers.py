@@ -122,6 +122,19 @@ def name_global(module: str, name: str) -> str:
     )
 
 
+def name_foreign_names(names: Iterable[str]) -> str | None:
+    """Return which other library numbers its tensors like this, and what to do; None if none."""
+    found = list(names)
+    if any(name.endswith("/.ATTRIBUTES/VARIABLE_VALUE") for name in found):
+        return (
+            "holds the objects of TensorFlow 2 (tf.train.Checkpoint, or Keras, which numbers "
+            f"them), such as {found[0]!r:.100}: {_SAVE}"
+        )
+    if found and all(re.fullmatch(r"arr_\d+", name) for name in found):
+        return f"holds arrays without names ({found[0]}, ...): {_SAVE}"
+    return None
+
+
 def is_text(head: bytes) -> bool:
     """Return whether a file that begins like this is text."""
     try:
