@@ -191,6 +191,30 @@ def test_a_prefix_without_its_values_names_the_file_to_copy(cli, training, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_of_other_names_is_not_asked_for_hyperparameters(cli, tmp_path):
+    file = tmp_path / "other.safetensors"
+    vae_jax.write_checkpoint(file, {f"blocks.{n}.weight": np.ones(2) for n in range(124)})
+    error = cli("convert", file, "--to", tmp_path / "out", "--model", "conv_vae").error
+    assert "this is not a conv_vae checkpoint: 0 of its 124 tensors have conv_vae's names" in error
+    assert "cannot be inferred" not in error
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["model/w/.ATTRIBUTES/VARIABLE_VALUE", "a"], "holds the objects of TensorFlow 2 (tf.tr"),
+        (["arr_0", "arr_1"], "holds arrays without names (arr_0, ...)"),
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--model", "digits_ae")])
+def test_names_that_number_the_tensors_are_explained(cli, tmp_path, names, message, options):
+    file = tmp_path / "other.npz"
+    np.savez(file, **dict.fromkeys(names, np.ones(2)))
+    error = cli("convert", file, "--to", tmp_path / "out", *options).error
+    assert f"{file}: {message}" in error
+    assert "save its arrays under the original's names with numpy.savez" in error
+
+
 def test_a_file_asks_for_what_its_tensors_do_not_determine_and_comes_back_bit_for_bit(
     succeed, cli, tmp_path
 ):

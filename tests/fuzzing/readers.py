@@ -95,6 +95,7 @@ READERS: Mapping[str, Reader] = {
     "shards": Reader(
         seed_checkpoints.shards, _at("a.index.json"), reading.are_tensors, words=words.JSON
     ),
+    "npz": Reader(seed_checkpoints.npz_files, _at("a.npz"), reading.are_tensors, "zip"),
     "paddle": Reader(
         seed_checkpoints.paddle_files,
         _at("a.pdparams"),

@@ -50,6 +50,15 @@ def written(name: str, tensors: Mapping[str, np.ndarray] = TENSORS) -> list[Case
         return [read_folder(Path(folder))]
 
 
+def npz_files() -> list[Case]:
+    """Return NumPy's files, plain and compressed."""
+    cases: list[Case] = []
+    for save in (np.savez, np.savez_compressed):
+        save(buffer := io.BytesIO(), **TENSORS)
+        cases.append({"a.npz": buffer.getvalue()})
+    return cases
+
+
 def torch_files(**options: Any) -> list[Case]:
     """Return PyTorch's files of a state dict, of NumPy arrays and of a training checkpoint."""
     arrays = {"model": WEIGHTS, "names": np.array(["a"]), "best": np.float64(0.5)}

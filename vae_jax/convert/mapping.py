@@ -25,6 +25,7 @@ from vae_jax.typing import Tensors, Variables
 Path = tuple[str, ...]
 Shape = tuple[int, ...]
 _AVERAGED = Ignored(AVERAGED, "the count of torch.optim.swa_utils.AveragedModel")
+_OF_NAMES = ("missing ", "unexpected ")  # begin the problems that are not of shapes or types
 _COMPARED = 100  # most names to compare with a missing one, as comparing strings is slow
 
 
@@ -47,9 +48,7 @@ def import_weights(name: str, tensors: Arrays, **hyper: object) -> Variables:
         UserError: the model or a hyperparameter does not exist.
     """
     rules, shapes = _rules_and_shapes(name, **hyper)
-    found = {new: np.asarray(tensors[old]) for old, new in strip_wrappers(tensors).items()}
-    for ignored in ignored_tensors(name, found):
-        del found[ignored]
+    found = _needed(name, tensors)
     problems = _problems(rules, shapes, found)
     if problems:
         raise CheckpointError(_explain(name, problems, found))
@@ -60,6 +59,19 @@ def import_weights(name: str, tensors: Arrays, **hyper: object) -> Variables:
         for rule in rules
     }
     return cast("Variables", flax.traverse_util.unflatten_dict(leaves))
+
+
+def require_names(name: str, tensors: Arrays, **hyper: object) -> None:
+    """Check that a checkpoint's names are a model's, whatever the shapes are.
+
+    Raises:
+        CheckpointError: as in ``import_weights``.
+    """
+    rules, shapes = _rules_and_shapes(name, **hyper)
+    found = _needed(name, tensors)
+    problems = _problems(rules, shapes, found)
+    if any(problem.startswith(_OF_NAMES) for problem in problems):
+        raise CheckpointError(_explain(name, problems, found))
 
 
 def ignored_tensors(name: str, names: Iterable[str]) -> dict[str, str]:
@@ -153,6 +165,13 @@ def _rules_and_shapes(name: str, **hyper: object) -> tuple[tuple[Rule, ...], dic
     return rules, shapes
 
 
+def _needed(name: str, tensors: Arrays) -> Tensors:
+    """Return the tensors that a model needs, without the prefixes of wrappers."""
+    found = {new: np.asarray(tensors[old]) for old, new in strip_wrappers(tensors).items()}
+    ignored = ignored_tensors(name, found)
+    return {tensor: array for tensor, array in found.items() if tensor not in ignored}
+
+
 def _problems(rules: tuple[Rule, ...], shapes: Mapping[Path, Shape], found: Tensors) -> list[str]:
     expected = {rule.source: rule for rule in rules}
     absent = [r.source for r in rules if r.source not in found and r.default is None]
@@ -205,7 +224,7 @@ def _explain(name: str, problems: list[str], found: Tensors) -> str:
         flags = " ".join(f"{key}={format_hyperparameter(value)}" for key, value in sizes.items())
         remedy = f"give {flags} (on the command line --hyper)" if sizes else "give no sizes"
         return f"these are the weights of a {name} of another size: {remedy}; {few(problems)}"
-    if not any(p.startswith(("missing", "unexpected")) for p in problems):
+    if not any(p.startswith(_OF_NAMES) for p in problems):
         return (
             f"the names are {name}'s, but the shapes or types are not (other hyperparameters, or "
             f"files of two models?): {few(problems)}"

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vae_jax.convert.detect import detect_model, detect_part
+from vae_jax.convert.errors import reading
 from vae_jax.convert.mapping import (
     ignored_tensors,
     import_weights,
     read_sizes,
     require_finite,
+    require_names,
     rules_of,
 )
 from vae_jax.convert.model_tensors import ModelTensors, read_model_tensors
 from vae_jax.convert.parts import join_parts, sibling
+from vae_jax.convert.strangers import name_foreign_names
 from vae_jax.errors import CheckpointError, UserError
 from vae_jax.models import get_spec
 from vae_jax.models.hyper import format_hyperparameter, parse_hyperparameters
@@ -61,22 +64,23 @@ def read_reference(
     """
     files, found = _read_files(list(paths), key)
     tensors = found.tensors
+    if foreign := name_foreign_names(tensors):
+        raise CheckpointError(f"{files[0]}: {foreign}")
     name = get_spec(model).name if model else detect_model(files[0], tensors)
     spec = get_spec(name)
     known = read_sizes(name, tensors) | parse_hyperparameters(spec, dict(hyper))
     unknown = [k for k in spec.reference.undetermined(known) if k not in known]
-    if unknown:
-        defaults = spec.hyperparameters()
-        flags = " ".join(f"--hyper {k}={format_hyperparameter(defaults[k])}" for k in unknown)
-        raise UserError(
-            f"{files[0]}: {name}'s {' and '.join(unknown)} cannot be inferred from its tensors; "
-            f"give, for example, {flags}"
-        )
-    try:
+    with reading(" and ".join(map(str, files)), errors=CheckpointError):
+        if unknown:
+            require_names(name, tensors, **known)
+            defaults = spec.hyperparameters()
+            flags = " ".join(f"--hyper {k}={format_hyperparameter(defaults[k])}" for k in unknown)
+            raise UserError(
+                f"{files[0]}: {name}'s {' and '.join(unknown)} cannot be inferred from its "
+                f"tensors; give, for example, {flags}"
+            )
         variables = import_weights(name, tensors, **known)
         require_finite(name, variables, **known)
-    except CheckpointError as error:
-        raise CheckpointError(f"{' and '.join(map(str, files))}: {error}") from error
     notes: dict[str, list[str]] = {}
     for tensor, reason in ignored_tensors(name, tensors).items():
         notes.setdefault(f"left out, {reason}", []).append(tensor)

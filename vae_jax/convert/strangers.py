@@ -103,6 +103,11 @@ def refuse_other_zip(names: Iterable[str]) -> None:
     files = [name for name in names if not name.endswith("/")]
     if {"config.json", "model.weights.h5"} <= set(files):
         raise CheckpointError(f"is Keras' .keras file: {_SAVE}")
+    if any(name.endswith("/model_weights_config.json") for name in files):
+        raise CheckpointError(
+            "is an archive of torch.export.save: expected a state dict; save "
+            "torch.export.load(path).state_dict with torch.save"
+        )
     packed = [name for name in files if _CHECKPOINT.fullmatch(name)]
     if packed and not any(name.endswith("/data.pkl") for name in files):
         raise CheckpointError(f"is a zip archive of {packed[0]!r:.200}: {_UNPACK}")
@@ -120,6 +125,19 @@ def name_global(module: str, name: str) -> str:
         f"its pickle refers to {f'{module}.{name}'[:200]!r}, which is not part of a dict of "
         f"arrays: refused, nothing was run; {advice}"
     )
+
+
+def name_foreign_names(names: Iterable[str]) -> str | None:
+    """Return which other library numbers its tensors like this, and what to do; None if none."""
+    found = list(names)
+    if any(name.endswith("/.ATTRIBUTES/VARIABLE_VALUE") for name in found):
+        return (
+            "holds the objects of TensorFlow 2 (tf.train.Checkpoint, or Keras, which numbers "
+            f"them), such as {found[0]!r:.100}: {_SAVE}"
+        )
+    if found and all(re.fullmatch(r"arr_\d+", name) for name in found):
+        return f"holds arrays without names ({found[0]}, ...): {_SAVE}"
+    return None
 
 
 def is_text(head: bytes) -> bool:

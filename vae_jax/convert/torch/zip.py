@@ -55,11 +55,6 @@ def read_torch_zip(data: memoryview) -> object:
     refuse_other_zip(records.names)
     pickles = [name for name in records.names if re.fullmatch(r"[^/]+/data\.pkl", name)]
     if len(pickles) != 1:
-        if any(name.endswith("/model_weights_config.json") for name in records.names):
-            raise CheckpointError(
-                "is an archive of torch.export.save: expected a state dict; save "
-                "torch.export.load(path).state_dict with torch.save"
-            )
         some = ", ".join(map(repr, records.names[:3])) or "nothing"
         raise CheckpointError(
             f"is a zip archive of {some}, with {len(pickles)} records named 'NAME/data.pkl': "
