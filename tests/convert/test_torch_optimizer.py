@@ -159,7 +159,7 @@ def test_parameters_without_moments_are_named(tmp_path):
     with pytest.raises(CheckpointError) as error:
         read({"m": model.state_dict(), "o": optimizer.state_dict()}, tmp_path)
     assert "no moments of common.weight, common.bias (frozen, or without a grad" in str(error.value)
-    assert str(error.value).endswith(ADVICE)
+    assert str(error.value).endswith(f"{ADVICE} and --learning-rate 0.001 keeps the file's rate")
 
 
 def before_2_6(adamw, decay):

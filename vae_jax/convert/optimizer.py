@@ -134,9 +134,11 @@ def require_moments(name: str, adam: AdamState, **hyper: object) -> None:
     """
     used = [r.source for r in rules_of(name, **hyper) if r.target[0] == "params" and not r.note]
     if absent := [source for source in used if source not in adam.exp_avg]:
-        raise cannot_continue(
-            f"its optimiser has no moments of {few(absent, ', ')} (frozen, or without a gradient)",
-            "moments of every parameter",
+        rate = adam.settings.get("learning_rate")
+        keep = "" if rate is None else f" and --learning-rate {rate:g} keeps the file's rate"
+        raise CheckpointError(
+            f"its optimiser has no moments of {few(absent, ', ')} (frozen, or without a gradient): "
+            f"expected moments of every parameter; {_ALONE}{keep}"
         )
 
 

@@ -209,8 +209,8 @@ class Checkpoints:
         whole = next((s for s in sorted(steps, reverse=True) if self._is_readable(s)), None)
         last = "there is none yet" if whole is None else f"the last whole one is of step {whole}"
         return RunError(
-            f"a checkpoint cannot be written to {self._folder}: {first_line(error)}; {last}; see "
-            "to the space and rights there, then go on with --resume"
+            f"a checkpoint cannot be written to {self._folder}: {first_line(error)}; {last}; "
+            "check free space and permissions, then rerun with --resume"
         )
 
 
