@@ -79,6 +79,6 @@ def test_a_checkpoint_that_cannot_be_opened_does_not_count_as_saved(tmp_path, mo
         (self._folder / str(step) / "default" / "manifest.ocdbt").unlink()
 
     monkeypatch.setattr(Checkpoints, "_write", write_and_lose_the_index)
-    with pytest.raises(RunError, match="checkpoint 3 cannot be read back: .*; there is none yet"):
+    with pytest.raises(RunError, match=r"checkpoint 3 cannot be read back: .*; there is none yet"):
         loop.train(tiny.run_of(tmp_path / "run", epochs=1), tiny.dataset_of())
     gc.collect()

@@ -169,8 +169,8 @@ class Checkpoints:
 
     def _finish_writing(self) -> None:
         """Wait for the checkpoint that is being written, and check that it can be opened."""
-        self._manager.wait_until_finished()  # raises the write's error, if any
         step, self._being_written = self._being_written, None
+        self._manager.wait_until_finished()  # raises the write's error, if any
         if step is not None:
             require_readable(self._folder / str(step))
 
