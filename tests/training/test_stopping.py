@@ -61,7 +61,7 @@ def test_a_signal_ends_a_run_saved_with_a_status_and_a_word_on_how_to_go_on(
         main()
     assert ended.value.code == EXIT_STATUS == 75
     errors = capfd.readouterr().err.splitlines()
-    first, last = [line for line in errors if not line.startswith("epoch")]
+    _, first, last = [line for line in errors if not line.startswith("epoch")]
     assert first.startswith(f"{number.name}: saving, then stopping")
     assert int(load_run_state(tmp_path / "a run" / "checkpoints").step) == 9
     assert last == (

@@ -17,6 +17,7 @@ digits_vae conv2's windows         3136, 512, 64    kernel   3.2 -> 1.4
 # pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import jax  # many of its functions have no full hints
@@ -63,9 +64,7 @@ def _as_written(left: jax.Array, right: jax.Array) -> jax.Array:
     return jax.lax.optimization_barrier(product(left, right, "cpu"))
 
 
-def _batch(
-    arguments: tuple[jax.Array, jax.Array], axes: tuple[int | None, int | None]
-) -> tuple[jax.Array, int]:
+def _batch(arguments: Sequence[AnyArray], axes: Sequence[int | None]) -> tuple[jax.Array, int]:
     return jax.vmap(_dot, axes)(*arguments), 0
 
 
